@@ -11,7 +11,10 @@
 enum { PLANE = 32 * 32, RECORD = 1 + 3 * PLANE, RECORD100 = 2 + 3 * PLANE };
 
 /* Byte of image `id`, channel c, pixel p: no two planes or images are alike. */
-static uint8_t byte_of(int id, int c, int p) { return (uint8_t)(id * 89 + c * 61 + p * 7 + p / 32 * 3); }
+static uint8_t byte_of(int id, int c, int p)
+{
+    return (uint8_t)(id * 89 + c * 61 + p * 7 + p / 32 * 3);
+}
 
 /* Writes one record; `coarse` negative: CIFAR-10. */
 static uint8_t *put(uint8_t *to, int coarse, int label, int id)
@@ -114,8 +117,7 @@ static void class_names(void **state)
     walsh_dataset_close(&set);
 
     temp_write("batches.meta.txt", names, 20);
-    assert_refused(WALSH_E_FORMAT, "expected 10 class names, one a line, found 6", "cifar10:.",
-                   WALSH_SPLIT_TEST);
+    assert_refused(WALSH_E_FORMAT, "expected 10 class names, one a line, found 6", "cifar10:.", WALSH_SPLIT_TEST);
 }
 
 /* The fine label is the second byte; the coarse one is not looked at. */
@@ -208,7 +210,8 @@ static void bad_archives(void **state)
     pack("some.tar.gz", archive_write_add_filter_gzip, one);
     assert_refused(WALSH_E_FILE, "expected test_batch.bin", "cifar10:some.tar.gz", WALSH_SPLIT_TEST);
     pack("some.tar.gz", archive_write_add_filter_gzip, two);
-    assert_refused(WALSH_E_FORMAT, "expected one data_batch_1.bin, found two", "cifar10:some.tar.gz", WALSH_SPLIT_TRAIN);
+    assert_refused(WALSH_E_FORMAT, "expected one data_batch_1.bin, found two", "cifar10:some.tar.gz",
+                   WALSH_SPLIT_TRAIN);
     temp_write("text", "no archive, but a file of text\n", 31);
     assert_refused(WALSH_E_FORMAT, "text", "cifar10:text", WALSH_SPLIT_TRAIN);
 }
@@ -219,8 +222,8 @@ static void bad_files(void **state)
     uint8_t bytes[3 * RECORD];
     put(put(put(bytes, -1, 9, 1), -1, 10, 2), -1, 3, 3);
     temp_write("test_batch.bin", bytes, sizeof bytes);
-    assert_refused(WALSH_E_FORMAT, "test_batch.bin, record 1 (from 0): expected a label in 0..9, found 10",
-                   "cifar10:.", WALSH_SPLIT_TEST);
+    assert_refused(WALSH_E_FORMAT, "test_batch.bin, record 1 (from 0): expected a label in 0..9, found 10", "cifar10:.",
+                   WALSH_SPLIT_TEST);
 
     write_batch("data_batch_1.bin", 0, 2);
     temp_write("data_batch_2.bin", bytes, RECORD - 1);
@@ -232,8 +235,8 @@ static void bad_files(void **state)
 
     put(bytes, 19, 100, 1);
     temp_write("test.bin", bytes, RECORD100);
-    assert_refused(WALSH_E_FORMAT, "test.bin, record 0 (from 0): expected a label in 0..99, found 100",
-                   "cifar100:.", WALSH_SPLIT_TEST);
+    assert_refused(WALSH_E_FORMAT, "test.bin, record 0 (from 0): expected a label in 0..99, found 100", "cifar100:.",
+                   WALSH_SPLIT_TEST);
 }
 
 static void bad_paths(void **state)
@@ -246,7 +249,8 @@ static void bad_paths(void **state)
     assert_refused(WALSH_E_FILE, "test_batch.bin", "cifar10:.", WALSH_SPLIT_TEST);
     const char *unknown[] = {"", "cifar", "cifar1000:/tmp", "mnist:/tmp", "sample:x", ":"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
-        assert_refused(WALSH_E_ARGUMENT, "expected sample, cifar10:PATH or cifar100:PATH", unknown[i], WALSH_SPLIT_TRAIN);
+        assert_refused(WALSH_E_ARGUMENT, "expected sample, cifar10:PATH or cifar100:PATH", unknown[i],
+                       WALSH_SPLIT_TRAIN);
     assert_refused(WALSH_E_ARGUMENT, "lacks its path", "cifar10", WALSH_SPLIT_TRAIN);
     assert_refused(WALSH_E_ARGUMENT, "lacks its path", "cifar100:", WALSH_SPLIT_TRAIN);
 }

@@ -139,8 +139,8 @@ static void evaluation(void **state)
     walsh_loader_close(&loader);
 }
 
-/* A data set whose image i begins with the bytes i & 255, i >> 8, so that a batch shows which images it holds; those from
- * `fail_at` on cannot be read. */
+/* A data set whose image i begins with the bytes i & 255, i >> 8, so that a batch shows which images it holds; those
+ * from `fail_at` on cannot be read. */
 static size_t fail_at = SIZE_MAX;
 
 static walsh_status told_fetch(const walsh_dataset *set, size_t index, const walsh_rng *augment, uint8_t *out)
@@ -153,7 +153,10 @@ static walsh_status told_fetch(const walsh_dataset *set, size_t index, const wal
     return WALSH_OK;
 }
 
-static void told_release(walsh_dataset *set) { (void)set; }
+static void told_release(walsh_dataset *set)
+{
+    (void)set;
+}
 
 static walsh_dataset make_told(int32_t *labels, size_t images)
 {
@@ -312,10 +315,14 @@ static void bad_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(threads_do_not_matter), cmocka_unit_test(start_in_mid_epoch),
-        cmocka_unit_test(evaluation),            cmocka_unit_test(shuffle),
-        cmocka_unit_test(augmentation),          cmocka_unit_test(crop_of_pixels),
-        cmocka_unit_test(errors_are_carried),    cmocka_unit_test(bad_options),
+        cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(start_in_mid_epoch),
+        cmocka_unit_test(evaluation),
+        cmocka_unit_test(shuffle),
+        cmocka_unit_test(augmentation),
+        cmocka_unit_test(crop_of_pixels),
+        cmocka_unit_test(errors_are_carried),
+        cmocka_unit_test(bad_options),
     };
     return cmocka_run_group_tests(tests, open_sample, close_sample);
 }

@@ -3,7 +3,10 @@
 #include <string.h>
 
 /* A word as an integer in -pad..pad. */
-static int offset(uint32_t word, int pad) { return (int)((uint64_t)word * (uint32_t)(2 * pad + 1) >> 32) - pad; }
+static int offset(uint32_t word, int pad)
+{
+    return (int)((uint64_t)word * (uint32_t)(2 * pad + 1) >> 32) - pad;
+}
 
 walsh_crop walsh_crop_draw(walsh_rng rng, size_t index, int pad)
 {

@@ -21,8 +21,9 @@ typedef struct walsh_crop {
     bool flip;
 } walsh_crop;
 
-/* Where the window of image `index` lies after zero padding of `pad` on each side: top from word 0 and left from word 1,
- * each uniform in -pad..pad, flip from the highest bit of word 2 (He et al., "Deep residual learning", 2016, 4.2). */
+/* Where the window of image `index` lies after zero padding of `pad` on each side: top from word 0 and left from word
+ * 1, each uniform in -pad..pad, flip from the highest bit of word 2 (He et al., "Deep residual learning", 2016, 4.2).
+ */
 walsh_crop walsh_crop_draw(walsh_rng rng, size_t index, int pad);
 
 /* Writes the window to out[height][width][4]: red, green, blue, 0; zeros outside the image. */

@@ -15,10 +15,10 @@
 enum { SIDE = 32, PLANE = SIDE * SIDE, PIXELS = 3 * PLANE, PAD = 4 };
 
 typedef struct cifar {
-    walsh_files files;          /* the images' files in order, and the class names' */
-    const uint8_t **pixels;     /* [images], each 3 planes, into `files` */
-    char *names;                /* the class names' text, cut into strings */
-    const char **class_names;   /* [classes], into `names` or the version's own */
+    walsh_files files;        /* the images' files in order, and the class names' */
+    const uint8_t **pixels;   /* [images], each 3 planes, into `files` */
+    char *names;              /* the class names' text, cut into strings */
+    const char **class_names; /* [classes], into `names` or the version's own */
 } cifar;
 
 /* The files to read for one split. */
@@ -47,7 +47,8 @@ static bool is_wanted(const char *name, const void *context)
 /* In numeric order, what is no image file last. */
 static int by_number(const void *left, const void *right, void *pattern)
 {
-    long a = number_in(pattern, ((const walsh_file *)left)->name), b = number_in(pattern, ((const walsh_file *)right)->name);
+    long a = number_in(pattern, ((const walsh_file *)left)->name),
+         b = number_in(pattern, ((const walsh_file *)right)->name);
     if (!a) a = LONG_MAX;
     if (!b) b = LONG_MAX;
     return (a > b) - (a < b);
@@ -91,15 +92,14 @@ static walsh_status parse_records(walsh_dataset *set, const walsh_cifar_version 
     cifar *state = set->state;
     size_t record = (size_t)version->label_bytes + PIXELS, count = file->size / record;
     if (!count || file->size % record)
-        WALSH_FAIL(WALSH_E_FORMAT, "%s: %s is truncated: expected a multiple of %zu bytes a record, found %zu bytes", path,
-                   file->name, record, file->size);
+        WALSH_FAIL(WALSH_E_FORMAT, "%s: %s is truncated: expected a multiple of %zu bytes a record, found %zu bytes",
+                   path, file->name, record, file->size);
     for (size_t i = 0; set->labels && i < count; i++) {
         const uint8_t *pixels = file->bytes + i * record + version->label_bytes;
         int label = pixels[-1];
         if (label >= version->classes)
             WALSH_FAIL(WALSH_E_FORMAT, "%s: %s, record %zu (from 0): expected a label in 0..%d, found %d", path,
-                       file->name, i,
-                       version->classes - 1, label);
+                       file->name, i, version->classes - 1, label);
         set->labels[*next + i] = label;
         state->pixels[*next + i] = pixels;
     }
@@ -129,12 +129,10 @@ static walsh_status parse(walsh_dataset *set, const walsh_cifar_version *version
 {
     cifar *state = set->state;
     size_t images = 0, next = 0;
-    for (size_t i = 0; i < count; i++)
-        WALSH_TRY(parse_records(set, version, &state->files.file[i], path, &images));
+    for (size_t i = 0; i < count; i++) WALSH_TRY(parse_records(set, version, &state->files.file[i], path, &images));
     WALSH_TRY(walsh_alloc(&set->labels, images, sizeof *set->labels, "labels"));
     WALSH_TRY(walsh_alloc(&state->pixels, images, sizeof *state->pixels, "images"));
-    for (size_t i = 0; i < count; i++)
-        WALSH_TRY(parse_records(set, version, &state->files.file[i], path, &next));
+    for (size_t i = 0; i < count; i++) WALSH_TRY(parse_records(set, version, &state->files.file[i], path, &next));
     WALSH_TRY(walsh_alloc(&state->class_names, (size_t)version->classes, sizeof *state->class_names, "class names"));
     if (state->files.count > count)
         WALSH_TRY(parse_names(state, version, &state->files.file[count], path));

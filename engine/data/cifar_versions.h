@@ -8,7 +8,7 @@ struct walsh_cifar_version {
     const char *train, *test;     /* file names; '#' stands for a number from 1 on */
     const char *meta;             /* class names, one a line */
     int classes;
-    int label_bytes;              /* before the pixels; the last of them is the label */
+    int label_bytes; /* before the pixels; the last of them is the label */
     float mean[3], deviation[3];
     const char *const *class_names; /* [classes]: used where `meta` is absent */
 };

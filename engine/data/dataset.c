@@ -16,8 +16,9 @@ static walsh_status open_kind(const char *spec, walsh_split split, walsh_dataset
     if (!version)
         WALSH_FAIL(WALSH_E_ARGUMENT, "unknown data set '%s': expected sample, cifar10:PATH or cifar100:PATH", spec);
     if (!colon || !colon[1])
-        WALSH_FAIL(WALSH_E_ARGUMENT, "data set '%s' lacks its path: expected %.*s:PATH, the unpacked folder or the .tar.gz",
-                   spec, (int)kind, spec);
+        WALSH_FAIL(WALSH_E_ARGUMENT,
+                   "data set '%s' lacks its path: expected %.*s:PATH, the unpacked folder or the .tar.gz", spec,
+                   (int)kind, spec);
     return walsh_cifar_open(version, colon + 1, split, set);
 }
 
@@ -37,9 +38,15 @@ walsh_status walsh_dataset_open(const char *spec, walsh_split split, walsh_datas
     return WALSH_OK;
 }
 
-const walsh_dataset_info *walsh_dataset_describe(const walsh_dataset *dataset) { return &dataset->info; }
+const walsh_dataset_info *walsh_dataset_describe(const walsh_dataset *dataset)
+{
+    return &dataset->info;
+}
 
-int walsh_dataset_label(const walsh_dataset *dataset, size_t index) { return dataset->labels[index]; }
+int walsh_dataset_label(const walsh_dataset *dataset, size_t index)
+{
+    return dataset->labels[index];
+}
 
 void walsh_dataset_close(walsh_dataset **dataset)
 {

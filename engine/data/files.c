@@ -96,8 +96,8 @@ static walsh_status read_folder(walsh_files *files, const char *path, walsh_file
 static walsh_status broken_archive(const char *path, struct archive *archive)
 {
     const char *reason = archive_error_string(archive);
-    WALSH_FAIL(WALSH_E_FORMAT, "%s: expected a folder or a whole tar archive, found a truncated or corrupt file: %s", path,
-               reason ? reason : "no reason given");
+    WALSH_FAIL(WALSH_E_FORMAT, "%s: expected a folder or a whole tar archive, found a truncated or corrupt file: %s",
+               path, reason ? reason : "no reason given");
 }
 
 static walsh_status read_entries(walsh_files *files, const char *path, struct archive *archive,

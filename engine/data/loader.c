@@ -13,9 +13,9 @@
 enum { AHEAD = 3, SLOTS = AHEAD + 2, CHUNK = 16 };
 
 typedef struct slot {
-    uint8_t *pixels;  /* [batch][height][width][4] */
-    int32_t *labels;  /* [batch] */
-    size_t done;      /* images that have been prepared, or have failed */
+    uint8_t *pixels;     /* [batch][height][width][4] */
+    int32_t *labels;     /* [batch] */
+    size_t done;         /* images that have been prepared, or have failed */
     walsh_status status; /* of the first image, in order, that failed; at position `failed` of the epoch */
     size_t failed;
     char message[1024];
@@ -30,7 +30,7 @@ struct walsh_loader {
     pthread_t *thread;
     int threads; /* that have been started */
 
-    pthread_mutex_t lock;      /* of all that follows; a slot's images belong to who took the chunk */
+    pthread_mutex_t lock;       /* of all that follows; a slot's images belong to who took the chunk */
     pthread_cond_t work, ready; /* there may be a chunk to take; a chunk is done */
     uint32_t epoch;
     size_t position; /* next image to be taken */
@@ -40,7 +40,10 @@ struct walsh_loader {
     slot slots[SLOTS]; /* batch b is in slot b % SLOTS */
 };
 
-static size_t min(size_t a, size_t b) { return a < b ? a : b; }
+static size_t min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 /* Images of batch b: all but for the last of an epoch that keeps it. */
 static size_t batch_images(const walsh_loader *loader, size_t b)
@@ -96,8 +99,10 @@ static void *run(void *argument)
     walsh_loader *loader = argument;
     pthread_mutex_lock(&loader->lock);
     while (!loader->closing)
-        if (has_work(loader)) take_chunk(loader);
-        else pthread_cond_wait(&loader->work, &loader->lock);
+        if (has_work(loader))
+            take_chunk(loader);
+        else
+            pthread_cond_wait(&loader->work, &loader->lock);
     pthread_mutex_unlock(&loader->lock);
     return NULL;
 }
@@ -139,7 +144,8 @@ static walsh_status check_options(const walsh_dataset_info *info, const walsh_lo
     if (options->threads < 1)
         WALSH_FAIL(WALSH_E_ARGUMENT, "--loaders: expected at least 1, found %d", options->threads);
     if (options->drop_last && options->batch > info->images)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "--batch %zu is larger than the %zu training images", options->batch, info->images);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "--batch %zu is larger than the %zu training images", options->batch,
+                   info->images);
     if (info->images > UINT32_MAX)
         WALSH_FAIL(WALSH_E_ARGUMENT, "expected at most %u images, found %zu", UINT32_MAX, info->images);
     return WALSH_OK;

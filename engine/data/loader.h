@@ -1,5 +1,5 @@
-/* Batches of a data set, prepared ahead by threads. What a batch holds is a function of the data set, the options and its
- * place in the epoch alone: not of the number of threads nor of where a run was resumed. */
+/* Batches of a data set, prepared ahead by threads. What a batch holds is a function of the data set, the options and
+ * its place in the epoch alone: not of the number of threads nor of where a run was resumed. */
 #ifndef WALSH_ENGINE_DATA_LOADER_H
 #define WALSH_ENGINE_DATA_LOADER_H
 
@@ -24,9 +24,10 @@ typedef struct walsh_batch {
     size_t count;          /* images; what follows them in a short batch is zero. 0: the epoch has ended */
 } walsh_batch;
 
-/* The data set must outlive the loader. WALSH_E_ARGUMENT: an option out of range, or a batch larger than the data set with
- * drop_last; WALSH_E_MEMORY: no room for the batches, or no thread. */
-walsh_status walsh_loader_open(const walsh_dataset *dataset, const walsh_loader_options *options, walsh_loader **loader);
+/* The data set must outlive the loader. WALSH_E_ARGUMENT: an option out of range, or a batch larger than the data set
+ * with drop_last; WALSH_E_MEMORY: no room for the batches, or no thread. */
+walsh_status walsh_loader_open(const walsh_dataset *dataset, const walsh_loader_options *options,
+                               walsh_loader **loader);
 
 /* Batches in an epoch. */
 size_t walsh_loader_batches(const walsh_loader *loader);
