@@ -1,0 +1,50 @@
+/* An opened device as the engine sees it, and how OpenCL's error codes become statuses. */
+#ifndef WALSH_ENGINE_DEVICE_DEVICE_H
+#define WALSH_ENGINE_DEVICE_DEVICE_H
+
+#include <CL/cl.h>
+
+#include <walsh/device.h>
+
+#include "engine/base/status.h"
+
+typedef struct walsh_program walsh_program;
+
+struct walsh_device {
+    cl_platform_id platform;
+    cl_device_id id; /* a sub-device where fewer threads were asked for */
+    cl_context context;
+    cl_command_queue queue; /* in order: commands need no events between them */
+    walsh_device_info info;
+    bool is_sub_device;
+    bool profile;
+    bool driver_caches;      /* the driver keeps compiled kernels itself (POCL) */
+    char build_options[256]; /* for every program */
+    walsh_program *programs; /* built so far; see program.h */
+};
+
+/* Fills in id, platform and info of the device that `selector` names (as walsh_device_choose). */
+walsh_status walsh_device_find(const char *selector, walsh_device *device);
+
+/* Writes what compiled kernels and wisdom depend on, one line: device, driver and platform version. */
+void walsh_device_identity(const walsh_device *device, char *out, size_t size);
+
+/* Sets the message "what: CL_ERROR_NAME" and returns WALSH_E_MEMORY, WALSH_E_BUILD or WALSH_E_OPENCL. */
+walsh_status walsh_cl_fail(cl_int code, const char *what);
+
+#define WALSH_CL(call)                                                           \
+    do {                                                                         \
+        cl_int walsh_cl_code_ = (call);                                          \
+        if (walsh_cl_code_ != CL_SUCCESS) return walsh_cl_fail(walsh_cl_code_, #call); \
+    } while (0)
+
+/* A buffer of `bytes` of device memory, its content undefined. `what` names it in the message of a failure. */
+walsh_status walsh_buffer_create(walsh_device *device, size_t bytes, const char *what, cl_mem *buffer);
+
+/* Sets `bytes` bytes to zero, in queue order. */
+walsh_status walsh_buffer_zero(walsh_device *device, cl_mem buffer, size_t bytes);
+
+/* Releases and clears *buffer; NULL is accepted. */
+void walsh_buffer_release(cl_mem *buffer);
+
+#endif

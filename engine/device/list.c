@@ -1,0 +1,217 @@
+#include "engine/device/list.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/clock.h"
+#include "engine/device/program.h"
+
+typedef struct entry {
+    cl_kernel kernel; /* NULL: `function` is called */
+    size_t global[3], local[3];
+    walsh_list_function function;
+    void *context;
+    char label[96];
+    double flops, bytes;
+    double seconds; /* over all profiled runs */
+    size_t runs;
+} entry;
+
+struct walsh_list {
+    walsh_device *device;
+    entry *entries;
+    cl_event *events; /* [capacity], used while profiling */
+    size_t count, capacity;
+    char label[64];
+};
+
+walsh_status walsh_list_create(walsh_device *device, walsh_list **list)
+{
+    WALSH_TRY(walsh_alloc(list, 1, sizeof **list, "a list of launches"));
+    (*list)->device = device;
+    return WALSH_OK;
+}
+
+walsh_device *walsh_list_device(const walsh_list *list) { return list->device; }
+
+size_t walsh_list_count(const walsh_list *list) { return list->count; }
+
+walsh_status walsh_list_label(walsh_list *list, const char *label)
+{
+    snprintf(list->label, sizeof list->label, "%s", label);
+    return WALSH_OK;
+}
+
+static walsh_status append(walsh_list *list, const char *name, double flops, double bytes, entry **out)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 64;
+        entry *entries = realloc(list->entries, capacity * sizeof *entries);
+        if (entries) list->entries = entries;
+        cl_event *events = realloc(list->events, capacity * sizeof *events);
+        if (events) list->events = events;
+        if (!entries || !events) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for %zu launches", capacity);
+        list->capacity = capacity;
+    }
+    *out = &list->entries[list->count];
+    memset(*out, 0, sizeof **out);
+    list->events[list->count] = NULL;
+    snprintf((*out)->label, sizeof(*out)->label, "%s%s%s", list->label, list->label[0] ? " " : "", name);
+    (*out)->flops = flops;
+    (*out)->bytes = bytes;
+    list->count++;
+    return WALSH_OK;
+}
+
+static cl_int set_arg(cl_kernel kernel, cl_uint *at, const walsh_arg *arg)
+{
+    cl_int code;
+    cl_ulong offset;
+    switch (arg->kind) {
+    case WALSH_ARG_TENSOR:
+        offset = arg->tensor->offset;
+        code = clSetKernelArg(kernel, (*at)++, sizeof(cl_mem), arg->tensor->memory ? &arg->tensor->memory : NULL);
+        return code != CL_SUCCESS ? code : clSetKernelArg(kernel, (*at)++, sizeof offset, &offset);
+    case WALSH_ARG_INT: return clSetKernelArg(kernel, (*at)++, sizeof arg->i, &arg->i);
+    case WALSH_ARG_FLOAT: return clSetKernelArg(kernel, (*at)++, sizeof arg->f, &arg->f);
+    default: return clSetKernelArg(kernel, (*at)++, arg->local_bytes, NULL);
+    }
+}
+
+walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, const walsh_arg *args, size_t count)
+{
+    entry *e;
+    cl_kernel kernel = NULL;
+    WALSH_TRY(walsh_kernel_create(list->device, launch->file, launch->function, launch->options ? launch->options : "", &kernel));
+    cl_uint at = 0;
+    for (size_t i = 0; i < count; i++) {
+        cl_int code = set_arg(kernel, &at, &args[i]);
+        if (code == CL_SUCCESS) continue;
+        clReleaseKernel(kernel);
+        WALSH_FAIL(WALSH_E_OPENCL, "argument %zu of kernel %s is refused (%d)", i, launch->function, (int)code);
+    }
+    walsh_status status = append(list, launch->function, launch->flops, launch->bytes, &e);
+    if (status) {
+        clReleaseKernel(kernel);
+        return status;
+    }
+    e->kernel = kernel;
+    for (int d = 0; d < 3; d++) {
+        size_t local = launch->local[d] ? launch->local[d] : 1, global = launch->global[d] ? launch->global[d] : 1;
+        e->local[d] = local;
+        e->global[d] = (global + local - 1) / local * local;
+    }
+    return WALSH_OK;
+}
+
+walsh_status walsh_list_call(walsh_list *list, walsh_list_function function, void *context, double flops, double bytes)
+{
+    entry *e;
+    walsh_status status = append(list, "library call", flops, bytes, &e);
+    if (status) {
+        free(context);
+        return status;
+    }
+    e->function = function;
+    e->context = context;
+    return WALSH_OK;
+}
+
+walsh_status walsh_list_set_int(walsh_list *list, size_t index, unsigned arg, int value)
+{
+    WALSH_CL(clSetKernelArg(list->entries[index].kernel, arg, sizeof value, &value));
+    return WALSH_OK;
+}
+
+walsh_status walsh_list_set_float(walsh_list *list, size_t index, unsigned arg, float value)
+{
+    WALSH_CL(clSetKernelArg(list->entries[index].kernel, arg, sizeof value, &value));
+    return WALSH_OK;
+}
+
+static walsh_status enqueue(walsh_device *device, entry *e, cl_event *event)
+{
+    cl_int code = clEnqueueNDRangeKernel(device->queue, e->kernel, 3, NULL, e->global, e->local, 0, NULL, event);
+    if (code == CL_SUCCESS) return WALSH_OK;
+    walsh_cl_fail(code, "clEnqueueNDRangeKernel");
+    WALSH_FAIL(WALSH_E_OPENCL, "%s: %s", e->label, walsh_message());
+}
+
+/* A library's kernels have no events of ours: the host's clock around them must do. */
+static walsh_status call_timed(walsh_device *device, entry *e)
+{
+    WALSH_CL(clFinish(device->queue));
+    double start = walsh_clock();
+    WALSH_TRY(e->function(device, e->context));
+    WALSH_CL(clFinish(device->queue));
+    e->seconds += walsh_clock() - start;
+    e->runs++;
+    return WALSH_OK;
+}
+
+static void collect(walsh_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (!list->events[i]) continue;
+        cl_ulong start = 0, end = 0;
+        clGetEventProfilingInfo(list->events[i], CL_PROFILING_COMMAND_START, sizeof start, &start, NULL);
+        clGetEventProfilingInfo(list->events[i], CL_PROFILING_COMMAND_END, sizeof end, &end, NULL);
+        list->entries[i].seconds += 1e-9 * (double)(end - start);
+        list->entries[i].runs++;
+        clReleaseEvent(list->events[i]);
+        list->events[i] = NULL;
+    }
+}
+
+walsh_status walsh_list_run(walsh_list *list)
+{
+    walsh_device *device = list->device;
+    walsh_status status = WALSH_OK;
+    for (size_t i = 0; i < list->count && !status; i++) {
+        entry *e = &list->entries[i];
+        if (e->kernel) status = enqueue(device, e, device->profile ? &list->events[i] : NULL);
+        else status = device->profile ? call_timed(device, e) : e->function(device, e->context);
+    }
+    if (device->profile) {
+        clFinish(device->queue);
+        collect(list);
+    }
+    WALSH_TRY(status);
+    WALSH_CL(clFlush(device->queue));
+    return WALSH_OK;
+}
+
+walsh_status walsh_list_profile(const walsh_list *list, walsh_profile **lines, size_t *count)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const entry *e = &list->entries[i];
+        size_t l = 0;
+        while (l < *count && strcmp((*lines)[l].label, e->label)) l++;
+        if (l == *count) {
+            walsh_profile *more = realloc(*lines, (*count + 1) * sizeof *more);
+            if (!more) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a profile");
+            *lines = more;
+            memset(&more[(*count)++], 0, sizeof *more);
+            memcpy(more[l].label, e->label, sizeof e->label);
+        }
+        (*lines)[l].launches += e->runs;
+        (*lines)[l].seconds += e->seconds;
+        (*lines)[l].flops += e->flops * (double)e->runs;
+        (*lines)[l].bytes += e->bytes * (double)e->runs;
+    }
+    return WALSH_OK;
+}
+
+void walsh_list_destroy(walsh_list **list)
+{
+    if (!*list) return;
+    for (size_t i = 0; i < (*list)->count; i++) {
+        if ((*list)->entries[i].kernel) clReleaseKernel((*list)->entries[i].kernel);
+        free((*list)->entries[i].context);
+    }
+    free((*list)->entries);
+    free((*list)->events);
+    free(*list);
+    *list = NULL;
+}

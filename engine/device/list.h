@@ -1,0 +1,75 @@
+/* A list of launches: kernels with all their arguments set once, replayed many times. */
+#ifndef WALSH_ENGINE_DEVICE_LIST_H
+#define WALSH_ENGINE_DEVICE_LIST_H
+
+#include "engine/device/view.h"
+
+typedef struct walsh_list walsh_list;
+
+/* One kernel argument. A tensor becomes two: `__global T *` and `ulong` offset in elements (a NULL pointer and 0 where
+ * the view is absent). */
+typedef struct walsh_arg {
+    enum { WALSH_ARG_TENSOR, WALSH_ARG_INT, WALSH_ARG_FLOAT, WALSH_ARG_LOCAL } kind;
+    const walsh_view *tensor;
+    int i;
+    float f;
+    size_t local_bytes;
+} walsh_arg;
+
+#define WALSH_TENSOR(view) {.kind = WALSH_ARG_TENSOR, .tensor = (view)}
+#define WALSH_INT(value) {.kind = WALSH_ARG_INT, .i = (value)}
+#define WALSH_FLOAT(value) {.kind = WALSH_ARG_FLOAT, .f = (value)}
+#define WALSH_LOCAL(bytes) {.kind = WALSH_ARG_LOCAL, .local_bytes = (bytes)}
+
+typedef struct walsh_launch {
+    const char *file, *function; /* function of cl/FILE.cl */
+    const char *options;         /* build options; NULL: none */
+    size_t global[3], local[3];  /* work-items; zeros stand for 1. global is rounded up to multiples of local */
+    double flops, bytes;         /* what the launch computes and at least moves, for profiles */
+} walsh_launch;
+
+walsh_status walsh_list_create(walsh_device *device, walsh_list **list);
+
+/* The device that the list's launches run on. */
+walsh_device *walsh_list_device(const walsh_list *list);
+
+/* Names what follows in profiles ("conv_forward 128x32x32x16"), until the next call. */
+walsh_status walsh_list_label(walsh_list *list, const char *label);
+
+/* Appends a kernel launch with `count` arguments; use WALSH_LAUNCH. */
+walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, const walsh_arg *args, size_t count);
+
+/* const walsh_launch launch = {...}; WALSH_LAUNCH(list, launch, WALSH_TENSOR(&x), WALSH_INT(n), ...) */
+#define WALSH_LAUNCH(list, launch, ...)                                     \
+    walsh_list_kernel((list), &(launch), (const walsh_arg[]){__VA_ARGS__}, \
+                      sizeof((const walsh_arg[]){__VA_ARGS__}) / sizeof(walsh_arg))
+
+/* Appends a call into a library that enqueues its own kernels on walsh_list_device()->queue (CLBlast). The list owns
+ * `context` and frees it with free(). */
+typedef walsh_status (*walsh_list_function)(walsh_device *device, const void *context);
+walsh_status walsh_list_call(walsh_list *list, walsh_list_function function, void *context, double flops, double bytes);
+
+/* Number of launches so far: the index of the next one. */
+size_t walsh_list_count(const walsh_list *list);
+
+/* Changes a scalar argument of launch `index`; `arg` counts the kernel's own arguments (a tensor counts two). Takes
+ * effect at the next run; what is already enqueued keeps its value. */
+walsh_status walsh_list_set_int(walsh_list *list, size_t index, unsigned arg, int value);
+walsh_status walsh_list_set_float(walsh_list *list, size_t index, unsigned arg, float value);
+
+/* Enqueues every launch in order and flushes; does not wait. Where the device profiles, it waits and adds up times. */
+walsh_status walsh_list_run(walsh_list *list);
+
+/* One line of a profile: all launches of one label and kernel. */
+typedef struct walsh_profile {
+    char label[96];
+    size_t launches;
+    double seconds, flops, bytes; /* sums over the launches */
+} walsh_profile;
+
+/* Adds this list's times to an array of lines (allocated by realloc; start with NULL and 0). */
+walsh_status walsh_list_profile(const walsh_list *list, walsh_profile **lines, size_t *count);
+
+void walsh_list_destroy(walsh_list **list);
+
+#endif

@@ -1,0 +1,128 @@
+#include "engine/device/program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/file.h"
+#include "engine/base/log.h"
+#include "engine/device/kernel_cache.h"
+
+struct walsh_program {
+    walsh_program *next;
+    cl_program program;
+    char *options;
+    char file[]; /* the kernel file's name */
+};
+
+/* The text of cl/FILE.cl: from $WALSH_KERNEL_DIR where it is there, else embedded. *edited is to be freed if not NULL. */
+static walsh_status find_source(const char *file, const char **source, char **edited)
+{
+    const char *folder = getenv("WALSH_KERNEL_DIR");
+    *edited = NULL;
+    if (folder && *folder) {
+        char path[4096];
+        size_t size;
+        snprintf(path, sizeof path, "%s/%s.cl", folder, file);
+        WALSH_TRY(walsh_file_read(path, edited, &size));
+        *source = *edited;
+        return WALSH_OK;
+    }
+    for (const walsh_kernel_file *f = walsh_kernel_files; f->name; f++) {
+        if (strcmp(f->name, file)) continue;
+        *source = f->source;
+        return WALSH_OK;
+    }
+    WALSH_FAIL(WALSH_E_ARGUMENT, "there is no kernel file '%s.cl'", file);
+}
+
+/* The compiler's log, which the caller frees, or NULL where there is none. */
+static char *build_log(walsh_device *device, cl_program program)
+{
+    size_t size = 0;
+    if (clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) != CL_SUCCESS) return NULL;
+    char *log = calloc(size + 1, 1);
+    if (log) clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, size, log, NULL);
+    if (log && strspn(log, " \n\t") == strlen(log)) free(log), log = NULL;
+    return log;
+}
+
+static walsh_status build(walsh_device *device, const char *file, const char *source, const char *options, cl_program *program)
+{
+    cl_int code;
+    *program = clCreateProgramWithSource(device->context, 1, &source, NULL, &code);
+    if (code != CL_SUCCESS) return walsh_cl_fail(code, "clCreateProgramWithSource");
+    code = clBuildProgram(*program, 1, &device->id, options, NULL, NULL);
+    char *log = build_log(device, *program);
+    walsh_status status = WALSH_OK;
+    if (code != CL_SUCCESS) {
+        status = walsh_fail(WALSH_E_BUILD, "cl/%s.cl does not compile on %s with '%s':\n%s", file, device->info.name, options,
+                            log ? log : "(the driver gives no log)");
+        clReleaseProgram(*program);
+        *program = NULL;
+    } else if (log) {
+        walsh_log(WALSH_LOG_DEBUG, "cl/%s.cl with '%s': %s", file, options, log);
+    }
+    free(log);
+    return status;
+}
+
+/* From the cache on disk where the driver has none of its own, else compiled. */
+static walsh_status obtain(walsh_device *device, const char *file, const char *options, cl_program *program)
+{
+    const char *source = NULL;
+    char *edited, all_options[1024];
+    WALSH_TRY(find_source(file, &source, &edited));
+    snprintf(all_options, sizeof all_options, "%s %s", device->build_options, options);
+    walsh_status status = WALSH_OK;
+    *program = device->driver_caches ? NULL : walsh_kernel_cache_load(device, source, all_options);
+    if (!*program) {
+        status = build(device, file, source, all_options, program);
+        if (!status && !device->driver_caches) walsh_kernel_cache_store(device, source, all_options, *program);
+    }
+    free(edited);
+    return status;
+}
+
+static walsh_status remember(walsh_device *device, const char *file, const char *options, cl_program program, walsh_program **entry)
+{
+    size_t name = strlen(file) + 1;
+    WALSH_TRY(walsh_alloc(entry, 1, sizeof **entry + name + strlen(options) + 1, "a kernel program"));
+    memcpy((*entry)->file, file, name);
+    (*entry)->options = strcpy((*entry)->file + name, options);
+    (*entry)->program = program;
+    (*entry)->next = device->programs;
+    device->programs = *entry;
+    return WALSH_OK;
+}
+
+walsh_status walsh_kernel_create(walsh_device *device, const char *file, const char *function, const char *options, cl_kernel *kernel)
+{
+    *kernel = NULL;
+    walsh_program *entry = device->programs;
+    while (entry && (strcmp(entry->file, file) || strcmp(entry->options, options))) entry = entry->next;
+    if (!entry) {
+        cl_program program = NULL;
+        WALSH_TRY(obtain(device, file, options, &program));
+        walsh_status status = remember(device, file, options, program, &entry);
+        if (status) {
+            clReleaseProgram(program);
+            return status;
+        }
+    }
+    cl_int code;
+    *kernel = clCreateKernel(entry->program, function, &code);
+    if (code == CL_INVALID_KERNEL_NAME) WALSH_FAIL(WALSH_E_ARGUMENT, "cl/%s.cl has no kernel '%s'", file, function);
+    if (code != CL_SUCCESS) return walsh_cl_fail(code, "clCreateKernel");
+    return WALSH_OK;
+}
+
+void walsh_programs_release(walsh_device *device)
+{
+    while (device->programs) {
+        walsh_program *entry = device->programs;
+        device->programs = entry->next;
+        clReleaseProgram(entry->program);
+        free(entry);
+    }
+}

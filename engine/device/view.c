@@ -1,0 +1,111 @@
+#include "engine/device/view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const walsh_shape walsh_shape_absent = {0, 0, 0, 0, 0, WALSH_F32};
+
+size_t walsh_type_size(walsh_type type) { return type == WALSH_U8 ? 1 : 4; }
+
+walsh_shape walsh_shape_nhwc(int n, int h, int w, int c) { return (walsh_shape){n, h, w, c, walsh_pad(c), WALSH_F32}; }
+walsh_shape walsh_shape_matrix(int rows, int columns) { return walsh_shape_nhwc(rows, 1, 1, columns); }
+walsh_shape walsh_shape_vector(int elements) { return walsh_shape_nhwc(1, 1, 1, elements); }
+walsh_shape walsh_shape_array(walsh_type type, int elements) { return (walsh_shape){1, 1, 1, elements, elements, type}; }
+
+size_t walsh_shape_rows(walsh_shape s) { return (size_t)s.n * (size_t)s.h * (size_t)s.w; }
+
+size_t walsh_shape_elements(walsh_shape s)
+{
+    if (walsh_shape_is_absent(s)) return 0;
+    size_t row = (size_t)(s.type == WALSH_F32 ? walsh_pad(s.c) : s.c);
+    return (walsh_shape_rows(s) - 1) * (size_t)s.pitch + row;
+}
+
+size_t walsh_shape_bytes(walsh_shape s) { return walsh_shape_elements(s) * walsh_type_size(s.type); }
+
+char *walsh_shape_text(walsh_shape s, char out[48])
+{
+    snprintf(out, 48, "%dx%dx%dx%d", s.n, s.h, s.w, s.c);
+    return out;
+}
+
+walsh_status walsh_view_write(walsh_device *device, const walsh_view *view, const void *elements)
+{
+    size_t size = walsh_type_size(view->shape.type);
+    WALSH_CL(clEnqueueWriteBuffer(device->queue, view->memory, CL_TRUE, view->offset * size, walsh_shape_bytes(view->shape),
+                                  elements, 0, NULL, NULL));
+    return WALSH_OK;
+}
+
+walsh_status walsh_view_read(walsh_device *device, const walsh_view *view, void *elements)
+{
+    size_t size = walsh_type_size(view->shape.type);
+    WALSH_CL(clEnqueueReadBuffer(device->queue, view->memory, CL_TRUE, view->offset * size, walsh_shape_bytes(view->shape),
+                                 elements, 0, NULL, NULL));
+    return WALSH_OK;
+}
+
+walsh_status walsh_view_upload(walsh_device *device, const walsh_view *view, const float *dense)
+{
+    size_t rows = walsh_shape_rows(view->shape), c = (size_t)view->shape.c, pitch = (size_t)view->shape.pitch;
+    float *staged = NULL;
+    WALSH_TRY(walsh_alloc(&staged, walsh_shape_elements(view->shape), sizeof *staged, "an upload"));
+    /* A slice of wider rows: what lies between its rows belongs to others and is kept. */
+    walsh_status status = pitch > (size_t)walsh_pad((int)c) ? walsh_view_read(device, view, staged) : WALSH_OK;
+    for (size_t r = 0; r < rows; r++) memcpy(staged + r * pitch, dense + r * c, c * sizeof *dense);
+    if (!status) status = walsh_view_write(device, view, staged);
+    free(staged);
+    return status;
+}
+
+walsh_status walsh_view_download(walsh_device *device, const walsh_view *view, float *dense)
+{
+    size_t rows = walsh_shape_rows(view->shape), c = (size_t)view->shape.c, pitch = (size_t)view->shape.pitch;
+    float *staged = NULL;
+    WALSH_TRY(walsh_alloc(&staged, walsh_shape_elements(view->shape), sizeof *staged, "a download"));
+    walsh_status status = walsh_view_read(device, view, staged);
+    for (size_t r = 0; r < rows && !status; r++) memcpy(dense + r * c, staged + r * pitch, c * sizeof *dense);
+    free(staged);
+    return status;
+}
+
+walsh_status walsh_tensor_make(walsh_device *device, walsh_shape shape, walsh_tensor **tensor)
+{
+    char text[48];
+    *tensor = NULL;
+    if (shape.n < 1 || shape.h < 1 || shape.w < 1 || shape.c < 1)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "a tensor of %s: every size must be at least 1", walsh_shape_text(shape, text));
+    walsh_tensor *made = NULL;
+    WALSH_TRY(walsh_alloc(&made, 1, sizeof *made, "a tensor"));
+    made->device = device;
+    made->view.shape = shape;
+    walsh_status status = walsh_buffer_create(device, walsh_shape_bytes(shape), "a tensor", &made->view.memory);
+    if (!status) status = walsh_buffer_zero(device, made->view.memory, walsh_shape_bytes(shape));
+    if (status) walsh_tensor_destroy(&made);
+    *tensor = made;
+    return status;
+}
+
+walsh_status walsh_tensor_create(walsh_device *device, int n, int h, int w, int c, walsh_tensor **tensor)
+{
+    return walsh_tensor_make(device, walsh_shape_nhwc(n, h, w, c), tensor);
+}
+
+walsh_status walsh_tensor_upload(walsh_tensor *tensor, const float *dense)
+{
+    return walsh_view_upload(tensor->device, &tensor->view, dense);
+}
+
+walsh_status walsh_tensor_download(const walsh_tensor *tensor, float *dense)
+{
+    return walsh_view_download(tensor->device, &tensor->view, dense);
+}
+
+void walsh_tensor_destroy(walsh_tensor **tensor)
+{
+    if (!*tensor) return;
+    walsh_buffer_release(&(*tensor)->view.memory);
+    free(*tensor);
+    *tensor = NULL;
+}

@@ -1,0 +1,68 @@
+/* Batch normalisation (Ioffe and Szegedy, 2015) over the rows of X [n][h][w][c], in the passes that a plan can fuse.
+ *
+ * Training, forward: bn_stats -> bn_finalize -> bn_apply; evaluation: bn_eval -> bn_apply; backward: bn_backward.
+ * Statistics are never E[x^2] - E[x]^2: each group of rows gives its mean and its sum of squared deviations, and groups
+ * are merged in a fixed order (Chan, Golub, LeVeque, 1983). */
+#ifndef WALSH_ENGINE_OP_BATCHNORM_H
+#define WALSH_ENGINE_OP_BATCHNORM_H
+
+#include "engine/op/op.h"
+
+/* eps and the momentum of the running statistics: interface.md's, the same for every network. */
+#define WALSH_BN_EPSILON 1e-5f
+#define WALSH_BN_MOMENTUM 0.1f
+
+/* What the later passes need, [4][c]: rows mean, 1/sqrt(var + eps), scale = gamma/sqrt(var + eps),
+ * shift = beta - mean*scale. Matrix of 4 rows. */
+enum { WALSH_BN_MEAN, WALSH_BN_INVSTD, WALSH_BN_SCALE, WALSH_BN_SHIFT, WALSH_BN_SAVED_ROWS };
+
+/* How the rows are cut into groups: a function of the sizes alone, never of the device or its threads. */
+int walsh_bn_groups(int n, int h, int w);
+
+typedef struct walsh_bn {
+    unsigned fuse;
+    int n, h, w, c;
+    int relu;     /* bn_apply: Y = max(0, .); bn_backward: mask dY by Y > 0 */
+    int residual; /* bn_apply: 0 none, 1 adds RES, 2 adds RES normalised by RES_SAVED */
+} walsh_bn;
+
+/* PARTIAL [groups][2][c]: mean and sum of squared deviations of each group of rows. */
+extern const walsh_op walsh_bn_stats;
+enum { WALSH_BN_STATS_X, WALSH_BN_STATS_PARTIAL, WALSH_BN_STATS_OPERANDS };
+
+/* Merges the groups; updates the running statistics (unbiased variance; with one row the biased one). */
+extern const walsh_op walsh_bn_finalize;
+enum {
+    WALSH_BN_FINALIZE_PARTIAL,
+    WALSH_BN_FINALIZE_GAMMA,    /* [c] */
+    WALSH_BN_FINALIZE_BETA,     /* [c] */
+    WALSH_BN_FINALIZE_RUN_MEAN, /* [c], updated */
+    WALSH_BN_FINALIZE_RUN_VAR,  /* [c], updated */
+    WALSH_BN_FINALIZE_SAVED,    /* [4][c] */
+    WALSH_BN_FINALIZE_OPERANDS
+};
+
+/* SAVED from the running statistics. */
+extern const walsh_op walsh_bn_eval;
+enum { WALSH_BN_EVAL_GAMMA, WALSH_BN_EVAL_BETA, WALSH_BN_EVAL_RUN_MEAN, WALSH_BN_EVAL_RUN_VAR, WALSH_BN_EVAL_SAVED, WALSH_BN_EVAL_OPERANDS };
+
+/* Y = [relu](scale*X + shift [+ RES | + res_scale*RES + res_shift]): normalise, residual add and ReLU in one pass.
+ * Pad lanes stay zero because gamma and beta are zero there. */
+extern const walsh_op walsh_bn_apply;
+enum { WALSH_BN_APPLY_X, WALSH_BN_APPLY_SAVED, WALSH_BN_APPLY_RES, WALSH_BN_APPLY_RES_SAVED, WALSH_BN_APPLY_Y, WALSH_BN_APPLY_OPERANDS };
+
+/* With g = dY, or dY where Y > 0 and else 0 if `relu` (Y is then required):
+ * dBETA = sum g, dGAMMA = sum g*xhat, dX = scale*(g - dBETA/rows - xhat*dGAMMA/rows), xhat = (X - mean)*invstd. */
+extern const walsh_op walsh_bn_backward;
+enum {
+    WALSH_BN_BACKWARD_DY,
+    WALSH_BN_BACKWARD_X,
+    WALSH_BN_BACKWARD_SAVED,
+    WALSH_BN_BACKWARD_Y, /* only with relu */
+    WALSH_BN_BACKWARD_DGAMMA,
+    WALSH_BN_BACKWARD_DBETA,
+    WALSH_BN_BACKWARD_DX,
+    WALSH_BN_BACKWARD_OPERANDS
+};
+
+#endif

@@ -1,0 +1,69 @@
+#include "engine/op/op.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int walsh_op_operands(const walsh_op *op)
+{
+    int n = 0;
+    while (op->operands[n].name) n++;
+    return n;
+}
+
+walsh_shape walsh_op_shape(const walsh_op *op, const void *problem, int operand)
+{
+    walsh_shape shapes[WALSH_MAX_OPERANDS];
+    return op->shapes(problem, shapes) ? walsh_shape_absent : shapes[operand];
+}
+
+static bool is_disabled(const char *name)
+{
+    const char *list = getenv("WALSH_DISABLE");
+    size_t n = strlen(name);
+    while (list && *list) {
+        size_t item = strcspn(list, ",");
+        if (item == n && !strncmp(list, name, n)) return true;
+        list += item + (list[item] == ',');
+    }
+    return false;
+}
+
+static const walsh_variant *best(const walsh_device *device, const walsh_op *op, const void *problem)
+{
+    unsigned wanted = *(const unsigned *)problem; /* every problem begins with its `fuse` */
+    const walsh_variant *chosen = NULL;
+    int most = 0;
+    for (const walsh_variant *const *v = op->variants; *v; v++) {
+        bool plain = !v[1];
+        if ((wanted & ~(*v)->fuses) || (!plain && is_disabled((*v)->name))) continue;
+        int suits = (*v)->suits(device, problem);
+        if (suits > most) most = suits, chosen = *v;
+    }
+    return chosen;
+}
+
+walsh_status walsh_op_choose(const walsh_device *device, const walsh_op *op, const void *problem, const walsh_variant **variant)
+{
+    *variant = best(device, op, problem);
+    if (!*variant)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "no variant of %s takes this problem (fused extras 0x%x)", op->name, *(const unsigned *)problem);
+    return WALSH_OK;
+}
+
+bool walsh_op_can(const walsh_device *device, const walsh_op *op, const void *problem) { return best(device, op, problem); }
+
+walsh_status walsh_op_check(const walsh_op *op, const void *problem, const walsh_view *operand)
+{
+    walsh_shape want[WALSH_MAX_OPERANDS];
+    WALSH_TRY(op->shapes(problem, want));
+    for (int i = 0; op->operands[i].name; i++) {
+        walsh_shape w = want[i], have = operand[i].shape;
+        char expected[48], found[48];
+        bool fits = w.n == have.n && w.h == have.h && w.w == have.w && w.c == have.c && w.type == have.type &&
+                    have.pitch >= w.pitch && (w.type != WALSH_F32 || have.pitch % 4 == 0) && operand[i].offset % 4 == 0;
+        if (!fits && !(walsh_shape_is_absent(w) && walsh_shape_is_absent(have)))
+            WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is %s, expected %s", op->name, op->operands[i].name,
+                       walsh_shape_text(have, found), walsh_shape_text(w, expected));
+    }
+    return WALSH_OK;
+}

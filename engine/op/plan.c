@@ -1,0 +1,189 @@
+#include "engine/op/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct value {
+    walsh_view view;
+    bool bound;
+    walsh_block block; /* bytes 0: never used */
+} value;
+
+typedef struct step {
+    const walsh_op *op;
+    const walsh_variant *variant;
+    void *problem;
+    walsh_value operands[WALSH_MAX_OPERANDS];
+    walsh_value workspace;
+    char label[64];
+} step;
+
+struct walsh_plan {
+    walsh_device *device;
+    walsh_list *list;
+    value *values;
+    int value_count, value_capacity;
+    step *steps;
+    int step_count, step_capacity;
+    walsh_status status; /* the first failure while building */
+    char message[1024];
+};
+
+walsh_status walsh_plan_create(walsh_device *device, walsh_plan **plan)
+{
+    WALSH_TRY(walsh_alloc(plan, 1, sizeof **plan, "a plan"));
+    (*plan)->device = device;
+    walsh_status status = walsh_list_create(device, &(*plan)->list);
+    if (status) walsh_plan_destroy(plan);
+    return status;
+}
+
+walsh_device *walsh_plan_device(const walsh_plan *plan) { return plan->device; }
+
+void walsh_plan_fail(walsh_plan *plan, walsh_status status)
+{
+    if (plan->status || !status) return;
+    plan->status = status;
+    snprintf(plan->message, sizeof plan->message, "%s", walsh_message());
+}
+
+/* Makes room for one more element. */
+static bool grow(walsh_plan *plan, void *array, int count, int *capacity, size_t size)
+{
+    void *old, *more;
+    memcpy(&old, array, sizeof old);
+    if (count < *capacity) return true;
+    int wanted = *capacity ? 2 * *capacity : 128;
+    more = realloc(old, (size_t)wanted * size);
+    if (!more) {
+        walsh_plan_fail(plan, walsh_fail(WALSH_E_MEMORY, "out of memory for a plan"));
+        return false;
+    }
+    memcpy(array, &more, sizeof more);
+    *capacity = wanted;
+    return true;
+}
+
+static walsh_value add_value(walsh_plan *plan, walsh_view view, bool bound)
+{
+    if (plan->status || !grow(plan, &plan->values, plan->value_count, &plan->value_capacity, sizeof *plan->values))
+        return WALSH_NO_VALUE;
+    plan->values[plan->value_count] = (value){.view = view, .bound = bound, .block = {.first = -1}};
+    return plan->value_count++;
+}
+
+walsh_value walsh_plan_bind(walsh_plan *plan, const walsh_view *view) { return add_value(plan, *view, true); }
+
+walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape)
+{
+    return add_value(plan, (walsh_view){.shape = shape}, false);
+}
+
+walsh_shape walsh_plan_shape(const walsh_plan *plan, walsh_value v)
+{
+    return v < 0 ? walsh_shape_absent : plan->values[v].view.shape;
+}
+
+/* Extends a value's life to the step being added. */
+static void touch(walsh_plan *plan, walsh_value v)
+{
+    if (v < 0 || plan->values[v].bound) return;
+    walsh_block *block = &plan->values[v].block;
+    if (block->first < 0) block->first = plan->step_count;
+    block->last = plan->step_count;
+    block->bytes = walsh_shape_bytes(plan->values[v].view.shape);
+}
+
+static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const void *problem, const walsh_value *operands)
+{
+    walsh_view views[WALSH_MAX_OPERANDS];
+    for (int i = 0; i < walsh_op_operands(op); i++) {
+        s->operands[i] = operands[i];
+        views[i] = (walsh_view){.shape = walsh_plan_shape(plan, operands[i])};
+        if (operands[i] >= 0 && op->operands[i].role == WALSH_READ && !plan->values[operands[i]].bound &&
+            plan->values[operands[i]].block.first < 0)
+            WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is read before anything wrote it", op->name, op->operands[i].name);
+    }
+    WALSH_TRY(walsh_op_check(op, problem, views));
+    WALSH_TRY(walsh_op_choose(plan->device, op, problem, &s->variant));
+    WALSH_TRY(walsh_alloc(&s->problem, 1, op->problem_size, "a plan"));
+    memcpy(s->problem, problem, op->problem_size);
+    return WALSH_OK;
+}
+
+void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem, const walsh_value *operands)
+{
+    if (plan->status || !grow(plan, &plan->steps, plan->step_count, &plan->step_capacity, sizeof *plan->steps)) return;
+    step *s = &plan->steps[plan->step_count];
+    *s = (step){.op = op, .workspace = WALSH_NO_VALUE};
+    snprintf(s->label, sizeof s->label, "%s", label);
+    walsh_status status = prepare(plan, s, op, problem, operands);
+    if (status) {
+        walsh_fail(status, "%s: %s", label, walsh_message());
+        walsh_plan_fail(plan, status);
+        return;
+    }
+    size_t bytes = s->variant->workspace ? s->variant->workspace(plan->device, problem) : 0;
+    if (bytes) s->workspace = walsh_plan_value(plan, walsh_shape_vector((int)((bytes + 3) / 4)));
+    for (int i = 0; i < walsh_op_operands(op); i++) touch(plan, operands[i]);
+    touch(plan, s->workspace);
+    plan->step_count++;
+}
+
+walsh_status walsh_plan_layout(walsh_plan *plan, walsh_arena *arena)
+{
+    if (plan->status) WALSH_FAIL(plan->status, "%s", plan->message);
+    walsh_block *blocks = NULL;
+    size_t used = 0;
+    WALSH_TRY(walsh_alloc(&blocks, (size_t)plan->value_count, sizeof *blocks, "a memory plan"));
+    for (int i = 0; i < plan->value_count; i++)
+        if (plan->values[i].block.bytes) blocks[used++] = plan->values[i].block;
+    walsh_status status = walsh_arena_place(arena, blocks, used);
+    used = 0;
+    for (int i = 0; i < plan->value_count; i++)
+        if (plan->values[i].block.bytes) plan->values[i].block = blocks[used++];
+    free(blocks);
+    return status;
+}
+
+walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
+{
+    const walsh_view absent = {.shape = walsh_shape_absent};
+    for (int i = 0; i < plan->value_count; i++) {
+        value *v = &plan->values[i];
+        if (!v->block.bytes) continue;
+        v->view.memory = walsh_arena_memory(arena, v->block.chunk);
+        v->view.offset = v->block.offset / walsh_type_size(v->view.shape.type);
+    }
+    for (int i = 0; i < plan->step_count; i++) {
+        step *s = &plan->steps[i];
+        walsh_view views[WALSH_MAX_OPERANDS];
+        for (int o = 0; o < walsh_op_operands(s->op); o++)
+            views[o] = s->operands[o] < 0 ? absent : plan->values[s->operands[o]].view;
+        const walsh_view *workspace = s->workspace < 0 ? &absent : &plan->values[s->workspace].view;
+        walsh_list_label(plan->list, s->label);
+        WALSH_TRY(s->variant->emit(plan->list, s->problem, views, workspace));
+    }
+    return WALSH_OK;
+}
+
+walsh_status walsh_plan_run(walsh_plan *plan) { return walsh_list_run(plan->list); }
+
+walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value v) { return plan->values[v].view; }
+
+walsh_status walsh_plan_profile(const walsh_plan *plan, walsh_profile **lines, size_t *count)
+{
+    return walsh_list_profile(plan->list, lines, count);
+}
+
+void walsh_plan_destroy(walsh_plan **plan)
+{
+    if (!*plan) return;
+    for (int i = 0; i < (*plan)->step_count; i++) free((*plan)->steps[i].problem);
+    walsh_list_destroy(&(*plan)->list);
+    free((*plan)->steps);
+    free((*plan)->values);
+    free(*plan);
+    *plan = NULL;
+}

@@ -1,0 +1,55 @@
+/* Plans: operations on values, for which variants are chosen and memory is laid out once, and which then only replay.
+ *
+ * Use: create; bind what lives outside (parameters, images), name values, add operations in order of execution;
+ * walsh_plan_layout; once all plans that share the arena are laid out, walsh_arena_commit and walsh_plan_emit; then
+ * walsh_plan_run as often as wanted.
+ *
+ * Building does not need an error check a line: the first failure is kept, later calls do nothing, walsh_plan_layout
+ * reports it. */
+#ifndef WALSH_ENGINE_OP_PLAN_H
+#define WALSH_ENGINE_OP_PLAN_H
+
+#include "engine/op/arena.h"
+#include "engine/op/op.h"
+
+typedef struct walsh_plan walsh_plan;
+typedef int walsh_value; /* number of a tensor in a plan */
+enum { WALSH_NO_VALUE = -1 }; /* an absent optional operand */
+
+walsh_status walsh_plan_create(walsh_device *device, walsh_plan **plan);
+
+walsh_device *walsh_plan_device(const walsh_plan *plan);
+
+/* A value whose memory lives outside the plan and longer than it. */
+walsh_value walsh_plan_bind(walsh_plan *plan, const walsh_view *view);
+
+/* A value in the arena: its memory is its own from the first to the last operation that names it, so its content does
+ * not survive a run. */
+walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape);
+
+walsh_shape walsh_plan_shape(const walsh_plan *plan, walsh_value value);
+
+/* Appends an operation. `label` names it in profiles (layer's name); `operands` as in op->operands. */
+void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem, const walsh_value *operands);
+
+/* Records a failure of whoever builds the plan, as if an operation had failed; the thread's message is kept. */
+void walsh_plan_fail(walsh_plan *plan, walsh_status status);
+
+/* Places values and workspaces in the arena. Reports the first failure since creation. */
+walsh_status walsh_plan_layout(walsh_plan *plan, walsh_arena *arena);
+
+/* Makes the launches; the arena must be committed. */
+walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena);
+
+/* Enqueues the whole plan without waiting. */
+walsh_status walsh_plan_run(walsh_plan *plan);
+
+/* Where a value lies; after walsh_plan_emit. */
+walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value value);
+
+/* See walsh_list_profile. */
+walsh_status walsh_plan_profile(const walsh_plan *plan, walsh_profile **lines, size_t *count);
+
+void walsh_plan_destroy(walsh_plan **plan);
+
+#endif

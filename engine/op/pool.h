@@ -1,0 +1,29 @@
+/* Pooling over windows of X [n][h][w][c]: maximum, average (zeros of the padding counted, as torchvision's models have
+ * it), and the global average as the window that covers the image. */
+#ifndef WALSH_ENGINE_OP_POOL_H
+#define WALSH_ENGINE_OP_POOL_H
+
+#include "engine/op/op.h"
+
+typedef enum walsh_pool_kind { WALSH_POOL_MAX, WALSH_POOL_AVERAGE, WALSH_POOL_GLOBAL } walsh_pool_kind;
+
+typedef struct walsh_pool {
+    unsigned fuse;
+    walsh_pool_kind kind;
+    int n, h, w, c;
+    int window, stride, pad; /* ignored for WALSH_POOL_GLOBAL; pad <= window/2 */
+} walsh_pool;
+
+/* Output pixels: floor((h + 2 pad - window) / stride) + 1; 1 for the global average. */
+int walsh_pool_oh(const walsh_pool *p);
+int walsh_pool_ow(const walsh_pool *p);
+
+extern const walsh_op walsh_pool_forward;
+enum { WALSH_POOL_FORWARD_X, WALSH_POOL_FORWARD_Y, WALSH_POOL_FORWARD_OPERANDS };
+
+/* dX from dY. The maximum's gradient goes to the first largest element of each window in reading order (as PyTorch's);
+ * X and Y are needed for it alone and absent otherwise. With WALSH_FUSE_ACCUMULATE, dX += . */
+extern const walsh_op walsh_pool_backward;
+enum { WALSH_POOL_BACKWARD_DY, WALSH_POOL_BACKWARD_X, WALSH_POOL_BACKWARD_Y, WALSH_POOL_BACKWARD_DX, WALSH_POOL_BACKWARD_OPERANDS };
+
+#endif

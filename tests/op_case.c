@@ -1,0 +1,146 @@
+#include "tests/op_case.h"
+
+#include <math.h>
+
+#include "engine/base/rng.h"
+
+static walsh_device *shared_device;
+
+walsh_device *op_device(void)
+{
+    if (!shared_device) assert_ok(walsh_device_open(NULL, &shared_device));
+    return shared_device;
+}
+
+int op_device_close(void **state)
+{
+    (void)state;
+    walsh_device_close(&shared_device);
+    return 0;
+}
+
+float *op_floats(size_t count)
+{
+    float *p = calloc(count ? count : 1, sizeof *p);
+    assert_non_null(p);
+    return p;
+}
+
+double *op_doubles(size_t count)
+{
+    double *p = calloc(count ? count : 1, sizeof *p);
+    assert_non_null(p);
+    return p;
+}
+
+void op_case_open(op_case *c, const walsh_op *op, const void *problem, int extra)
+{
+    walsh_shape shapes[WALSH_MAX_OPERANDS];
+    *c = (op_case){.device = op_device(), .op = op, .problem = problem};
+    assert_ok(op->shapes(problem, shapes));
+    for (int i = 0; i < walsh_op_operands(op); i++) {
+        if (walsh_shape_is_absent(shapes[i])) continue;
+        if (shapes[i].type == WALSH_F32) shapes[i].pitch += extra;
+        assert_ok(walsh_tensor_make(c->device, shapes[i], &c->tensor[i]));
+    }
+}
+
+static const walsh_view *view(const op_case *c, int operand) { return &c->tensor[operand]->view; }
+
+size_t op_case_count(const op_case *c, int operand)
+{
+    return walsh_shape_rows(view(c, operand)->shape) * (size_t)view(c, operand)->shape.c;
+}
+
+void op_case_set(op_case *c, int operand, const float *dense)
+{
+    assert_ok(walsh_view_upload(c->device, view(c, operand), dense));
+}
+
+void op_case_random(op_case *c, int operand, uint64_t seed, float *dense)
+{
+    walsh_rng rng = {seed, (uint64_t)operand};
+    size_t n = op_case_count(c, operand);
+    for (size_t i = 0; i < n; i++) dense[i] = 2 * walsh_rng_uniform(rng, i) - 1;
+    op_case_set(c, operand, dense);
+}
+
+void op_case_set_raw(op_case *c, int operand, const void *elements)
+{
+    assert_ok(walsh_view_write(c->device, view(c, operand), elements));
+}
+
+void op_case_poison(op_case *c, int operand)
+{
+    size_t n = walsh_shape_elements(view(c, operand)->shape);
+    float *poison = op_floats(n);
+    for (size_t i = 0; i < n; i++) poison[i] = 1e30f;
+    assert_ok(walsh_view_write(c->device, view(c, operand), poison));
+    free(poison);
+}
+
+/* The workspace is poisoned too: a variant must not rest on zeroed memory. */
+static walsh_tensor *make_workspace(op_case *c, const walsh_variant *variant)
+{
+    size_t bytes = variant->workspace ? variant->workspace(c->device, c->problem) : 0;
+    walsh_tensor *workspace = NULL;
+    if (!bytes) return NULL;
+    assert_ok(walsh_tensor_make(c->device, walsh_shape_vector((int)((bytes + 3) / 4)), &workspace));
+    size_t n = walsh_shape_elements(workspace->view.shape);
+    float *poison = op_floats(n);
+    for (size_t i = 0; i < n; i++) poison[i] = NAN;
+    assert_ok(walsh_view_write(c->device, &workspace->view, poison));
+    free(poison);
+    return workspace;
+}
+
+void op_case_run(op_case *c, const walsh_variant *variant)
+{
+    walsh_view views[WALSH_MAX_OPERANDS], absent = {.shape = walsh_shape_absent};
+    for (int i = 0; i < walsh_op_operands(c->op); i++) views[i] = c->tensor[i] ? *view(c, i) : absent;
+    assert_ok(walsh_op_check(c->op, c->problem, views));
+    walsh_tensor *workspace = make_workspace(c, variant);
+    walsh_list *list = NULL;
+    assert_ok(walsh_list_create(c->device, &list));
+    assert_ok(variant->emit(list, c->problem, views, workspace ? &workspace->view : &absent));
+    assert_ok(walsh_list_run(list));
+    assert_int_equal(clFinish(c->device->queue), CL_SUCCESS);
+    walsh_list_destroy(&list);
+    walsh_tensor_destroy(&workspace);
+}
+
+static void assert_pads_are_zero(op_case *c, int operand)
+{
+    walsh_shape s = view(c, operand)->shape;
+    size_t rows = walsh_shape_rows(s);
+    float *raw = op_floats(walsh_shape_elements(s));
+    assert_ok(walsh_view_read(c->device, view(c, operand), raw));
+    for (size_t r = 0; r < rows; r++)
+        for (int k = s.c; k < walsh_pad(s.c); k++)
+            if (raw[r * (size_t)s.pitch + (size_t)k] != 0)
+                fail_msg("%s: pad lane %d of row %zu of %s is %g", c->op->name, k, r, c->op->operands[operand].name,
+                         raw[r * (size_t)s.pitch + (size_t)k]);
+    free(raw);
+}
+
+void op_case_get(op_case *c, int operand, float *dense)
+{
+    assert_pads_are_zero(c, operand);
+    assert_ok(walsh_view_download(c->device, view(c, operand), dense));
+}
+
+void op_case_close(op_case *c)
+{
+    for (int i = 0; i < WALSH_MAX_OPERANDS; i++) walsh_tensor_destroy(&c->tensor[i]);
+}
+
+double op_error(const float *got, const double *want, size_t count)
+{
+    double worst = 0, largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        double e = fabs((double)got[i] - want[i]);
+        if (!(e <= worst)) worst = e; /* a NaN stays */
+        if (fabs(want[i]) > largest) largest = fabs(want[i]);
+    }
+    return largest > 0 ? worst / largest : worst;
+}
