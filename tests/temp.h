@@ -4,6 +4,7 @@
 
 #include "tests/check.h"
 
+#include <dirent.h>
 #include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +40,33 @@ static inline void temp_write(const char *path, const void *bytes, size_t size)
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, size, file), size);
     assert_int_equal(fclose(file), 0);
+}
+
+/* The file holds exactly these bytes. */
+static inline void temp_holds(const char *path, const void *bytes, size_t size)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    char *found = malloc(size + 1);
+    assert_non_null(found);
+    assert_int_equal(fread(found, 1, size + 1, file), size);
+    assert_memory_equal(found, bytes, size);
+    free(found);
+    fclose(file);
+}
+
+/* How many names in the working directory end in ".tmp". */
+static inline int temp_leftovers(void)
+{
+    DIR *folder = opendir(".");
+    assert_non_null(folder);
+    int count = 0;
+    for (struct dirent *item; (item = readdir(folder));) {
+        size_t length = strlen(item->d_name);
+        count += length > 4 && !strcmp(item->d_name + length - 4, ".tmp");
+    }
+    closedir(folder);
+    return count;
 }
 
 #endif

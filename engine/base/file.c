@@ -1,6 +1,7 @@
 #include "engine/base/file.h"
 
 #include "engine/base/status.h"
+#include "engine/base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -214,7 +215,8 @@ walsh_status walsh_folder_make(const char *path, bool private_to_user)
     mode_t mode = private_to_user ? 0700 : 0777;
     char part[PATH_MAX];
     if (strlen(path) >= sizeof part)
-        WALSH_FAIL(WALSH_E_FILE, "cannot create the folder %s: expected less than %zu characters", path, sizeof part);
+        WALSH_FAIL(WALSH_E_FILE, "cannot create the folder %s: expected less than %zu characters, found %zu",
+                   walsh_show(path).text, sizeof part, strlen(path));
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
         if (slash == path) continue; /* the root */
         snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
