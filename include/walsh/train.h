@@ -1,0 +1,136 @@
+/* Training, evaluation and prediction. */
+#ifndef WALSH_TRAIN_H
+#define WALSH_TRAIN_H
+
+#include <walsh/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum walsh_schedule_kind {
+    WALSH_SCHEDULE_CONSTANT,
+    WALSH_SCHEDULE_STEP,
+    WALSH_SCHEDULE_LINEAR,
+    WALSH_SCHEDULE_COSINE,
+    WALSH_SCHEDULE_ONECYCLE
+} walsh_schedule_kind;
+
+enum { WALSH_MAX_MILESTONES = 16 };
+
+typedef struct walsh_schedule {
+    walsh_schedule_kind kind;
+    int milestones[WALSH_MAX_MILESTONES]; /* epochs (from 0) at whose start the rate drops to a tenth; kind STEP */
+    int milestone_count;
+    double warmup; /* epochs of linear warm-up from 0 */
+} walsh_schedule;
+
+/* "constant", "step:81,122,164", "linear", "cosine", "onecycle"; keeps `warmup`. Fails with WALSH_E_ARGUMENT. */
+WALSH_API walsh_status walsh_schedule_parse(const char *text, walsh_schedule *schedule);
+
+/* The learning rate of step `step` (from 0) of `steps`, with `steps_per_epoch`; see interface in the README. */
+WALSH_API double walsh_schedule_rate(const walsh_schedule *schedule, double lr, uint64_t step, uint64_t steps,
+                                     uint64_t steps_per_epoch);
+
+typedef struct walsh_train_options {
+    walsh_model_options model; /* classes and what it knows of the data are filled in from the data set */
+    const char *data;          /* "sample", "cifar10:PATH", "cifar100:PATH" */
+    const char *out;           /* folder of the run; NULL: nothing is written */
+    const char *init;          /* weights file to start from; NULL: initialise from `seed` */
+    bool resume;               /* continue the run in `out` */
+    int epochs;                /* of the schedule, and where training ends ... */
+    uint64_t steps;            /* ... unless this is not 0: then after so many steps */
+    int batch;
+    double lr, momentum, weight_decay, label_smoothing;
+    bool nesterov;
+    walsh_schedule schedule;
+    uint64_t seed;
+    uint64_t save_every; /* steps between saved states; 0: after each epoch only */
+    bool augment, shuffle;
+    bool exact; /* no variant that trades accuracy for speed, no reduced storage */
+    int loaders; /* loader threads; at least 1 */
+} walsh_train_options;
+
+/* The recipe of a model on a data set (NULL where not known yet): every field set, the model's and data set's names taken
+ * over. Fails with WALSH_E_ARGUMENT for an unknown model. */
+WALSH_API walsh_status walsh_train_defaults(const char *model, const char *data, walsh_train_options *options);
+
+/* What stands in a row of log.csv. Errors in per cent. */
+typedef struct walsh_train_row {
+    int epoch; /* from 1 */
+    uint64_t step;
+    double lr, train_loss, train_error, val_loss, val_error, alpha, seconds, images_per_second;
+} walsh_train_row;
+
+typedef struct walsh_train_progress {
+    bool evaluating;          /* the evaluation at an epoch's end; else training */
+    int epoch, epochs;        /* from 1; the last one */
+    uint64_t step, steps;     /* done in this epoch (or evaluation), and of how many */
+    uint64_t run_step, run_steps; /* done in the whole run, and of how many */
+    double loss, error;       /* so far in this epoch; error in per cent */
+    double lr, images_per_second;
+    double seconds_left;      /* estimate for the whole run; negative: unknown */
+    const walsh_train_row *row; /* the epoch's row once it is complete, else NULL */
+} walsh_train_progress;
+
+/* Called after each step and each evaluated batch. Returning true asks to stop: the state is saved, and walsh_train
+ * returns WALSH_E_STOPPED. */
+typedef bool (*walsh_train_observer)(void *context, const walsh_train_progress *progress);
+
+typedef struct walsh_profile_line {
+    char label[96];              /* layer and kernel */
+    uint64_t launches;
+    double milliseconds;         /* all launches together */
+    double gflops, gbs;          /* billions of operations and bytes a second while it ran */
+} walsh_profile_line;
+
+typedef struct walsh_train_result {
+    walsh_train_row last;
+    double best_error;       /* per cent, over the epochs so far */
+    size_t parameters;
+    double first_step_seconds; /* from the call to the end of the first step */
+    walsh_profile_line *profile; /* where the device was opened with `profile`; the caller frees it with free() */
+    size_t profile_lines;
+} walsh_train_result;
+
+/* Trains a model on a device; writes `out` as it goes (log.csv, state.safetensors, last.safetensors, best.safetensors).
+ * `observer` and `result` may be NULL.
+ *
+ * @code
+ * walsh_device *device = NULL;
+ * walsh_train_options options;
+ * walsh_train_result result;
+ * if (walsh_device_open(NULL, &device) == WALSH_OK && walsh_train_defaults("resnet20", "sample", &options) == WALSH_OK) {
+ *     options.model.head = WALSH_HEAD_HADAMARD;
+ *     if (walsh_train(device, &options, NULL, NULL, &result) == WALSH_OK)
+ *         printf("error %.2f %%\n", result.last.val_error);
+ * }
+ * walsh_device_close(&device);
+ * @endcode
+ *
+ * Fails with WALSH_E_ARGUMENT (options), WALSH_E_FILE, WALSH_E_FORMAT, WALSH_E_MEMORY, WALSH_E_NOT_FINITE where the loss
+ * or a weight is no longer finite (the last good state stays), WALSH_E_STOPPED. */
+WALSH_API walsh_status walsh_train(walsh_device *device, const walsh_train_options *options, walsh_train_observer observer,
+                                   void *context, walsh_train_result *result);
+
+typedef struct walsh_evaluation {
+    size_t images;
+    double loss, top1_error, top5_error; /* errors in per cent */
+    double seconds, images_per_second;
+} walsh_evaluation;
+
+/* Called after each batch with the images done and of how many; returning true stops with WALSH_E_STOPPED. */
+typedef bool (*walsh_batch_observer)(void *context, size_t done, size_t images);
+
+/* Loss and errors over every image of a data set. batch 0: 128. */
+WALSH_API walsh_status walsh_evaluate(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
+                                      walsh_batch_observer observer, void *context, walsh_evaluation *result);
+
+/* Logits of every image, in the data set's order: logits [images][classes], the caller's memory. */
+WALSH_API walsh_status walsh_predict(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
+                                     walsh_batch_observer observer, void *context, float *logits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
