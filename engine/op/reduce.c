@@ -1,0 +1,90 @@
+#include "engine/op/reduce.h"
+
+enum { ONE_STAGE = 64 }; /* rows that a single launch adds up */
+
+static walsh_status shapes(const void *problem, walsh_shape *operand)
+{
+    const walsh_reduce_problem *p = problem;
+    if (p->rows < 1 || p->c < 1)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "reduce: %d rows of %d, expected at least 1", p->rows, p->c);
+    operand[WALSH_REDUCE_X] = walsh_shape_matrix(p->rows, p->c);
+    operand[WALSH_REDUCE_S] = walsh_shape_vector(p->c);
+    return WALSH_OK;
+}
+
+static void cost(const void *problem, double *flops, double *bytes)
+{
+    const walsh_reduce_problem *p = problem;
+    *flops = (double)p->rows * p->c;
+    *bytes = 4.0 * p->c * (p->rows + 1.0);
+}
+
+static int suits(const walsh_device *device, const void *problem)
+{
+    (void)device, (void)problem;
+    return 1;
+}
+
+/* Rows that one item of the first stage adds up: about the square root, so that both stages' sums are equally long. */
+static int rows_of_a_group(const walsh_reduce_problem *p)
+{
+    if (p->rows <= ONE_STAGE) return p->rows;
+    int group = 8;
+    while ((double)group * group < p->rows) group *= 2;
+    return group;
+}
+
+static int groups(const walsh_reduce_problem *p)
+{
+    int group = rows_of_a_group(p);
+    return p->rows / group + (p->rows % group > 0);
+}
+
+static size_t workspace_bytes(const walsh_device *device, const void *problem)
+{
+    (void)device;
+    const walsh_reduce_problem *p = problem;
+    return groups(p) > 1 ? (size_t)groups(p) * (size_t)walsh_pad(p->c) * sizeof(float) : 0;
+}
+
+/* Every `group` rows of X [rows][c] into a row of S. */
+static walsh_status stage(walsh_list *list, const walsh_view *x, const walsh_view *s, int rows, int group,
+                          bool accumulate)
+{
+    bool gpu = walsh_list_device(list)->info.kind == WALSH_DEVICE_GPU;
+    int quads = walsh_pad(x->shape.c) / 4, each = gpu ? 1 : 4, out = rows / group + (rows % group > 0);
+    walsh_launch launch = {.file = "reduce",
+                           .function = "reduce_plain",
+                           .options = gpu ? "-DQUADS=1" : "-DQUADS=4",
+                           .global = {(size_t)((quads + each - 1) / each), (size_t)out},
+                           .local = {gpu ? 8 : 1, gpu ? 8 : 4},
+                           .flops = (double)rows * x->shape.c,
+                           .bytes = 4.0 * x->shape.c * ((double)rows + out)};
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(s), WALSH_INT(rows), WALSH_INT(group),
+                        WALSH_INT(quads), WALSH_INT(x->shape.pitch), WALSH_INT(s->shape.pitch), WALSH_INT(accumulate));
+}
+
+static walsh_status emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+{
+    const walsh_reduce_problem *p = problem;
+    const walsh_view *x = &operand[WALSH_REDUCE_X], *s = &operand[WALSH_REDUCE_S];
+    bool accumulate = p->fuse & WALSH_FUSE_ACCUMULATE;
+    int parts = groups(p);
+    if (parts == 1) return stage(list, x, s, p->rows, p->rows, accumulate);
+    walsh_view partial = *workspace;
+    partial.shape = walsh_shape_matrix(parts, p->c);
+    WALSH_TRY(stage(list, x, &partial, p->rows, rows_of_a_group(p), false));
+    return stage(list, &partial, s, parts, parts, accumulate);
+}
+
+static const walsh_variant plain = {
+    .name = "reduce_plain", .fuses = WALSH_FUSE_ACCUMULATE, .suits = suits, .workspace = workspace_bytes, .emit = emit};
+
+const walsh_op walsh_reduce = {
+    .name = "reduce",
+    .problem_size = sizeof(walsh_reduce_problem),
+    .operands = {{"x", WALSH_READ}, {"s", WALSH_WRITE}},
+    .shapes = shapes,
+    .cost = cost,
+    .variants = (const walsh_variant *const[]){&plain, NULL},
+};
