@@ -12,11 +12,9 @@
 
 #include "engine/op/plan.h"
 
-typedef enum walsh_head_loss { WALSH_LOSS_CROSS_ENTROPY, WALSH_LOSS_COSINE } walsh_head_loss;
-
 typedef struct walsh_head {
     walsh_head_spec spec;
-    walsh_head_loss loss;
+    walsh_loss loss;
     float label_smoothing; /* cross-entropy only, as PyTorch's; 0: none */
 } walsh_head;
 

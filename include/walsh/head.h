@@ -26,6 +26,11 @@ typedef struct walsh_head_spec {
     uint64_t seed; /* of an orthonormal Q; the others do not depend on it */
 } walsh_head_spec;
 
+typedef enum walsh_loss {
+    WALSH_LOSS_CROSS_ENTROPY,
+    WALSH_LOSS_COSINE /* 1 - q_t . x̂, the target's alone; needs a fixed head */
+} walsh_loss;
+
 /* The kind that `--head` names: "learned", "orthonormal" or "hadamard"; else WALSH_E_ARGUMENT. */
 WALSH_API walsh_status walsh_head_kind_parse(const char *name, walsh_head_kind *kind);
 

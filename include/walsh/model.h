@@ -12,8 +12,6 @@ extern "C" {
 
 typedef struct walsh_model walsh_model;
 
-typedef enum walsh_loss { WALSH_LOSS_CROSS_ENTROPY, WALSH_LOSS_COSINE } walsh_loss;
-
 typedef struct walsh_model_options {
     const char *name;     /* "resnet20": one of walsh_model_names() */
     int image_size;       /* pixels a side; 0: the model's own default */
