@@ -28,7 +28,10 @@ typedef struct walsh_schedule {
 /* "constant", "step:81,122,164", "linear", "cosine", "onecycle"; keeps `warmup`. Fails with WALSH_E_ARGUMENT. */
 WALSH_API walsh_status walsh_schedule_parse(const char *text, walsh_schedule *schedule);
 
-/* The learning rate of step `step` (from 0) of `steps`, with `steps_per_epoch`; see interface in the README. */
+/* The learning rate of step `step` (from 0) of `steps`, with `steps_per_epoch`; `step` multiplies by 0.1 at
+ * the start of each milestone; `linear` and `cosine` (half a period) go to 0; `onecycle` rises by a cosine from lr/25 to lr
+ * over the first 30 % and falls by a cosine to lr/250,000 (Smith and Topin, 2018; PyTorch's OneCycleLR). A warm-up is
+ * linear from 0, and the schedule then runs over the steps that remain. */
 WALSH_API double walsh_schedule_rate(const walsh_schedule *schedule, double lr, uint64_t step, uint64_t steps,
                                      uint64_t steps_per_epoch);
 
@@ -54,6 +57,11 @@ typedef struct walsh_train_options {
 /* The recipe of a model on a data set (NULL where not known yet): every field set, the model's and data set's names taken
  * over. Fails with WALSH_E_ARGUMENT for an unknown model. */
 WALSH_API walsh_status walsh_train_defaults(const char *model, const char *data, walsh_train_options *options);
+
+/* The options of the run in folder `out`, as its state remembers them, with `resume` set: the start for a resumed run whose
+ * caller only changes some. Strings point into *memory, which the caller frees with free() after use.
+ * Fails with WALSH_E_FILE or WALSH_E_FORMAT where `out` holds no readable state. */
+WALSH_API walsh_status walsh_train_recall(const char *out, walsh_train_options *options, char **memory);
 
 /* What stands in a row of log.csv. Errors in per cent. */
 typedef struct walsh_train_row {
