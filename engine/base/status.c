@@ -8,11 +8,14 @@
 /* A compiler's log can be long; everything else is one line. */
 static _Thread_local char message[4096];
 
-const char *walsh_message(void) { return message; }
+const char *walsh_message(void)
+{
+    return message;
+}
 
 const char *walsh_status_name(walsh_status status)
 {
-    static const char *const names[] = {"ok",     "argument", "file",  "format",     "no device",
+    static const char *const names[] = {"ok",     "argument", "file",   "format",     "no device",
                                         "memory", "build",    "OpenCL", "not finite", "stopped"};
     size_t i = (size_t)status;
     return i < sizeof names / sizeof *names ? names[i] : "unknown";

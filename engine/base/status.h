@@ -10,10 +10,10 @@ walsh_status walsh_fail(walsh_status status, const char *format, ...) __attribut
 
 #define WALSH_FAIL(status, ...) return walsh_fail((status), __VA_ARGS__)
 
-#define WALSH_TRY(call)                               \
-    do {                                              \
-        walsh_status walsh_try_status_ = (call);      \
-        if (walsh_try_status_) return walsh_try_status_; \
+#define WALSH_TRY(call)                                                                                                \
+    do {                                                                                                               \
+        walsh_status walsh_try_status_ = (call);                                                                       \
+        if (walsh_try_status_) return walsh_try_status_;                                                               \
     } while (0)
 
 /* Allocate zeroed memory for `count` elements into *pointer, or fail with WALSH_E_MEMORY saying what it was for. */

@@ -40,8 +40,8 @@ static const char *error_name(cl_int code)
 walsh_status walsh_cl_fail(cl_int code, const char *what)
 {
     walsh_status status = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY ? WALSH_E_MEMORY
-                          : code == CL_BUILD_PROGRAM_FAILURE                                       ? WALSH_E_BUILD
-                                                                                                   : WALSH_E_OPENCL;
+                          : code == CL_BUILD_PROGRAM_FAILURE                                        ? WALSH_E_BUILD
+                                                                                                    : WALSH_E_OPENCL;
     /* `what` is the call as written: its name is enough for a message. */
     WALSH_FAIL(status, "%.*s failed: %s (%d)", (int)strcspn(what, "("), what, error_name(code), (int)code);
 }
@@ -55,7 +55,8 @@ static walsh_status partition(walsh_device *device, unsigned threads)
     if (threads > units)
         WALSH_FAIL(WALSH_E_ARGUMENT, "--threads %u: %s has %u compute units", threads, device->info.name, units);
     if (threads == units) return WALSH_OK;
-    const cl_device_partition_property by_counts[] = {CL_DEVICE_PARTITION_BY_COUNTS, (cl_device_partition_property)threads,
+    const cl_device_partition_property by_counts[] = {CL_DEVICE_PARTITION_BY_COUNTS,
+                                                      (cl_device_partition_property)threads,
                                                       CL_DEVICE_PARTITION_BY_COUNTS_LIST_END, 0};
     cl_device_id part;
     if (clCreateSubDevices(device->id, by_counts, 1, &part, NULL) != CL_SUCCESS)
@@ -101,7 +102,10 @@ walsh_status walsh_device_open(const walsh_device_options *options, walsh_device
     return status;
 }
 
-const walsh_device_info *walsh_device_describe(const walsh_device *device) { return &device->info; }
+const walsh_device_info *walsh_device_describe(const walsh_device *device)
+{
+    return &device->info;
+}
 
 void walsh_device_identity(const walsh_device *device, char *out, size_t size)
 {
@@ -127,13 +131,13 @@ walsh_status walsh_buffer_create(walsh_device *device, size_t bytes, const char 
     const double mib = 1.0 / (1 << 20);
     *buffer = NULL;
     if (bytes > device->info.max_alloc)
-        WALSH_FAIL(WALSH_E_MEMORY, "%s needs a buffer of %.0f MiB; %s allows %.0f MiB at most", what, (double)bytes * mib,
-                   device->info.name, (double)device->info.max_alloc * mib);
+        WALSH_FAIL(WALSH_E_MEMORY, "%s needs a buffer of %.0f MiB; %s allows %.0f MiB at most", what,
+                   (double)bytes * mib, device->info.name, (double)device->info.max_alloc * mib);
     cl_int code;
     *buffer = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes ? bytes : 4, NULL, &code);
     if (code != CL_SUCCESS)
-        WALSH_FAIL(WALSH_E_MEMORY, "%s needs %.1f MiB of memory on %s, which could not be had: %s", what, (double)bytes * mib,
-                   device->info.name, error_name(code));
+        WALSH_FAIL(WALSH_E_MEMORY, "%s needs %.1f MiB of memory on %s, which could not be had: %s", what,
+                   (double)bytes * mib, device->info.name, error_name(code));
     return WALSH_OK;
 }
 

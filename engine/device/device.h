@@ -32,10 +32,10 @@ void walsh_device_identity(const walsh_device *device, char *out, size_t size);
 /* Sets the message "what: CL_ERROR_NAME" and returns WALSH_E_MEMORY, WALSH_E_BUILD or WALSH_E_OPENCL. */
 walsh_status walsh_cl_fail(cl_int code, const char *what);
 
-#define WALSH_CL(call)                                                           \
-    do {                                                                         \
-        cl_int walsh_cl_code_ = (call);                                          \
-        if (walsh_cl_code_ != CL_SUCCESS) return walsh_cl_fail(walsh_cl_code_, #call); \
+#define WALSH_CL(call)                                                                                                 \
+    do {                                                                                                               \
+        cl_int walsh_cl_code_ = (call);                                                                                \
+        if (walsh_cl_code_ != CL_SUCCESS) return walsh_cl_fail(walsh_cl_code_, #call);                                 \
     } while (0)
 
 /* A buffer of `bytes` of device memory, its content undefined. `what` names it in the message of a failure. */

@@ -31,11 +31,11 @@ static void find_obstacles(cl_device_id id, walsh_device_info *info)
     clGetDeviceInfo(id, CL_DEVICE_COMPILER_AVAILABLE, sizeof compiler, &compiler, NULL);
     clGetDeviceInfo(id, CL_DEVICE_ENDIAN_LITTLE, sizeof little_endian, &little_endian, NULL);
     text(id, CL_DEVICE_OPENCL_C_VERSION, c_version, sizeof c_version);
-    const char *why = !available            ? "the driver says that it is not available"
-                      : !compiler           ? "its driver has no compiler for kernels"
-                      : !little_endian      ? "it is big-endian"
+    const char *why = !available                              ? "the driver says that it is not available"
+                      : !compiler                             ? "its driver has no compiler for kernels"
+                      : !little_endian                        ? "it is big-endian"
                       : strcmp(c_version, "OpenCL C 1.2") < 0 ? "it is older than OpenCL C 1.2"
-                                            : "";
+                                                              : "";
     strcpy(info->unusable, why);
 }
 
@@ -73,8 +73,10 @@ static walsh_status enumerate(walsh_device_info **infos, cl_device_id **ids, cl_
     cl_platform_id platforms[32];
     cl_uint platform_count = 0;
     cl_int code = clGetPlatformIDs(32, platforms, &platform_count);
-    if (code == CL_PLATFORM_NOT_FOUND_KHR_) platform_count = 0;
-    else if (code != CL_SUCCESS) return walsh_cl_fail(code, "clGetPlatformIDs");
+    if (code == CL_PLATFORM_NOT_FOUND_KHR_)
+        platform_count = 0;
+    else if (code != CL_SUCCESS)
+        return walsh_cl_fail(code, "clGetPlatformIDs");
     if (platform_count > 32) platform_count = 32;
     cl_device_id found[256];
     cl_platform_id owner[256];
@@ -140,7 +142,8 @@ static walsh_status by_name(const walsh_device_info *list, size_t count, const c
     }
     if (!matches) WALSH_FAIL(WALSH_E_NO_DEVICE, "no OpenCL device is named '%s' (`walsh devices` lists them)", part);
     if (matches > 1)
-        WALSH_FAIL(WALSH_E_NO_DEVICE, "%zu OpenCL devices match '%s': name one by its index in `walsh devices`", matches, part);
+        WALSH_FAIL(WALSH_E_NO_DEVICE, "%zu OpenCL devices match '%s': name one by its index in `walsh devices`",
+                   matches, part);
     return WALSH_OK;
 }
 
@@ -149,26 +152,32 @@ walsh_status walsh_device_choose(const walsh_device_info *list, size_t count, co
     if (!selector || !*selector) selector = getenv("WALSH_DEVICE");
     if (selector && !*selector) selector = NULL;
     if (!count)
-        WALSH_FAIL(WALSH_E_NO_DEVICE, "no OpenCL device: install a driver (for the CPU: POCL, Debian's pocl-opencl-icd)");
+        WALSH_FAIL(WALSH_E_NO_DEVICE,
+                   "no OpenCL device: install a driver (for the CPU: POCL, Debian's pocl-opencl-icd)");
     char *end;
     long index = selector ? strtol(selector, &end, 10) : 0;
     bool is_index = selector && isdigit((unsigned char)*selector) && !*end;
     if (is_index) {
         if ((size_t)index >= count)
-            WALSH_FAIL(WALSH_E_NO_DEVICE, "device %s does not exist: expected an index from 0 to %zu", selector, count - 1);
+            WALSH_FAIL(WALSH_E_NO_DEVICE, "device %s does not exist: expected an index from 0 to %zu", selector,
+                       count - 1);
         *chosen = (size_t)index;
     } else if (!selector) {
         *chosen = best_of(list, count, WALSH_DEVICE_GPU);
         if (*chosen == count) *chosen = best_of(list, count, WALSH_DEVICE_CPU);
-        if (*chosen == count) WALSH_FAIL(WALSH_E_NO_DEVICE, "none of the %zu OpenCL devices is usable: see `walsh devices`", count);
+        if (*chosen == count)
+            WALSH_FAIL(WALSH_E_NO_DEVICE, "none of the %zu OpenCL devices is usable: see `walsh devices`", count);
     } else if (!strcasecmp(selector, "cpu") || !strcasecmp(selector, "gpu")) {
         *chosen = best_of(list, count, !strcasecmp(selector, "cpu") ? WALSH_DEVICE_CPU : WALSH_DEVICE_GPU);
-        if (*chosen == count) WALSH_FAIL(WALSH_E_NO_DEVICE, "no usable OpenCL device of kind '%s' (`walsh devices` lists them)", selector);
+        if (*chosen == count)
+            WALSH_FAIL(WALSH_E_NO_DEVICE, "no usable OpenCL device of kind '%s' (`walsh devices` lists them)",
+                       selector);
     } else {
         WALSH_TRY(by_name(list, count, selector, chosen));
     }
     if (list[*chosen].unusable[0])
-        WALSH_FAIL(WALSH_E_NO_DEVICE, "device %zu (%s) cannot be used: %s", *chosen, list[*chosen].name, list[*chosen].unusable);
+        WALSH_FAIL(WALSH_E_NO_DEVICE, "device %zu (%s) cannot be used: %s", *chosen, list[*chosen].name,
+                   list[*chosen].unusable);
     return WALSH_OK;
 }
 

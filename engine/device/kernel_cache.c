@@ -1,5 +1,6 @@
 /* A cache file is the key (device identity, options, source), each ended by a NUL, then the driver's binary. The file's
- * name is a hash of the key, and the whole key is compared on loading, so a collision costs a rebuild, never an error. */
+ * name is a hash of the key, and the whole key is compared on loading, so a collision costs a rebuild, never an error.
+ */
 #include "engine/device/kernel_cache.h"
 
 #include <stdio.h>
@@ -43,7 +44,8 @@ static cl_program from_binary(walsh_device *device, const char *options, const u
     cl_int code, loaded;
     cl_program program = clCreateProgramWithBinary(device->context, 1, &device->id, &size, &binary, &loaded, &code);
     if (code != CL_SUCCESS) return NULL;
-    if (loaded == CL_SUCCESS && clBuildProgram(program, 1, &device->id, options, NULL, NULL) == CL_SUCCESS) return program;
+    if (loaded == CL_SUCCESS && clBuildProgram(program, 1, &device->id, options, NULL, NULL) == CL_SUCCESS)
+        return program;
     clReleaseProgram(program);
     return NULL;
 }

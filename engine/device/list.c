@@ -33,9 +33,15 @@ walsh_status walsh_list_create(walsh_device *device, walsh_list **list)
     return WALSH_OK;
 }
 
-walsh_device *walsh_list_device(const walsh_list *list) { return list->device; }
+walsh_device *walsh_list_device(const walsh_list *list)
+{
+    return list->device;
+}
 
-size_t walsh_list_count(const walsh_list *list) { return list->count; }
+size_t walsh_list_count(const walsh_list *list)
+{
+    return list->count;
+}
 
 walsh_status walsh_list_label(walsh_list *list, const char *label)
 {
@@ -73,9 +79,12 @@ static cl_int set_arg(cl_kernel kernel, cl_uint *at, const walsh_arg *arg)
         offset = arg->tensor->offset;
         code = clSetKernelArg(kernel, (*at)++, sizeof(cl_mem), arg->tensor->memory ? &arg->tensor->memory : NULL);
         return code != CL_SUCCESS ? code : clSetKernelArg(kernel, (*at)++, sizeof offset, &offset);
-    case WALSH_ARG_INT: return clSetKernelArg(kernel, (*at)++, sizeof arg->i, &arg->i);
-    case WALSH_ARG_FLOAT: return clSetKernelArg(kernel, (*at)++, sizeof arg->f, &arg->f);
-    default: return clSetKernelArg(kernel, (*at)++, arg->local_bytes, NULL);
+    case WALSH_ARG_INT:
+        return clSetKernelArg(kernel, (*at)++, sizeof arg->i, &arg->i);
+    case WALSH_ARG_FLOAT:
+        return clSetKernelArg(kernel, (*at)++, sizeof arg->f, &arg->f);
+    default:
+        return clSetKernelArg(kernel, (*at)++, arg->local_bytes, NULL);
     }
 }
 
@@ -83,7 +92,8 @@ walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, con
 {
     entry *e;
     cl_kernel kernel = NULL;
-    WALSH_TRY(walsh_kernel_create(list->device, launch->file, launch->function, launch->options ? launch->options : "", &kernel));
+    WALSH_TRY(walsh_kernel_create(list->device, launch->file, launch->function, launch->options ? launch->options : "",
+                                  &kernel));
     cl_uint at = 0;
     for (size_t i = 0; i < count; i++) {
         cl_int code = set_arg(kernel, &at, &args[i]);
@@ -170,8 +180,10 @@ walsh_status walsh_list_run(walsh_list *list)
     walsh_status status = WALSH_OK;
     for (size_t i = 0; i < list->count && !status; i++) {
         entry *e = &list->entries[i];
-        if (e->kernel) status = enqueue(device, e, device->profile ? &list->events[i] : NULL);
-        else status = device->profile ? call_timed(device, e) : e->function(device, e->context);
+        if (e->kernel)
+            status = enqueue(device, e, device->profile ? &list->events[i] : NULL);
+        else
+            status = device->profile ? call_timed(device, e) : e->function(device, e->context);
     }
     if (device->profile) {
         clFinish(device->queue);

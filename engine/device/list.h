@@ -16,10 +16,22 @@ typedef struct walsh_arg {
     size_t local_bytes;
 } walsh_arg;
 
-#define WALSH_TENSOR(view) {.kind = WALSH_ARG_TENSOR, .tensor = (view)}
-#define WALSH_INT(value) {.kind = WALSH_ARG_INT, .i = (value)}
-#define WALSH_FLOAT(value) {.kind = WALSH_ARG_FLOAT, .f = (value)}
-#define WALSH_LOCAL(bytes) {.kind = WALSH_ARG_LOCAL, .local_bytes = (bytes)}
+#define WALSH_TENSOR(view)                                                                                             \
+    {                                                                                                                  \
+        .kind = WALSH_ARG_TENSOR, .tensor = (view)                                                                     \
+    }
+#define WALSH_INT(value)                                                                                               \
+    {                                                                                                                  \
+        .kind = WALSH_ARG_INT, .i = (value)                                                                            \
+    }
+#define WALSH_FLOAT(value)                                                                                             \
+    {                                                                                                                  \
+        .kind = WALSH_ARG_FLOAT, .f = (value)                                                                          \
+    }
+#define WALSH_LOCAL(bytes)                                                                                             \
+    {                                                                                                                  \
+        .kind = WALSH_ARG_LOCAL, .local_bytes = (bytes)                                                                \
+    }
 
 typedef struct walsh_launch {
     const char *file, *function; /* function of cl/FILE.cl */
@@ -40,8 +52,8 @@ walsh_status walsh_list_label(walsh_list *list, const char *label);
 walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, const walsh_arg *args, size_t count);
 
 /* const walsh_launch launch = {...}; WALSH_LAUNCH(list, launch, WALSH_TENSOR(&x), WALSH_INT(n), ...) */
-#define WALSH_LAUNCH(list, launch, ...)                                     \
-    walsh_list_kernel((list), &(launch), (const walsh_arg[]){__VA_ARGS__}, \
+#define WALSH_LAUNCH(list, launch, ...)                                                                                \
+    walsh_list_kernel((list), &(launch), (const walsh_arg[]){__VA_ARGS__},                                             \
                       sizeof((const walsh_arg[]){__VA_ARGS__}) / sizeof(walsh_arg))
 
 /* Appends a call into a library that enqueues its own kernels on walsh_list_device()->queue (CLBlast). The list owns

@@ -15,7 +15,8 @@ struct walsh_program {
     char file[]; /* the kernel file's name */
 };
 
-/* The text of cl/FILE.cl: from $WALSH_KERNEL_DIR where it is there, else embedded. *edited is to be freed if not NULL. */
+/* The text of cl/FILE.cl: from $WALSH_KERNEL_DIR where it is there, else embedded. *edited is to be freed if not NULL.
+ */
 static walsh_status find_source(const char *file, const char **source, char **edited)
 {
     const char *folder = getenv("WALSH_KERNEL_DIR");
@@ -47,7 +48,8 @@ static char *build_log(walsh_device *device, cl_program program)
     return log;
 }
 
-static walsh_status build(walsh_device *device, const char *file, const char *source, const char *options, cl_program *program)
+static walsh_status build(walsh_device *device, const char *file, const char *source, const char *options,
+                          cl_program *program)
 {
     cl_int code;
     *program = clCreateProgramWithSource(device->context, 1, &source, NULL, &code);
@@ -56,8 +58,8 @@ static walsh_status build(walsh_device *device, const char *file, const char *so
     char *log = build_log(device, *program);
     walsh_status status = WALSH_OK;
     if (code != CL_SUCCESS) {
-        status = walsh_fail(WALSH_E_BUILD, "cl/%s.cl does not compile on %s with '%s':\n%s", file, device->info.name, options,
-                            log ? log : "(the driver gives no log)");
+        status = walsh_fail(WALSH_E_BUILD, "cl/%s.cl does not compile on %s with '%s':\n%s", file, device->info.name,
+                            options, log ? log : "(the driver gives no log)");
         clReleaseProgram(*program);
         *program = NULL;
     } else if (log) {
@@ -84,7 +86,8 @@ static walsh_status obtain(walsh_device *device, const char *file, const char *o
     return status;
 }
 
-static walsh_status remember(walsh_device *device, const char *file, const char *options, cl_program program, walsh_program **entry)
+static walsh_status remember(walsh_device *device, const char *file, const char *options, cl_program program,
+                             walsh_program **entry)
 {
     size_t name = strlen(file) + 1;
     WALSH_TRY(walsh_alloc(entry, 1, sizeof **entry + name + strlen(options) + 1, "a kernel program"));
@@ -96,7 +99,8 @@ static walsh_status remember(walsh_device *device, const char *file, const char 
     return WALSH_OK;
 }
 
-walsh_status walsh_kernel_create(walsh_device *device, const char *file, const char *function, const char *options, cl_kernel *kernel)
+walsh_status walsh_kernel_create(walsh_device *device, const char *file, const char *function, const char *options,
+                                 cl_kernel *kernel)
 {
     *kernel = NULL;
     walsh_program *entry = device->programs;

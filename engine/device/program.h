@@ -13,8 +13,9 @@ typedef struct walsh_kernel_file {
 extern const walsh_kernel_file walsh_kernel_files[];
 
 /* A new kernel object of function `function` of cl/FILE.cl compiled with `options` ("" or "-DTILE=8 ..."), which the
- * caller releases. Each (file, options) is compiled once a device. $WALSH_KERNEL_DIR/FILE.cl replaces the embedded text.
- * Fails with WALSH_E_BUILD and the compiler's log, WALSH_E_ARGUMENT for a file or function that does not exist. */
+ * caller releases. Each (file, options) is compiled once a device. $WALSH_KERNEL_DIR/FILE.cl replaces the embedded
+ * text. Fails with WALSH_E_BUILD and the compiler's log, WALSH_E_ARGUMENT for a file or function that does not exist.
+ */
 walsh_status walsh_kernel_create(walsh_device *device, const char *file, const char *function, const char *options,
                                  cl_kernel *kernel);
 

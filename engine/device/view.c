@@ -6,14 +6,32 @@
 
 const walsh_shape walsh_shape_absent = {0, 0, 0, 0, 0, WALSH_F32};
 
-size_t walsh_type_size(walsh_type type) { return type == WALSH_U8 ? 1 : 4; }
+size_t walsh_type_size(walsh_type type)
+{
+    return type == WALSH_U8 ? 1 : 4;
+}
 
-walsh_shape walsh_shape_nhwc(int n, int h, int w, int c) { return (walsh_shape){n, h, w, c, walsh_pad(c), WALSH_F32}; }
-walsh_shape walsh_shape_matrix(int rows, int columns) { return walsh_shape_nhwc(rows, 1, 1, columns); }
-walsh_shape walsh_shape_vector(int elements) { return walsh_shape_nhwc(1, 1, 1, elements); }
-walsh_shape walsh_shape_array(walsh_type type, int elements) { return (walsh_shape){1, 1, 1, elements, elements, type}; }
+walsh_shape walsh_shape_nhwc(int n, int h, int w, int c)
+{
+    return (walsh_shape){n, h, w, c, walsh_pad(c), WALSH_F32};
+}
+walsh_shape walsh_shape_matrix(int rows, int columns)
+{
+    return walsh_shape_nhwc(rows, 1, 1, columns);
+}
+walsh_shape walsh_shape_vector(int elements)
+{
+    return walsh_shape_nhwc(1, 1, 1, elements);
+}
+walsh_shape walsh_shape_array(walsh_type type, int elements)
+{
+    return (walsh_shape){1, 1, 1, elements, elements, type};
+}
 
-size_t walsh_shape_rows(walsh_shape s) { return (size_t)s.n * (size_t)s.h * (size_t)s.w; }
+size_t walsh_shape_rows(walsh_shape s)
+{
+    return (size_t)s.n * (size_t)s.h * (size_t)s.w;
+}
 
 size_t walsh_shape_elements(walsh_shape s)
 {
@@ -22,7 +40,10 @@ size_t walsh_shape_elements(walsh_shape s)
     return (walsh_shape_rows(s) - 1) * (size_t)s.pitch + row;
 }
 
-size_t walsh_shape_bytes(walsh_shape s) { return walsh_shape_elements(s) * walsh_type_size(s.type); }
+size_t walsh_shape_bytes(walsh_shape s)
+{
+    return walsh_shape_elements(s) * walsh_type_size(s.type);
+}
 
 char *walsh_shape_text(walsh_shape s, char out[48])
 {
@@ -33,16 +54,16 @@ char *walsh_shape_text(walsh_shape s, char out[48])
 walsh_status walsh_view_write(walsh_device *device, const walsh_view *view, const void *elements)
 {
     size_t size = walsh_type_size(view->shape.type);
-    WALSH_CL(clEnqueueWriteBuffer(device->queue, view->memory, CL_TRUE, view->offset * size, walsh_shape_bytes(view->shape),
-                                  elements, 0, NULL, NULL));
+    WALSH_CL(clEnqueueWriteBuffer(device->queue, view->memory, CL_TRUE, view->offset * size,
+                                  walsh_shape_bytes(view->shape), elements, 0, NULL, NULL));
     return WALSH_OK;
 }
 
 walsh_status walsh_view_read(walsh_device *device, const walsh_view *view, void *elements)
 {
     size_t size = walsh_type_size(view->shape.type);
-    WALSH_CL(clEnqueueReadBuffer(device->queue, view->memory, CL_TRUE, view->offset * size, walsh_shape_bytes(view->shape),
-                                 elements, 0, NULL, NULL));
+    WALSH_CL(clEnqueueReadBuffer(device->queue, view->memory, CL_TRUE, view->offset * size,
+                                 walsh_shape_bytes(view->shape), elements, 0, NULL, NULL));
     return WALSH_OK;
 }
 

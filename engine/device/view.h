@@ -33,7 +33,10 @@ typedef struct walsh_view {
 } walsh_view;
 
 /* Channels with their pad lanes: the next multiple of 4. */
-static inline int walsh_pad(int channels) { return (channels + 3) & ~3; }
+static inline int walsh_pad(int channels)
+{
+    return (channels + 3) & ~3;
+}
 
 /* Densely packed float32 shapes. */
 walsh_shape walsh_shape_nhwc(int n, int h, int w, int c);
@@ -45,7 +48,10 @@ walsh_shape walsh_shape_array(walsh_type type, int elements);
 
 extern const walsh_shape walsh_shape_absent;
 
-static inline bool walsh_shape_is_absent(walsh_shape s) { return s.c == 0; }
+static inline bool walsh_shape_is_absent(walsh_shape s)
+{
+    return s.c == 0;
+}
 
 /* n*h*w: the pixels (rows) of a tensor. */
 size_t walsh_shape_rows(walsh_shape shape);
