@@ -1,0 +1,191 @@
+#include "engine/model/snapshot.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct walsh_snapshot {
+    walsh_safetensors_entry *entries;
+    walsh_safetensors_pair *pairs;
+    size_t entry_count, entry_capacity, pair_count, pair_capacity;
+};
+
+walsh_status walsh_snapshot_create(walsh_snapshot **snapshot)
+{
+    return walsh_alloc(snapshot, 1, sizeof **snapshot, "a snapshot");
+}
+
+static walsh_status grow(void *array, size_t count, size_t *capacity, size_t size)
+{
+    void *old;
+    memcpy(&old, array, sizeof old);
+    if (count < *capacity) return WALSH_OK;
+    size_t wanted = *capacity ? 2 * *capacity : 64;
+    void *more = realloc(old, wanted * size);
+    if (!more) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a snapshot");
+    memcpy(array, &more, sizeof more);
+    *capacity = wanted;
+    return WALSH_OK;
+}
+
+/* Takes `name` and `data` over, also where it fails. */
+static walsh_status add_entry(walsh_snapshot *s, char *name, void *data, walsh_safetensors_entry entry)
+{
+    walsh_status status = grow(&s->entries, s->entry_count, &s->entry_capacity, sizeof *s->entries);
+    if (!status && (!name || !data)) status = walsh_fail(WALSH_E_MEMORY, "out of memory for a snapshot");
+    if (status) {
+        free(name);
+        free(data);
+        return status;
+    }
+    entry.name = name;
+    entry.data = data;
+    s->entries[s->entry_count++] = entry;
+    return WALSH_OK;
+}
+
+walsh_status walsh_snapshot_add_text(walsh_snapshot *s, const char *key, const char *value)
+{
+    WALSH_TRY(grow(&s->pairs, s->pair_count, &s->pair_capacity, sizeof *s->pairs));
+    walsh_safetensors_pair pair = {strdup(key), strdup(value)};
+    s->pairs[s->pair_count++] = pair;
+    if (!pair.key || !pair.value) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a snapshot");
+    return WALSH_OK;
+}
+
+static char *joined(const char *a, size_t length, const char *b)
+{
+    char *text = malloc(length + strlen(b) + 1);
+    if (text) memcpy(text, a, length), strcpy(text + length, b);
+    return text;
+}
+
+static walsh_status add_parameter(walsh_snapshot *s, const walsh_parameter *p, const float *raw, const char *prefix)
+{
+    size_t elements = walsh_parameter_elements(p);
+    float *dense = malloc(elements * sizeof *dense);
+    walsh_safetensors_entry entry = {.dtype = WALSH_DTYPE_F32, .rank = p->rank};
+    for (int d = 0; d < p->rank; d++) entry.shape[d] = (size_t)p->dims[d];
+    if (dense) walsh_parameter_pack(p, raw, dense);
+    WALSH_TRY(add_entry(s, joined(prefix, strlen(prefix), p->name), dense, entry));
+    for (size_t i = 0; i < elements; i++)
+        if (!isfinite(dense[i]))
+            WALSH_FAIL(WALSH_E_NOT_FINITE, "%s%s is no longer finite: element %zu is %g", prefix, p->name, i,
+                       (double)dense[i]);
+    return WALSH_OK;
+}
+
+/* A batch norm's count of batches, beside its running variance. */
+static walsh_status add_batches(walsh_snapshot *s, const walsh_parameter *p, uint64_t batches)
+{
+    static const char last[] = "running_var";
+    size_t length = strlen(p->name);
+    if (length < sizeof last - 1 || strcmp(p->name + length - (sizeof last - 1), last)) return WALSH_OK;
+    int64_t *count = malloc(sizeof *count);
+    if (count) *count = (int64_t)batches;
+    return add_entry(s, joined(p->name, length - (sizeof last - 1), "num_batches_tracked"), count,
+                     (walsh_safetensors_entry){.dtype = WALSH_DTYPE_I64});
+}
+
+/* Adds every parameter that a buffer holds. */
+static walsh_status add_copy(walsh_snapshot *s, const walsh_model *model, walsh_copy copy, const char *prefix)
+{
+    const walsh_parameters *parameters = walsh_network_parameters(model->network);
+    float *raw = NULL;
+    WALSH_TRY(walsh_alloc(&raw, walsh_parameters_extent(parameters, copy), sizeof *raw, "a snapshot"));
+    walsh_status status = walsh_parameters_read(parameters, copy, raw);
+    for (int i = 0; i < walsh_parameters_count(parameters) && !status; i++) {
+        const walsh_parameter *p = walsh_parameters_at(parameters, i);
+        if (copy != WALSH_COPY_WEIGHTS && p->role == WALSH_ROLE_STATISTIC) continue;
+        status = add_parameter(s, p, raw, prefix);
+        if (!status && copy == WALSH_COPY_WEIGHTS) status = add_batches(s, p, model->batches);
+    }
+    free(raw);
+    return status;
+}
+
+static walsh_status add_json(walsh_snapshot *s, const char *key, cJSON *json)
+{
+    char *text = json ? cJSON_PrintUnformatted(json) : NULL;
+    walsh_status status =
+        text ? walsh_snapshot_add_text(s, key, text) : walsh_fail(WALSH_E_MEMORY, "out of memory for a snapshot");
+    cJSON_free(text);
+    cJSON_Delete(json);
+    return status;
+}
+
+static walsh_status add_numbers(walsh_snapshot *s, const char *key, const float *numbers, int count)
+{
+    char text[128] = "[";
+    for (int i = 0; i < count; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "%s%.9g", i ? "," : "", (double)numbers[i]);
+    }
+    return walsh_snapshot_add_text(s, key, strcat(text, "]"));
+}
+
+static walsh_status add_integer(walsh_snapshot *s, const char *key, uint64_t value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return walsh_snapshot_add_text(s, key, text);
+}
+
+static walsh_status add_description(walsh_snapshot *s, const walsh_model_info *info)
+{
+    WALSH_TRY(walsh_snapshot_add_text(s, "format", "pt")); /* what readers of PyTorch's files ask for */
+    WALSH_TRY(walsh_snapshot_add_text(s, "model", info->name));
+    WALSH_TRY(add_integer(s, "classes", (uint64_t)info->classes));
+    WALSH_TRY(add_integer(s, "image_size", (uint64_t)info->image_size));
+    WALSH_TRY(walsh_snapshot_add_text(s, "data", info->data));
+    if (info->class_names)
+        WALSH_TRY(add_json(s, "class_names", cJSON_CreateStringArray(info->class_names, info->classes)));
+    WALSH_TRY(add_numbers(s, "mean", info->mean, 3));
+    WALSH_TRY(add_numbers(s, "deviation", info->deviation, 3));
+    WALSH_TRY(walsh_snapshot_add_text(s, "head", walsh_head_kind_name(info->head.kind)));
+    WALSH_TRY(walsh_snapshot_add_text(s, "loss", info->loss == WALSH_LOSS_COSINE ? "cosine" : "ce"));
+    if (info->head.kind == WALSH_HEAD_LEARNED) return WALSH_OK;
+    WALSH_TRY(add_integer(s, "head_seed", info->head.seed));
+    WALSH_TRY(add_integer(s, "head_version", WALSH_HEAD_VERSION));
+    return walsh_snapshot_add_text(s, "alpha", info->alpha_fixed ? "fixed" : "learned");
+}
+
+walsh_status walsh_snapshot_add_model(walsh_snapshot *s, const walsh_model *model)
+{
+    WALSH_TRY(add_description(s, &model->info));
+    return add_copy(s, model, WALSH_COPY_WEIGHTS, "");
+}
+
+walsh_status walsh_snapshot_add_momentum(walsh_snapshot *s, const walsh_model *model)
+{
+    return add_copy(s, model, WALSH_COPY_MOMENTUM, WALSH_MOMENTUM_PREFIX);
+}
+
+walsh_status walsh_snapshot_write(const walsh_snapshot *s, const char *path)
+{
+    return walsh_safetensors_write(path, s->entries, s->entry_count, s->pairs, s->pair_count);
+}
+
+void walsh_snapshot_destroy(walsh_snapshot **snapshot)
+{
+    walsh_snapshot *s = *snapshot;
+    if (!s) return;
+    for (size_t i = 0; i < s->entry_count; i++) free((void *)s->entries[i].name), free((void *)s->entries[i].data);
+    for (size_t i = 0; i < s->pair_count; i++) free((void *)s->pairs[i].key), free((void *)s->pairs[i].value);
+    free(s->entries);
+    free(s->pairs);
+    free(s);
+    *snapshot = NULL;
+}
+
+walsh_status walsh_model_save(const walsh_model *model, const char *path)
+{
+    walsh_snapshot *snapshot = NULL;
+    WALSH_TRY(walsh_snapshot_create(&snapshot));
+    walsh_status status = walsh_snapshot_add_model(snapshot, model);
+    if (!status) status = walsh_snapshot_write(snapshot, path);
+    walsh_snapshot_destroy(&snapshot);
+    return status;
+}

@@ -1,0 +1,189 @@
+#include "engine/nn/graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/op/conv.h"
+
+struct walsh_graph {
+    walsh_layer *layers;
+    int count, capacity;
+    walsh_parameters *parameters;
+    walsh_status status;
+    char message[256];
+};
+
+walsh_status walsh_graph_create(int h, int w, int c, walsh_graph **graph)
+{
+    *graph = NULL;
+    if (h < 1 || w < 1 || c < 1)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "an image of %d x %d x %d: every size must be at least 1", h, w, c);
+    walsh_graph *made = NULL;
+    WALSH_TRY(walsh_alloc(&made, 1, sizeof *made, "a network"));
+    made->capacity = 64;
+    walsh_status status = walsh_alloc(&made->layers, (size_t)made->capacity, sizeof *made->layers, "a network");
+    if (!status) status = walsh_parameters_create(&made->parameters);
+    if (status) {
+        walsh_graph_destroy(&made);
+        return status;
+    }
+    made->layers[made->count++] =
+        (walsh_layer){.kind = WALSH_LAYER_INPUT, .name = "input", .input = {-1, -1}, .h = h, .w = w, .c = c};
+    *graph = made;
+    return WALSH_OK;
+}
+
+static walsh_node refuse(walsh_graph *graph, walsh_status status)
+{
+    if (!graph->status) {
+        graph->status = status;
+        snprintf(graph->message, sizeof graph->message, "%s", walsh_message());
+    }
+    return -1;
+}
+
+/* Appends a layer that reads `a` and `b` (-1: none), taking over a's output shape; NULL after a failure. */
+static walsh_layer *append(walsh_graph *graph, walsh_layer_kind kind, const char *name, walsh_node a, walsh_node b)
+{
+    if (graph->status || a < 0) return NULL;
+    if (graph->count == graph->capacity) {
+        walsh_layer *more = realloc(graph->layers, 2 * (size_t)graph->capacity * sizeof *more);
+        if (!more) {
+            refuse(graph, walsh_fail(WALSH_E_MEMORY, "out of memory for a network of %d layers", graph->count));
+            return NULL;
+        }
+        graph->layers = more;
+        graph->capacity *= 2;
+    }
+    walsh_layer *from = &graph->layers[a], *layer = &graph->layers[graph->count++];
+    *layer = (walsh_layer){.kind = kind, .input = {a, b}, .h = from->h, .w = from->w, .c = from->c};
+    snprintf(layer->name, sizeof layer->name, "%s", name);
+    from->consumers++;
+    if (b >= 0) graph->layers[b].consumers++;
+    return layer;
+}
+
+static int add_parameter(walsh_graph *graph, const char *layer, const char *field, walsh_parameter parameter)
+{
+    int index = -1;
+    snprintf(parameter.name, sizeof parameter.name, "%s.%s", layer, field);
+    walsh_status status = walsh_parameters_add(graph->parameters, &parameter, &index);
+    if (status) refuse(graph, status);
+    return index;
+}
+
+walsh_node walsh_graph_conv(walsh_graph *graph, const char *name, walsh_node x, int oc, int kernel, int stride, int pad)
+{
+    walsh_layer *layer = append(graph, WALSH_LAYER_CONV, name, x, -1);
+    if (!layer) return -1;
+    int ic = layer->c;
+    walsh_conv conv = {.n = 1,
+                       .h = layer->h,
+                       .w = layer->w,
+                       .ic = ic,
+                       .oc = oc,
+                       .kh = kernel,
+                       .kw = kernel,
+                       .stride = stride,
+                       .pad = pad};
+    walsh_shape xs, ws, ys;
+    walsh_status status = walsh_conv_shapes(&conv, &xs, &ws, &ys);
+    if (status) return refuse(graph, walsh_fail(status, "%s: %s", name, walsh_message()));
+    layer->h = ys.h, layer->w = ys.w, layer->c = oc;
+    layer->window = kernel, layer->stride = stride, layer->pad = pad;
+    layer->weight = add_parameter(graph, name, "weight",
+                                  (walsh_parameter){.layout = WALSH_LAYOUT_OIHW,
+                                                    .role = WALSH_ROLE_TRAINED,
+                                                    .rank = 4,
+                                                    .dims = {oc, ic, kernel, kernel},
+                                                    .init = WALSH_INIT_HE_FAN_OUT});
+    return graph->count - 1;
+}
+
+walsh_node walsh_graph_batchnorm(walsh_graph *graph, const char *name, walsh_node x)
+{
+    walsh_layer *layer = append(graph, WALSH_LAYER_BATCHNORM, name, x, -1);
+    if (!layer) return -1;
+    walsh_parameter vector = {.layout = WALSH_LAYOUT_VECTOR, .role = WALSH_ROLE_TRAINED, .rank = 1, .dims = {layer->c}};
+    vector.init = WALSH_INIT_ONE;
+    layer->gamma = add_parameter(graph, name, "weight", vector);
+    vector.init = WALSH_INIT_ZERO;
+    layer->beta = add_parameter(graph, name, "bias", vector);
+    vector.role = WALSH_ROLE_STATISTIC;
+    layer->run_mean = add_parameter(graph, name, "running_mean", vector);
+    vector.init = WALSH_INIT_ONE;
+    layer->run_var = add_parameter(graph, name, "running_var", vector);
+    return graph->count - 1;
+}
+
+walsh_node walsh_graph_relu(walsh_graph *graph, walsh_node x)
+{
+    return append(graph, WALSH_LAYER_RELU, "relu", x, -1) ? graph->count - 1 : -1;
+}
+
+walsh_node walsh_graph_add(walsh_graph *graph, walsh_node a, walsh_node b)
+{
+    if (graph->status || a < 0 || b < 0) return -1;
+    const walsh_layer *p = &graph->layers[a], *q = &graph->layers[b];
+    if (p->h != q->h || p->w != q->w || p->c != q->c)
+        return refuse(graph, walsh_fail(WALSH_E_ARGUMENT, "cannot add %s (%dx%dx%d) and %s (%dx%dx%d)", p->name, p->h,
+                                        p->w, p->c, q->name, q->h, q->w, q->c));
+    return append(graph, WALSH_LAYER_ADD, "add", a, b) ? graph->count - 1 : -1;
+}
+
+walsh_node walsh_graph_pool(walsh_graph *graph, walsh_pool_kind kind, walsh_node x, int window, int stride, int pad)
+{
+    walsh_layer *layer = append(graph, WALSH_LAYER_POOL, "pool", x, -1);
+    if (!layer) return -1;
+    walsh_pool pool = {.kind = kind,
+                       .n = 1,
+                       .h = layer->h,
+                       .w = layer->w,
+                       .c = layer->c,
+                       .window = window,
+                       .stride = stride,
+                       .pad = pad};
+    walsh_shape shapes[WALSH_MAX_OPERANDS];
+    walsh_status status = walsh_pool_forward.shapes(&pool, shapes);
+    if (status) return refuse(graph, status);
+    layer->h = walsh_pool_oh(&pool), layer->w = walsh_pool_ow(&pool);
+    layer->pool = kind, layer->window = window, layer->stride = stride, layer->pad = pad;
+    return graph->count - 1;
+}
+
+walsh_status walsh_graph_check(const walsh_graph *graph)
+{
+    if (graph->status) WALSH_FAIL(graph->status, "%s", graph->message);
+    const walsh_layer *last = &graph->layers[graph->count - 1];
+    if (last->h != 1 || last->w != 1)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "the network ends in %dx%dx%d; a head needs 1x1xN features", last->h, last->w,
+                   last->c);
+    return WALSH_OK;
+}
+
+int walsh_graph_layers(const walsh_graph *graph)
+{
+    return graph->count;
+}
+const walsh_layer *walsh_graph_layer(const walsh_graph *graph, walsh_node node)
+{
+    return &graph->layers[node];
+}
+int walsh_graph_features(const walsh_graph *graph)
+{
+    return graph->layers[graph->count - 1].c;
+}
+walsh_parameters *walsh_graph_parameters(const walsh_graph *graph)
+{
+    return graph->parameters;
+}
+
+void walsh_graph_destroy(walsh_graph **graph)
+{
+    if (!*graph) return;
+    walsh_parameters_destroy(&(*graph)->parameters);
+    free((*graph)->layers);
+    free(*graph);
+    *graph = NULL;
+}

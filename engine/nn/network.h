@@ -1,0 +1,67 @@
+/* A network that runs: graph, head, parameters and the plans that train and evaluate batches of one size. */
+#ifndef WALSH_ENGINE_NN_NETWORK_H
+#define WALSH_ENGINE_NN_NETWORK_H
+
+#include "engine/nn/graph.h"
+#include "engine/nn/head.h"
+
+typedef struct walsh_network walsh_network;
+
+typedef struct walsh_network_options {
+    walsh_head head;       /* features and classes as the graph's and the data's */
+    const char *head_name; /* prefix of the head's parameters: "fc" */
+    bool alpha_fixed;      /* a fixed head's alpha is not trained */
+    float alpha;           /* its value, or initial value */
+    bool decay_alpha;
+    bool trains;                 /* gradients and momentum are allocated */
+    float mean[3], deviation[3]; /* normalisation of pixels scaled to 0..1 */
+} walsh_network_options;
+
+/* What steers one training step; read by the device in queue order, so it may change at every step. */
+typedef struct walsh_hyper {
+    float lr, momentum, weight_decay, unused;
+} walsh_hyper;
+
+/* Sums over the images of one batch. */
+typedef struct walsh_batch_metrics {
+    double loss, top1_wrong, top5_wrong;
+} walsh_batch_metrics;
+
+/* Takes the graph over (also where it fails) and adds the head's parameters to it. Weights are undefined. */
+walsh_status walsh_network_create(walsh_device *device, walsh_graph **graph, const walsh_network_options *options,
+                                  walsh_network **network);
+
+walsh_parameters *walsh_network_parameters(const walsh_network *network);
+walsh_device *walsh_network_device(const walsh_network *network);
+
+/* Plans evaluation of batches of `batch` images, and training too where `train` and the network trains. Replaces
+ * earlier plans; both share one arena. Fails with WALSH_E_MEMORY where the batch is too large. */
+walsh_status walsh_network_prepare(walsh_network *network, int batch, bool train, bool nesterov, float label_smoothing);
+
+/* Enqueues one batch: `pixels` [batch][h][w][4] bytes, `labels` [batch], of which `count` count. Both must stay valid
+ * until walsh_network_metrics of this batch has returned. Does not wait. Training updates the weights. */
+walsh_status walsh_network_train(walsh_network *network, const uint8_t *pixels, const int32_t *labels, size_t count,
+                                 const walsh_hyper *hyper);
+walsh_status walsh_network_evaluate(walsh_network *network, const uint8_t *pixels, const int32_t *labels, size_t count);
+
+/* Waits for the oldest batch whose metrics have not been asked for; at most 2 may be under way. */
+walsh_status walsh_network_metrics(walsh_network *network, walsh_batch_metrics *metrics);
+
+/* Waits for everything under way and forgets its metrics. */
+void walsh_network_drain(walsh_network *network);
+
+/* Images of a batch, as prepared. */
+int walsh_network_batch(const walsh_network *network);
+
+/* Logits [batch][classes] of the evaluated batch last enqueued; waits for it. */
+walsh_status walsh_network_logits(walsh_network *network, float *logits);
+
+/* Bytes of the arena of activations and workspaces. */
+size_t walsh_network_arena_bytes(const walsh_network *network);
+
+/* Adds the times of both plans; see walsh_list_profile. */
+walsh_status walsh_network_profile(const walsh_network *network, walsh_profile **lines, size_t *count);
+
+void walsh_network_destroy(walsh_network **network);
+
+#endif

@@ -1,0 +1,197 @@
+#include "engine/train/checkpoint.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/file.h"
+#include "engine/base/utf8.h"
+
+enum { PATH = 4096 };
+
+static const char header[] =
+    "epoch,step,lr,train_loss,train_error,val_loss,val_error,alpha,seconds,images_per_second\n";
+
+static walsh_status path_of(const char *folder, const char *name, char out[PATH])
+{
+    if (snprintf(out, PATH, "%s/%s", folder, name) >= PATH)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "the path of %s/%s is too long", folder, name);
+    return WALSH_OK;
+}
+
+walsh_status walsh_position_add_row(walsh_position *position, const walsh_train_row *row)
+{
+    if (position->row_count == position->row_capacity) {
+        int capacity = position->row_capacity ? 2 * position->row_capacity : 32;
+        walsh_train_row *more = realloc(position->rows, (size_t)capacity * sizeof *more);
+        if (!more) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for the log");
+        position->rows = more;
+        position->row_capacity = capacity;
+    }
+    position->rows[position->row_count++] = *row;
+    return WALSH_OK;
+}
+
+walsh_status walsh_checkpoint_begin(const char *folder)
+{
+    static const char *const files[] = {"state.safetensors", "log.csv"};
+    char path[PATH];
+    WALSH_TRY(walsh_folder_make(folder, false));
+    for (int i = 0; i < 2; i++) {
+        WALSH_TRY(path_of(folder, files[i], path));
+        if (!access(path, F_OK))
+            WALSH_FAIL(WALSH_E_ARGUMENT,
+                       "--out %s: the folder already holds a run (%s): continue it with --resume, or name another",
+                       folder, files[i]);
+    }
+    return WALSH_OK;
+}
+
+/* log.csv's text, which the caller frees. Numbers as %.9g: enough to tell two floats apart. */
+static walsh_status log_text(const walsh_position *position, bool with_header, char **text)
+{
+    enum { ROW = 256 };
+    size_t size = sizeof header + (size_t)position->row_count * ROW;
+    WALSH_TRY(walsh_alloc(text, size, 1, "the log"));
+    char *end = with_header ? stpcpy(*text, header) : *text;
+    for (int i = 0; i < position->row_count; i++) {
+        const walsh_train_row *r = &position->rows[i];
+        end += snprintf(end, ROW, "%d,%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f,%.1f\n", r->epoch,
+                        (unsigned long long)r->step, r->lr, r->train_loss, r->train_error, r->val_loss, r->val_error,
+                        r->alpha, r->seconds, r->images_per_second);
+    }
+    return WALSH_OK;
+}
+
+static walsh_status write_log(const char *folder, const walsh_position *position)
+{
+    char path[PATH], *text = NULL;
+    WALSH_TRY(path_of(folder, "log.csv", path));
+    WALSH_TRY(log_text(position, true, &text));
+    const walsh_file_part part = {text, strlen(text)};
+    walsh_status status = walsh_file_replace(path, &part, 1);
+    free(text);
+    return status;
+}
+
+/* The position as text: hexadecimal floats, so that nothing is lost. */
+static walsh_status store_position(walsh_snapshot *snapshot, const walsh_position *p)
+{
+    char text[512], *rows = NULL;
+    snprintf(text, sizeof text, "%d %llu %llu %a %a %llu %a %a %llu", p->epoch, (unsigned long long)p->epoch_step,
+             (unsigned long long)p->step, p->loss, p->wrong, (unsigned long long)p->images, p->seconds, p->best_error,
+             (unsigned long long)p->best_step);
+    WALSH_TRY(walsh_snapshot_add_text(snapshot, "train.position", text));
+    WALSH_TRY(log_text(p, false, &rows));
+    walsh_status status = walsh_snapshot_add_text(snapshot, "train.log", rows);
+    free(rows);
+    return status;
+}
+
+static walsh_status write_state(const char *folder, const walsh_model *model, const walsh_train_options *options,
+                                const walsh_position *position)
+{
+    char path[PATH];
+    walsh_snapshot *snapshot = NULL;
+    WALSH_TRY(path_of(folder, "state.safetensors", path));
+    WALSH_TRY(walsh_snapshot_create(&snapshot));
+    walsh_status status = walsh_snapshot_add_model(snapshot, model);
+    if (!status) status = walsh_snapshot_add_momentum(snapshot, model);
+    if (!status) status = walsh_options_store(options, snapshot);
+    if (!status) status = store_position(snapshot, position);
+    if (!status) status = walsh_snapshot_write(snapshot, path);
+    walsh_snapshot_destroy(&snapshot);
+    return status;
+}
+
+/* All files but the state: each can be made again from it. */
+static walsh_status write_followers(const char *folder, const walsh_model *model, const walsh_position *position)
+{
+    char path[PATH];
+    WALSH_TRY(write_log(folder, position));
+    WALSH_TRY(path_of(folder, "last.safetensors", path));
+    WALSH_TRY(walsh_model_save(model, path));
+    if (!isfinite(position->best_error) || position->best_step != position->step) return WALSH_OK;
+    WALSH_TRY(path_of(folder, "best.safetensors", path));
+    return walsh_model_save(model, path);
+}
+
+walsh_status walsh_checkpoint_save(const char *folder, const walsh_model *model, const walsh_train_options *options,
+                                   const walsh_position *position)
+{
+    WALSH_TRY(write_state(folder, model, options, position));
+    return write_followers(folder, model, position);
+}
+
+static walsh_status recall_rows(const char *path, const char *text, walsh_position *position)
+{
+    for (const char *line = text; *line;) {
+        walsh_train_row r = {0};
+        unsigned long long step;
+        int used = 0;
+        if (sscanf(line, "%d,%llu,%lf,%lf,%lf,%lf,%lf,%lf,%lf,%lf\n%n", &r.epoch, &step, &r.lr, &r.train_loss,
+                   &r.train_error, &r.val_loss, &r.val_error, &r.alpha, &r.seconds, &r.images_per_second,
+                   &used) != 10 ||
+            !used)
+            WALSH_FAIL(WALSH_E_FORMAT, "%s: its train.log cannot be read from '%.40s'", path, walsh_show(line).text);
+        r.step = step;
+        WALSH_TRY(walsh_position_add_row(position, &r));
+        line += used;
+    }
+    return WALSH_OK;
+}
+
+static walsh_status recall_position(const walsh_safetensors *file, const char *path, walsh_position *p)
+{
+    const char *text = walsh_safetensors_metadata(file, "train.position"),
+               *rows = walsh_safetensors_metadata(file, "train.log");
+    unsigned long long epoch_step, step, images, best_step;
+    *p = (walsh_position){0};
+    if (!text || !rows ||
+        sscanf(text, "%d %llu %llu %la %la %llu %la %la %llu", &p->epoch, &epoch_step, &step, &p->loss, &p->wrong,
+               &images, &p->seconds, &p->best_error, &best_step) != 9)
+        WALSH_FAIL(WALSH_E_FORMAT, "%s: this is no state of a run: 'train.position' or 'train.log' cannot be read",
+                   path);
+    p->epoch_step = epoch_step, p->step = step, p->images = images, p->best_step = best_step;
+    return recall_rows(path, rows, p);
+}
+
+static walsh_status open_state(const char *folder, char path[PATH], walsh_safetensors **file)
+{
+    WALSH_TRY(path_of(folder, "state.safetensors", path));
+    return walsh_safetensors_open(path, file);
+}
+
+walsh_status walsh_checkpoint_resume(const char *folder, const walsh_train_options *options, walsh_model *model,
+                                     walsh_position *position)
+{
+    char path[PATH];
+    walsh_safetensors *file = NULL;
+    *position = (walsh_position){0};
+    WALSH_TRY(open_state(folder, path, &file));
+    walsh_status status = walsh_options_compare(file, path, options);
+    if (!status) status = recall_position(file, path, position);
+    if (!status) status = walsh_snapshot_restore(file, path, model, true);
+    walsh_safetensors_close(&file);
+    return status ? status : write_followers(folder, model, position);
+}
+
+walsh_status walsh_train_recall(const char *out, walsh_train_options *options, char **memory)
+{
+    char path[PATH];
+    walsh_safetensors *file = NULL;
+    *memory = NULL;
+    WALSH_TRY(open_state(out, path, &file));
+    walsh_status status = walsh_options_recall(file, path, options);
+    /* The strings outlive the file in one block: model's name, then the data set's. */
+    size_t name = status ? 0 : strlen(options->model.name) + 1;
+    if (!status) status = walsh_alloc(memory, name + strlen(options->data) + 1, 1, "the options of a run");
+    if (!status) {
+        options->model.name = strcpy(*memory, options->model.name);
+        options->data = strcpy(*memory + name, options->data);
+    }
+    walsh_safetensors_close(&file);
+    return status;
+}

@@ -1,0 +1,37 @@
+/* The folder of a run: its state, the one commit point, and the files that follow from it. */
+#ifndef WALSH_ENGINE_TRAIN_CHECKPOINT_H
+#define WALSH_ENGINE_TRAIN_CHECKPOINT_H
+
+#include "engine/train/options.h"
+
+/* Where a run stands: all that is not in the model. */
+typedef struct walsh_position {
+    int epoch;           /* epochs completed */
+    uint64_t epoch_step; /* steps done in the epoch under way */
+    uint64_t step;       /* steps done in the run */
+    double loss, wrong;  /* sums over the images of the epoch under way */
+    uint64_t images;     /* of the epoch under way */
+    double seconds;      /* spent on the epoch under way */
+    double best_error;   /* per cent; infinite before the first evaluation */
+    uint64_t best_step;
+    walsh_train_row *rows; /* of log.csv so far */
+    int row_count, row_capacity;
+} walsh_position;
+
+/* Appends a row. */
+walsh_status walsh_position_add_row(walsh_position *position, const walsh_train_row *row);
+
+/* Begins a run's folder: creates it, and refuses one that holds a run already (WALSH_E_ARGUMENT). */
+walsh_status walsh_checkpoint_begin(const char *folder);
+
+/* Writes the state, and then the files that follow from it: log.csv, last.safetensors, and best.safetensors where the
+ * position's best is this step's. A crash between any two leaves the new or the old state, each whole. */
+walsh_status walsh_checkpoint_save(const char *folder, const walsh_model *model, const walsh_train_options *options,
+                                   const walsh_position *position);
+
+/* Restores model and position from a folder's state after comparing options, and mends the files that follow from it.
+ * position->rows is the caller's to free. */
+walsh_status walsh_checkpoint_resume(const char *folder, const walsh_train_options *options, walsh_model *model,
+                                     walsh_position *position);
+
+#endif

@@ -1,0 +1,120 @@
+#include "engine/train/evaluate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/status.h"
+#include "engine/model/model.h"
+
+/* What one pass has gathered. */
+typedef struct pass {
+    walsh_batch_metrics sums;
+    size_t done, images;
+    walsh_batch_observer observer;
+    void *context;
+} pass;
+
+static walsh_status collect(walsh_network *network, size_t count, pass *p)
+{
+    walsh_batch_metrics batch;
+    WALSH_TRY(walsh_network_metrics(network, &batch));
+    p->sums.loss += batch.loss;
+    p->sums.top1_wrong += batch.top1_wrong;
+    p->sums.top5_wrong += batch.top5_wrong;
+    p->done += count;
+    if (p->observer && p->observer(p->context, p->done, p->images)) WALSH_FAIL(WALSH_E_STOPPED, "stopped");
+    return WALSH_OK;
+}
+
+/* Copies the valid rows of the last batch's logits to their place. */
+static walsh_status take_logits(walsh_network *network, size_t count, int batch, int classes, float *logits)
+{
+    float *all = NULL;
+    WALSH_TRY(walsh_alloc(&all, (size_t)batch * (size_t)classes, sizeof *all, "logits"));
+    walsh_status status = walsh_network_logits(network, all);
+    if (!status) memcpy(logits, all, count * (size_t)classes * sizeof *all);
+    free(all);
+    return status;
+}
+
+static walsh_status run(walsh_model *model, walsh_loader *loader, float *logits, pass *p)
+{
+    walsh_network *network = model->network;
+    size_t waiting = 0, start = 0; /* images of the batch under way; first image of the next */
+    WALSH_TRY(walsh_loader_start(loader, 0, 0));
+    for (;;) {
+        walsh_batch batch;
+        WALSH_TRY(walsh_loader_next(loader, &batch));
+        if (!batch.count) break;
+        WALSH_TRY(walsh_network_evaluate(network, batch.pixels, batch.labels, batch.count));
+        if (waiting) WALSH_TRY(collect(network, waiting, p));
+        waiting = batch.count;
+        if (logits)
+            WALSH_TRY(take_logits(network, batch.count, walsh_network_batch(network), model->info.classes,
+                                  logits + start * (size_t)model->info.classes));
+        start += batch.count;
+    }
+    return waiting ? collect(network, waiting, p) : WALSH_OK;
+}
+
+walsh_status walsh_evaluate_loader(walsh_model *model, walsh_loader *loader, size_t images, float *logits,
+                                   walsh_batch_observer observer, void *context, walsh_evaluation *result)
+{
+    pass p = {.images = images, .observer = observer, .context = context};
+    double began = walsh_clock();
+    walsh_status status = run(model, loader, logits, &p);
+    /* What is still under way reads the loader's memory and would be counted to the next pass. */
+    walsh_network_drain(model->network);
+    WALSH_TRY(status);
+    double n = (double)images, seconds = walsh_clock() - began;
+    *result = (walsh_evaluation){.images = images,
+                                 .loss = p.sums.loss / n,
+                                 .top1_error = 100 * p.sums.top1_wrong / n,
+                                 .top5_error = 100 * p.sums.top5_wrong / n,
+                                 .seconds = seconds,
+                                 .images_per_second = n / seconds};
+    return WALSH_OK;
+}
+
+walsh_status walsh_evaluate_check(const walsh_model *model, const walsh_dataset *dataset)
+{
+    const walsh_dataset_info *data = walsh_dataset_describe(dataset);
+    if (data->classes != model->info.classes)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "the model tells %d classes apart, %s has %d", model->info.classes, data->name,
+                   data->classes);
+    if (data->height != model->info.image_size || data->width != model->info.image_size)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "the model takes images of %dx%d, %s has %dx%d", model->info.image_size,
+                   model->info.image_size, data->name, data->height, data->width);
+    return WALSH_OK;
+}
+
+static walsh_status whole_pass(walsh_model *model, walsh_dataset *dataset, int batch, int loaders, float *logits,
+                               walsh_batch_observer observer, void *context, walsh_evaluation *result)
+{
+    size_t images = walsh_dataset_describe(dataset)->images;
+    if (batch < 0) WALSH_FAIL(WALSH_E_ARGUMENT, "a batch of %d: expected at least 1", batch);
+    if (!batch) batch = 128;
+    if ((size_t)batch > images) batch = (int)images;
+    WALSH_TRY(walsh_evaluate_check(model, dataset));
+    WALSH_TRY(walsh_network_prepare(model->network, batch, false, false, 0));
+    walsh_loader *loader = NULL;
+    walsh_loader_options options = {.batch = (size_t)batch, .threads = loaders > 0 ? loaders : 1};
+    WALSH_TRY(walsh_loader_open(dataset, &options, &loader));
+    walsh_status status = walsh_evaluate_loader(model, loader, images, logits, observer, context, result);
+    walsh_loader_close(&loader);
+    return status;
+}
+
+walsh_status walsh_evaluate(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
+                            walsh_batch_observer observer, void *context, walsh_evaluation *result)
+{
+    return whole_pass(model, dataset, batch, loaders, NULL, observer, context, result);
+}
+
+walsh_status walsh_predict(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
+                           walsh_batch_observer observer, void *context, float *logits)
+{
+    walsh_evaluation ignored;
+    return whole_pass(model, dataset, batch, loaders, logits, observer, context, &ignored);
+}

@@ -1,0 +1,353 @@
+/* The training loop. The device is kept one batch ahead: while it computes step k+1, the host reads the metrics of step
+ * k and prepares step k+2, so that the queue never drains between steps. */
+#include <walsh/train.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/train/checkpoint.h"
+#include "engine/train/evaluate.h"
+
+typedef struct trainer {
+    const walsh_train_options *options;
+    walsh_train_observer observer;
+    void *context;
+    walsh_dataset *train_set, *test_set;
+    walsh_loader *train_loader, *test_loader;
+    walsh_model *model;
+    walsh_position position;
+    uint64_t steps_per_epoch, steps; /* of the run */
+    uint64_t enqueued;               /* steps handed to the device; position.step lags behind */
+    double began, epoch_began;       /* clocks; epoch_began less what earlier processes spent on the epoch */
+    double session_began; /* end of this process's first step, for the estimate of what is left; 0 before it */
+    uint64_t session_first;
+    bool stop;
+    walsh_train_result result;
+} trainer;
+
+static walsh_status open_data(trainer *t)
+{
+    const walsh_train_options *o = t->options;
+    WALSH_TRY(walsh_dataset_open(o->data, WALSH_SPLIT_TRAIN, &t->train_set));
+    WALSH_TRY(walsh_dataset_open(o->data, WALSH_SPLIT_TEST, &t->test_set));
+    walsh_loader_options train = {.batch = (size_t)o->batch,
+                                  .seed = o->seed,
+                                  .shuffle = o->shuffle,
+                                  .augment = o->augment,
+                                  .drop_last = true,
+                                  .threads = o->loaders};
+    walsh_loader_options test = {.batch = (size_t)o->batch, .threads = o->loaders};
+    WALSH_TRY(walsh_loader_open(t->train_set, &train, &t->train_loader));
+    WALSH_TRY(walsh_loader_open(t->test_set, &test, &t->test_loader));
+    t->steps_per_epoch = walsh_loader_batches(t->train_loader);
+    t->steps = o->steps ? o->steps : (uint64_t)o->epochs * t->steps_per_epoch;
+    return WALSH_OK;
+}
+
+static walsh_status open_model(trainer *t, walsh_device *device)
+{
+    const walsh_train_options *o = t->options;
+    const walsh_dataset_info *data = walsh_dataset_describe(t->train_set);
+    walsh_model_options model = o->model;
+    model.classes = data->classes;
+    model.trains = true;
+    model.data = data->name;
+    model.class_names = data->class_names;
+    memcpy(model.mean, data->mean, sizeof model.mean);
+    memcpy(model.deviation, data->deviation, sizeof model.deviation);
+    WALSH_TRY(walsh_model_create(device, &model, &t->model));
+    WALSH_TRY(walsh_evaluate_check(t->model, t->train_set));
+    WALSH_TRY(walsh_model_initialise(t->model, o->seed));
+    return o->init && !o->resume ? walsh_model_load(t->model, o->init) : WALSH_OK;
+}
+
+/* A row of an unfinished epoch stands only at the end of a run: one that goes on would not have written it. */
+static void forget_partial_row(trainer *t)
+{
+    walsh_position *p = &t->position;
+    if (!p->row_count || p->step >= t->steps || p->rows[p->row_count - 1].step % t->steps_per_epoch == 0) return;
+    if (p->best_step == p->rows[--p->row_count].step) p->best_error = INFINITY;
+}
+
+static walsh_status open_run(trainer *t)
+{
+    const walsh_train_options *o = t->options;
+    t->position.best_error = INFINITY;
+    if (!o->out) return WALSH_OK;
+    if (o->resume) {
+        WALSH_TRY(walsh_checkpoint_resume(o->out, o, t->model, &t->position));
+        if (t->position.epoch_step > t->steps_per_epoch)
+            WALSH_FAIL(WALSH_E_ARGUMENT,
+                       "%s: the run is %llu steps into an epoch; this data set has %llu a batch of %d", o->out,
+                       (unsigned long long)t->position.epoch_step, (unsigned long long)t->steps_per_epoch, o->batch);
+        forget_partial_row(t);
+        return WALSH_OK;
+    }
+    WALSH_TRY(walsh_checkpoint_begin(o->out));
+    return walsh_checkpoint_save(o->out, t->model, o, &t->position);
+}
+
+static double rate_at(const trainer *t, uint64_t step)
+{
+    return walsh_schedule_rate(&t->options->schedule, t->options->lr, step, t->steps, t->steps_per_epoch);
+}
+
+static double seconds_left(const trainer *t, double now)
+{
+    uint64_t done = t->position.step - t->session_first;
+    return done ? (now - t->session_began) / (double)done * (double)(t->steps - t->position.step) : -1;
+}
+
+/* Tells the observer how far training is, or that an epoch's row is complete. */
+static void report(trainer *t, const walsh_train_row *row)
+{
+    const walsh_position *p = &t->position;
+    if (!t->observer) return;
+    double now = walsh_clock(), n = p->images ? (double)p->images : 1, elapsed = now - t->epoch_began;
+    walsh_train_progress progress = {
+        .epoch = row ? row->epoch : p->epoch + 1,
+        .epochs = (int)((t->steps + t->steps_per_epoch - 1) / t->steps_per_epoch),
+        .step = p->epoch_step,
+        .steps = t->steps_per_epoch,
+        .run_step = p->step,
+        .run_steps = t->steps,
+        .loss = p->loss / n,
+        .error = 100 * p->wrong / n,
+        .lr = rate_at(t, p->step ? p->step - 1 : 0),
+        .images_per_second = elapsed > 0 ? (double)p->images / elapsed : 0,
+        .seconds_left = seconds_left(t, now),
+        .row = row,
+    };
+    if (t->observer(t->context, &progress)) t->stop = true;
+}
+
+/* Takes in the metrics of the oldest step under way. */
+static walsh_status collect(trainer *t)
+{
+    walsh_position *p = &t->position;
+    walsh_batch_metrics batch;
+    WALSH_TRY(walsh_network_metrics(t->model->network, &batch));
+    if (!isfinite(batch.loss))
+        WALSH_FAIL(WALSH_E_NOT_FINITE,
+                   "the loss is %g at step %llu (epoch %d): training stopped; the last good state stays. A smaller "
+                   "--lr may help",
+                   batch.loss / t->options->batch, (unsigned long long)p->step + 1, p->epoch + 1);
+    p->loss += batch.loss;
+    p->wrong += batch.top1_wrong;
+    p->images += (uint64_t)t->options->batch;
+    p->epoch_step++;
+    p->step++;
+    t->model->batches++;
+    if (t->session_began == 0) { /* the estimate leaves the first step's compilation out */
+        t->session_began = walsh_clock();
+        t->session_first = p->step;
+        t->result.first_step_seconds = t->session_began - t->began;
+    }
+    report(t, NULL);
+    return WALSH_OK;
+}
+
+/* Waits until every step handed to the device is taken in: position and weights then belong together. */
+static walsh_status settle(trainer *t)
+{
+    while (t->position.step < t->enqueued) WALSH_TRY(collect(t));
+    return WALSH_OK;
+}
+
+static walsh_status save(trainer *t)
+{
+    const walsh_train_options *o = t->options;
+    WALSH_TRY(settle(t));
+    t->position.seconds = walsh_clock() - t->epoch_began;
+    return o->out ? walsh_checkpoint_save(o->out, t->model, o, &t->position) : WALSH_OK;
+}
+
+static walsh_status enqueue(trainer *t, const walsh_batch *batch)
+{
+    const walsh_train_options *o = t->options;
+    walsh_hyper hyper = {
+        .lr = (float)rate_at(t, t->enqueued), .momentum = (float)o->momentum, .weight_decay = (float)o->weight_decay};
+    WALSH_TRY(walsh_network_train(t->model->network, batch->pixels, batch->labels, batch->count, &hyper));
+    t->enqueued++;
+    return WALSH_OK;
+}
+
+static bool saves_at(const trainer *t, uint64_t step)
+{
+    return t->options->save_every && step % t->options->save_every == 0 &&
+           t->position.epoch_step + 1 < t->steps_per_epoch;
+}
+
+/* The steps of the epoch under way, from where the position stands to its end, the run's, or a stop. */
+static walsh_status run_steps(trainer *t)
+{
+    WALSH_TRY(walsh_loader_start(t->train_loader, (uint32_t)t->position.epoch, t->position.epoch_step));
+    while (!t->stop && t->enqueued < t->steps) {
+        walsh_batch batch;
+        WALSH_TRY(walsh_loader_next(t->train_loader, &batch));
+        if (!batch.count) break;
+        WALSH_TRY(enqueue(t, &batch));
+        if (t->enqueued - t->position.step > 1) WALSH_TRY(collect(t));
+        if (saves_at(t, t->enqueued)) WALSH_TRY(save(t));
+    }
+    return settle(t);
+}
+
+static bool observe_evaluation(void *context, size_t done, size_t images)
+{
+    trainer *t = context;
+    walsh_train_progress progress = {
+        .evaluating = true,
+        .epoch = t->position.epoch + 1,
+        .epochs = (int)((t->steps + t->steps_per_epoch - 1) / t->steps_per_epoch),
+        .step = done,
+        .steps = images,
+        .run_step = t->position.step,
+        .run_steps = t->steps,
+        .loss = t->position.loss / (double)(t->position.images ? t->position.images : 1),
+        .error = 100 * t->position.wrong / (double)(t->position.images ? t->position.images : 1),
+        .seconds_left = seconds_left(t, walsh_clock()),
+    };
+    if (t->observer && t->observer(t->context, &progress)) t->stop = true;
+    return t->stop;
+}
+
+static walsh_status read_alpha(const trainer *t, double *alpha)
+{
+    const walsh_parameters *parameters = walsh_network_parameters(t->model->network);
+    int index = walsh_parameters_find(parameters, "fc.scale");
+    float value = NAN;
+    if (index >= 0) {
+        walsh_view view = walsh_parameters_view(parameters, WALSH_COPY_WEIGHTS, index);
+        WALSH_TRY(walsh_view_download(walsh_network_device(t->model->network), &view, &value));
+    }
+    *alpha = value;
+    return WALSH_OK;
+}
+
+/* Evaluates, and makes the row of the epoch whose steps are done. */
+static walsh_status finish_row(trainer *t, double trained_seconds, walsh_train_row *row)
+{
+    const walsh_position *p = &t->position;
+    walsh_evaluation e;
+    double n = p->images ? (double)p->images : 1;
+    WALSH_TRY(walsh_evaluate_loader(t->model, t->test_loader, walsh_dataset_describe(t->test_set)->images, NULL,
+                                    observe_evaluation, t, &e));
+    if (!isfinite(e.loss))
+        WALSH_FAIL(WALSH_E_NOT_FINITE,
+                   "the validation loss is %g after epoch %d: training stopped; the last good state stays", e.loss,
+                   p->epoch + 1);
+    *row = (walsh_train_row){.epoch = p->epoch + 1,
+                             .step = p->step,
+                             .lr = rate_at(t, p->step ? p->step - 1 : 0),
+                             .train_loss = p->loss / n,
+                             .train_error = 100 * p->wrong / n,
+                             .val_loss = e.loss,
+                             .val_error = e.top1_error,
+                             .seconds = walsh_clock() - t->epoch_began,
+                             .images_per_second = (double)p->images / trained_seconds};
+    return read_alpha(t, &row->alpha);
+}
+
+/* One epoch, or what is left of it, with its evaluation, row and files. */
+static walsh_status run_epoch(trainer *t)
+{
+    walsh_position *p = &t->position;
+    walsh_train_row row;
+    t->epoch_began = walsh_clock() - p->seconds;
+    WALSH_TRY(run_steps(t));
+    if (t->stop) return save(t);
+    double trained_seconds = walsh_clock() - t->epoch_began;
+    walsh_status status = finish_row(t, trained_seconds, &row);
+    if (status == WALSH_E_STOPPED) return save(t); /* the evaluation is done again on resuming */
+    WALSH_TRY(status);
+    WALSH_TRY(walsh_position_add_row(p, &row));
+    if (row.val_error < p->best_error) p->best_error = row.val_error, p->best_step = p->step;
+    t->result.last = row;
+    if (p->epoch_step == t->steps_per_epoch) {
+        p->epoch++;
+        p->epoch_step = p->images = 0;
+        p->loss = p->wrong = p->seconds = 0;
+        t->epoch_began = walsh_clock();
+    }
+    WALSH_TRY(save(t));
+    report(t, &row);
+    return WALSH_OK;
+}
+
+/* Whether the steps of an epoch are done and only its evaluation is missing. */
+static bool evaluation_pending(const trainer *t)
+{
+    const walsh_position *p = &t->position;
+    return p->epoch_step && (!p->row_count || p->rows[p->row_count - 1].step != p->step);
+}
+
+static walsh_status run(trainer *t)
+{
+    t->enqueued = t->position.step;
+    while (!t->stop && (t->position.step < t->steps || evaluation_pending(t))) WALSH_TRY(run_epoch(t));
+    if (t->stop)
+        WALSH_FAIL(WALSH_E_STOPPED, "stopped after step %llu of %llu", (unsigned long long)t->position.step,
+                   (unsigned long long)t->steps);
+    return WALSH_OK;
+}
+
+static walsh_status take_profile(trainer *t)
+{
+    walsh_profile *lines = NULL;
+    size_t count = 0;
+    walsh_status status = walsh_network_profile(t->model->network, &lines, &count);
+    if (!status) status = walsh_alloc(&t->result.profile, count, sizeof *t->result.profile, "a profile");
+    for (size_t i = 0; i < count && !status; i++) {
+        const walsh_profile *from = &lines[i];
+        walsh_profile_line *to = &t->result.profile[i];
+        memcpy(to->label, from->label, sizeof to->label);
+        to->launches = from->launches;
+        to->milliseconds = 1e3 * from->seconds;
+        to->gflops = from->seconds > 0 ? 1e-9 * from->flops / from->seconds : 0;
+        to->gbs = from->seconds > 0 ? 1e-9 * from->bytes / from->seconds : 0;
+    }
+    t->result.profile_lines = status ? 0 : count;
+    free(lines);
+    return status;
+}
+
+static walsh_status train(trainer *t, walsh_device *device)
+{
+    const walsh_train_options *o = t->options;
+    WALSH_TRY(walsh_options_check(o));
+    WALSH_TRY(open_data(t));
+    WALSH_TRY(open_model(t, device));
+    WALSH_TRY(walsh_network_prepare(t->model->network, o->batch, true, o->nesterov, (float)o->label_smoothing));
+    WALSH_TRY(open_run(t));
+    walsh_log(WALSH_LOG_INFO, "%s: %zu trained parameters, %zu MiB of activations and workspaces", o->model.name,
+              t->model->info.parameters, walsh_network_arena_bytes(t->model->network) >> 20);
+    if (t->position.row_count) t->result.last = t->position.rows[t->position.row_count - 1];
+    walsh_status status = run(t);
+    t->result.best_error = t->position.best_error;
+    t->result.parameters = t->model->info.parameters;
+    if (!status && device->profile) status = take_profile(t);
+    return status;
+}
+
+walsh_status walsh_train(walsh_device *device, const walsh_train_options *options, walsh_train_observer observer,
+                         void *context, walsh_train_result *result)
+{
+    trainer t = {.options = options, .observer = observer, .context = context, .began = walsh_clock()};
+    walsh_status status = train(&t, device);
+    if (t.model) walsh_network_drain(t.model->network); /* steps under way read the loader's memory */
+    walsh_loader_close(&t.train_loader);
+    walsh_loader_close(&t.test_loader);
+    walsh_dataset_close(&t.train_set);
+    walsh_dataset_close(&t.test_set);
+    walsh_model_destroy(&t.model);
+    free(t.position.rows);
+    if (result)
+        *result = t.result;
+    else
+        free(t.result.profile);
+    return status;
+}
