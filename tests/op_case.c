@@ -35,8 +35,13 @@ double *op_doubles(size_t count)
 
 void op_case_open(op_case *c, const walsh_op *op, const void *problem, int extra)
 {
+    op_case_open_on(c, op_device(), op, problem, extra);
+}
+
+void op_case_open_on(op_case *c, walsh_device *device, const walsh_op *op, const void *problem, int extra)
+{
     walsh_shape shapes[WALSH_MAX_OPERANDS];
-    *c = (op_case){.device = op_device(), .op = op, .problem = problem};
+    *c = (op_case){.device = device, .op = op, .problem = problem};
     assert_ok(op->shapes(problem, shapes));
     for (int i = 0; i < walsh_op_operands(op); i++) {
         if (walsh_shape_is_absent(shapes[i])) continue;
@@ -45,7 +50,10 @@ void op_case_open(op_case *c, const walsh_op *op, const void *problem, int extra
     }
 }
 
-static const walsh_view *view(const op_case *c, int operand) { return &c->tensor[operand]->view; }
+static const walsh_view *view(const op_case *c, int operand)
+{
+    return &c->tensor[operand]->view;
+}
 
 size_t op_case_count(const op_case *c, int operand)
 {

@@ -1,4 +1,5 @@
-/* One operation under test: its operands in device memory with guard pitches, run through every variant that applies. */
+/* One operation under test: its operands in device memory with guard pitches, run through every variant that applies.
+ */
 #ifndef WALSH_TESTS_OP_CASE_H
 #define WALSH_TESTS_OP_CASE_H
 
@@ -9,7 +10,7 @@
 typedef struct op_case {
     walsh_device *device;
     const walsh_op *op;
-    const void *problem; /* the caller's, must outlive the case */
+    const void *problem;                      /* the caller's, must outlive the case */
     walsh_tensor *tensor[WALSH_MAX_OPERANDS]; /* NULL where absent */
 } op_case;
 
@@ -19,6 +20,9 @@ int op_device_close(void **state);
 
 /* Allocates every operand with `extra` more floats of pitch than needed (a multiple of 4), so that views are tested. */
 void op_case_open(op_case *c, const walsh_op *op, const void *problem, int extra);
+
+/* The same on a device of the caller's. */
+void op_case_open_on(op_case *c, walsh_device *device, const walsh_op *op, const void *problem, int extra);
 
 /* Number of logical elements of an operand (pad lanes not counted). */
 size_t op_case_count(const op_case *c, int operand);

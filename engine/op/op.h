@@ -34,7 +34,7 @@ typedef struct walsh_variant {
     const char *name; /* of its own over all operations: what WALSH_DISABLE takes */
     unsigned fuses;   /* WALSH_FUSE_* that it can take on, in any combination */
     /* 0 if it cannot compute this problem on this device; else how well it suits it: the highest is chosen by rule.
-     * The plain variant answers 1. */
+     * The plain variant answers 1, or 2 where another one shall not be chosen by rule and answers 1. */
     int (*suits)(const walsh_device *device, const void *problem);
     /* Bytes of scratch memory it needs during its own launches; NULL: none. */
     size_t (*workspace)(const walsh_device *device, const void *problem);
