@@ -49,18 +49,25 @@ walsh_status walsh_checkpoint_begin(const char *folder)
     return WALSH_OK;
 }
 
-/* log.csv's text, which the caller frees. Numbers as %.9g: enough to tell two floats apart. */
-static walsh_status log_text(const walsh_position *position, bool with_header, char **text)
+enum { ROW = 256 };
+
+/* A row's columns without those of time. Numbers as %.9g: enough to tell two floats apart. */
+static int row_text(const walsh_train_row *r, char *out)
 {
-    enum { ROW = 256 };
-    size_t size = sizeof header + (size_t)position->row_count * ROW;
-    WALSH_TRY(walsh_alloc(text, size, 1, "the log"));
-    char *end = with_header ? stpcpy(*text, header) : *text;
+    return snprintf(out, ROW, "%d,%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", r->epoch, (unsigned long long)r->step, r->lr, r->train_loss,
+                    r->train_error, r->val_loss, r->val_error, r->alpha);
+}
+
+/* The rows as text, which the caller frees: log.csv, or without header and times for the state. */
+static walsh_status log_text(const walsh_position *position, bool whole, char **text)
+{
+    WALSH_TRY(walsh_alloc(text, sizeof header + (size_t)position->row_count * ROW, 1, "the log"));
+    char *end = whole ? stpcpy(*text, header) : *text;
     for (int i = 0; i < position->row_count; i++) {
         const walsh_train_row *r = &position->rows[i];
-        end += snprintf(end, ROW, "%d,%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f,%.1f\n", r->epoch,
-                        (unsigned long long)r->step, r->lr, r->train_loss, r->train_error, r->val_loss, r->val_error,
-                        r->alpha, r->seconds, r->images_per_second);
+        end += row_text(r, end);
+        if (whole) end += sprintf(end, ",%.3f,%.1f", r->seconds, r->images_per_second);
+        *end++ = '\n';
     }
     return WALSH_OK;
 }
@@ -80,8 +87,8 @@ static walsh_status write_log(const char *folder, const walsh_position *position
 static walsh_status store_position(walsh_snapshot *snapshot, const walsh_position *p)
 {
     char text[512], *rows = NULL;
-    snprintf(text, sizeof text, "%d %llu %llu %a %a %llu %a %a %llu", p->epoch, (unsigned long long)p->epoch_step,
-             (unsigned long long)p->step, p->loss, p->wrong, (unsigned long long)p->images, p->seconds, p->best_error,
+    snprintf(text, sizeof text, "%d %llu %llu %a %a %llu %a %llu", p->epoch, (unsigned long long)p->epoch_step,
+             (unsigned long long)p->step, p->loss, p->wrong, (unsigned long long)p->images, p->best_error,
              (unsigned long long)p->best_step);
     WALSH_TRY(walsh_snapshot_add_text(snapshot, "train.position", text));
     WALSH_TRY(log_text(p, false, &rows));
@@ -125,37 +132,45 @@ walsh_status walsh_checkpoint_save(const char *folder, const walsh_model *model,
     return write_followers(folder, model, position);
 }
 
-static walsh_status recall_rows(const char *path, const char *text, walsh_position *position)
+/* A row's times, which only log.csv has; zeros where it is lost. */
+static void recall_times(const char *log, walsh_train_row *row)
+{
+    char columns[ROW];
+    int length = row_text(row, columns);
+    const char *line = log ? strstr(log, columns) : NULL;
+    if (!line || sscanf(line + length, ",%lf,%lf", &row->seconds, &row->images_per_second) != 2) row->seconds = row->images_per_second = 0;
+}
+
+static walsh_status recall_rows(const char *path, const char *text, const char *log, walsh_position *position)
 {
     for (const char *line = text; *line;) {
         walsh_train_row r = {0};
         unsigned long long step;
         int used = 0;
-        if (sscanf(line, "%d,%llu,%lf,%lf,%lf,%lf,%lf,%lf,%lf,%lf\n%n", &r.epoch, &step, &r.lr, &r.train_loss,
-                   &r.train_error, &r.val_loss, &r.val_error, &r.alpha, &r.seconds, &r.images_per_second,
-                   &used) != 10 ||
-            !used)
+        if (sscanf(line, "%d,%llu,%lf,%lf,%lf,%lf,%lf,%lf\n%n", &r.epoch, &step, &r.lr, &r.train_loss, &r.train_error, &r.val_loss,
+                   &r.val_error, &r.alpha, &used) != 8 || !used)
             WALSH_FAIL(WALSH_E_FORMAT, "%s: its train.log cannot be read from '%.40s'", path, walsh_show(line).text);
         r.step = step;
+        recall_times(log, &r);
         WALSH_TRY(walsh_position_add_row(position, &r));
         line += used;
     }
     return WALSH_OK;
 }
 
-static walsh_status recall_position(const walsh_safetensors *file, const char *path, walsh_position *p)
+static walsh_status recall_position(const walsh_safetensors *file, const char *path, const char *log, walsh_position *p)
 {
     const char *text = walsh_safetensors_metadata(file, "train.position"),
                *rows = walsh_safetensors_metadata(file, "train.log");
     unsigned long long epoch_step, step, images, best_step;
     *p = (walsh_position){0};
     if (!text || !rows ||
-        sscanf(text, "%d %llu %llu %la %la %llu %la %la %llu", &p->epoch, &epoch_step, &step, &p->loss, &p->wrong,
-               &images, &p->seconds, &p->best_error, &best_step) != 9)
+        sscanf(text, "%d %llu %llu %la %la %llu %la %llu", &p->epoch, &epoch_step, &step, &p->loss, &p->wrong,
+               &images, &p->best_error, &best_step) != 8)
         WALSH_FAIL(WALSH_E_FORMAT, "%s: this is no state of a run: 'train.position' or 'train.log' cannot be read",
                    path);
     p->epoch_step = epoch_step, p->step = step, p->images = images, p->best_step = best_step;
-    return recall_rows(path, rows, p);
+    return recall_rows(path, rows, log, p);
 }
 
 static walsh_status open_state(const char *folder, char path[PATH], walsh_safetensors **file)
@@ -167,14 +182,18 @@ static walsh_status open_state(const char *folder, char path[PATH], walsh_safete
 walsh_status walsh_checkpoint_resume(const char *folder, const walsh_train_options *options, walsh_model *model,
                                      walsh_position *position)
 {
-    char path[PATH];
+    char path[PATH], log_path[PATH], *log = NULL;
     walsh_safetensors *file = NULL;
+    size_t size;
     *position = (walsh_position){0};
+    WALSH_TRY(path_of(folder, "log.csv", log_path));
     WALSH_TRY(open_state(folder, path, &file));
+    if (walsh_file_read(log_path, &log, &size)) log = NULL;
     walsh_status status = walsh_options_compare(file, path, options);
-    if (!status) status = recall_position(file, path, position);
+    if (!status) status = recall_position(file, path, log, position);
     if (!status) status = walsh_snapshot_restore(file, path, model, true);
     walsh_safetensors_close(&file);
+    free(log);
     return status ? status : write_followers(folder, model, position);
 }
 

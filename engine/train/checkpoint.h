@@ -4,14 +4,13 @@
 
 #include "engine/train/options.h"
 
-/* Where a run stands: all that is not in the model. */
+/* Where a run stands: all that is not in the model. No time is part of it, so that equal runs have equal states. */
 typedef struct walsh_position {
     int epoch;           /* epochs completed */
     uint64_t epoch_step; /* steps done in the epoch under way */
     uint64_t step;       /* steps done in the run */
     double loss, wrong;  /* sums over the images of the epoch under way */
     uint64_t images;     /* of the epoch under way */
-    double seconds;      /* spent on the epoch under way */
     double best_error;   /* per cent; infinite before the first evaluation */
     uint64_t best_step;
     walsh_train_row *rows; /* of log.csv so far */

@@ -21,7 +21,8 @@ typedef struct trainer {
     walsh_position position;
     uint64_t steps_per_epoch, steps; /* of the run */
     uint64_t enqueued;               /* steps handed to the device; position.step lags behind */
-    double began, epoch_began;       /* clocks; epoch_began less what earlier processes spent on the epoch */
+    double began, epoch_began;       /* clocks; epoch_began: of what this process does of the epoch */
+    uint64_t epoch_first;            /* images of the epoch that an earlier process trained on */
     double session_began; /* end of this process's first step, for the estimate of what is left; 0 before it */
     uint64_t session_first;
     bool stop;
@@ -117,7 +118,7 @@ static void report(trainer *t, const walsh_train_row *row)
         .loss = p->loss / n,
         .error = 100 * p->wrong / n,
         .lr = rate_at(t, p->step ? p->step - 1 : 0),
-        .images_per_second = elapsed > 0 ? (double)p->images / elapsed : 0,
+        .images_per_second = elapsed > 0 ? (double)(p->images - t->epoch_first) / elapsed : 0,
         .seconds_left = seconds_left(t, now),
         .row = row,
     };
@@ -161,7 +162,6 @@ static walsh_status save(trainer *t)
 {
     const walsh_train_options *o = t->options;
     WALSH_TRY(settle(t));
-    t->position.seconds = walsh_clock() - t->epoch_began;
     return o->out ? walsh_checkpoint_save(o->out, t->model, o, &t->position) : WALSH_OK;
 }
 
@@ -248,7 +248,7 @@ static walsh_status finish_row(trainer *t, double trained_seconds, walsh_train_r
                              .val_loss = e.loss,
                              .val_error = e.top1_error,
                              .seconds = walsh_clock() - t->epoch_began,
-                             .images_per_second = (double)p->images / trained_seconds};
+                             .images_per_second = (double)(p->images - t->epoch_first) / trained_seconds};
     return read_alpha(t, &row->alpha);
 }
 
@@ -257,7 +257,8 @@ static walsh_status run_epoch(trainer *t)
 {
     walsh_position *p = &t->position;
     walsh_train_row row;
-    t->epoch_began = walsh_clock() - p->seconds;
+    t->epoch_began = walsh_clock();
+    t->epoch_first = p->images;
     WALSH_TRY(run_steps(t));
     if (t->stop) return save(t);
     double trained_seconds = walsh_clock() - t->epoch_began;
@@ -269,8 +270,8 @@ static walsh_status run_epoch(trainer *t)
     t->result.last = row;
     if (p->epoch_step == t->steps_per_epoch) {
         p->epoch++;
-        p->epoch_step = p->images = 0;
-        p->loss = p->wrong = p->seconds = 0;
+        p->epoch_step = p->images = t->epoch_first = 0;
+        p->loss = p->wrong = 0;
         t->epoch_began = walsh_clock();
     }
     WALSH_TRY(save(t));

@@ -1,0 +1,187 @@
+/* Models: exact numbers of parameters, weights files in and out, and files that are not what they should be. */
+#include "tests/op_case.h"
+
+#include <math.h>
+
+#include <walsh/model.h>
+
+#include "engine/base/safetensors.h"
+#include "engine/model/model.h"
+#include "tests/temp.h"
+
+static walsh_model *make(const char *name, int classes, walsh_head_kind head)
+{
+    walsh_model *model = NULL;
+    walsh_model_options options = {.name = name, .classes = classes, .head = head};
+    assert_ok(walsh_model_create(op_device(), &options, &model));
+    return model;
+}
+
+/* Trained parameters of the CIFAR ResNets, exactly as published counts and the fixed head's scale and bias say. */
+static void parameters_are_exact(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int classes;
+        walsh_head_kind head;
+        size_t parameters;
+    } known[] = {
+        {"resnet20", 10, WALSH_HEAD_LEARNED, 272474},    {"resnet32", 10, WALSH_HEAD_LEARNED, 466906},
+        {"resnet44", 10, WALSH_HEAD_LEARNED, 661338},    {"resnet56", 10, WALSH_HEAD_LEARNED, 855770},
+        {"resnet110", 10, WALSH_HEAD_LEARNED, 1730714},  {"resnet20", 10, WALSH_HEAD_HADAMARD, 271835},
+        {"resnet32", 10, WALSH_HEAD_HADAMARD, 466267},   {"resnet44", 10, WALSH_HEAD_ORTHONORMAL, 660699},
+        {"resnet56", 10, WALSH_HEAD_HADAMARD, 855131},   {"resnet110", 10, WALSH_HEAD_ORTHONORMAL, 1730075},
+        {"resnet20", 100, WALSH_HEAD_LEARNED, 278324},   {"resnet32", 100, WALSH_HEAD_LEARNED, 472756},
+        {"resnet44", 100, WALSH_HEAD_LEARNED, 667188},   {"resnet56", 100, WALSH_HEAD_LEARNED, 861620},
+        {"resnet110", 100, WALSH_HEAD_LEARNED, 1736564}, {"resnet20", 100, WALSH_HEAD_HADAMARD, 271925},
+        {"resnet32", 100, WALSH_HEAD_ORTHONORMAL, 466357}, {"resnet44", 100, WALSH_HEAD_HADAMARD, 660789},
+        {"resnet56", 100, WALSH_HEAD_HADAMARD, 855221},  {"resnet110", 100, WALSH_HEAD_HADAMARD, 1730165},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        walsh_model *model = make(known[i].name, known[i].classes, known[i].head);
+        if (walsh_model_describe(model)->parameters != known[i].parameters)
+            fail_msg("%s, %d classes, %s: %zu parameters, expected %zu", known[i].name, known[i].classes,
+                     walsh_head_kind_name(known[i].head), walsh_model_describe(model)->parameters, known[i].parameters);
+        walsh_model_destroy(&model);
+        assert_null(model);
+    }
+}
+
+/* A fixed alpha is not trained and not counted. */
+static void fixed_alpha_is_no_parameter(void **state)
+{
+    (void)state;
+    walsh_model *model = NULL;
+    walsh_model_options options = {.name = "resnet20", .classes = 10, .head = WALSH_HEAD_HADAMARD, .alpha_fixed = true, .alpha = 1};
+    assert_ok(walsh_model_create(op_device(), &options, &model));
+    assert_int_equal(walsh_model_describe(model)->parameters, 271834);
+    walsh_model_destroy(&model);
+}
+
+static void contradictions_are_refused(void **state)
+{
+    (void)state;
+    walsh_model *model = NULL;
+    walsh_model_options options = {.name = "resnet21", .classes = 10};
+    assert_fails(WALSH_E_ARGUMENT, "resnet20, resnet32", walsh_model_create(op_device(), &options, &model));
+    options = (walsh_model_options){.name = "resnet20", .classes = 0};
+    assert_fails(WALSH_E_ARGUMENT, "at least 1", walsh_model_create(op_device(), &options, &model));
+    options = (walsh_model_options){.name = "resnet20", .classes = 10, .loss = WALSH_LOSS_COSINE};
+    assert_fails(WALSH_E_ARGUMENT, "cosine", walsh_model_create(op_device(), &options, &model));
+    options = (walsh_model_options){.name = "resnet20", .classes = 129, .head = WALSH_HEAD_HADAMARD};
+    assert_fails(WALSH_E_ARGUMENT, "128", walsh_model_create(op_device(), &options, &model));
+    options = (walsh_model_options){.name = "resnet20", .classes = 10, .head = WALSH_HEAD_HADAMARD, .alpha = NAN};
+    assert_fails(WALSH_E_ARGUMENT, "alpha", walsh_model_create(op_device(), &options, &model));
+    options = (walsh_model_options){.name = "resnet20", .classes = 10, .alpha_fixed = true, .alpha = 1};
+    assert_fails(WALSH_E_ARGUMENT, "fixed head", walsh_model_create(op_device(), &options, &model));
+    assert_null(model);
+}
+
+static const float *tensor(const walsh_safetensors *file, const char *name, size_t elements)
+{
+    const walsh_safetensors_entry *entry = walsh_safetensors_find(file, name);
+    assert_non_null(entry);
+    assert_int_equal(entry->dtype, WALSH_DTYPE_F32);
+    assert_int_equal(entry->size, elements * sizeof(float));
+    return entry->data;
+}
+
+/* He normal: fan out, so a 3x3 convolution to 64 channels has deviation sqrt(2 / (64*9)); unit gamma; zero beta. */
+static void initial_weights_follow_the_rule(void **state)
+{
+    (void)state;
+    walsh_model *model = make("resnet20", 10, WALSH_HEAD_LEARNED);
+    assert_ok(walsh_model_initialise(model, 3));
+    assert_ok(walsh_model_save(model, "w.safetensors"));
+    walsh_safetensors *file = NULL;
+    assert_ok(walsh_safetensors_open("w.safetensors", &file));
+    const size_t n = 64 * 64 * 9;
+    const float *w = tensor(file, "layer3.1.conv2.weight", n);
+    double sum = 0, square = 0;
+    for (size_t i = 0; i < n; i++) sum += w[i], square += (double)w[i] * w[i];
+    double variance = 2.0 / (64 * 9);
+    assert_true(fabs(square / (double)n / variance - 1) < 5 * sqrt(2.0 / (double)n));
+    assert_true(fabs(sum / (double)n) < 5 * sqrt(variance / (double)n));
+    const float *gamma = tensor(file, "bn1.weight", 16), *var = tensor(file, "bn1.running_var", 16);
+    for (int i = 0; i < 16; i++) assert_true(gamma[i] == 1 && var[i] == 1);
+    const float *fc = tensor(file, "fc.weight", 640);
+    float largest = 0;
+    for (int i = 0; i < 640; i++) largest = fmaxf(largest, fabsf(fc[i]));
+    assert_true(largest <= 0.125f && largest > 0.12f);
+    assert_string_equal(walsh_safetensors_metadata(file, "model"), "resnet20");
+    assert_non_null(walsh_safetensors_find(file, "layer2.0.downsample.0.weight"));
+    assert_int_equal(walsh_safetensors_find(file, "bn1.num_batches_tracked")->dtype, WALSH_DTYPE_I64);
+    walsh_safetensors_close(&file);
+    walsh_model_destroy(&model);
+}
+
+static void saved_weights_come_back_to_the_bit(void **state)
+{
+    (void)state;
+    for (int head = WALSH_HEAD_LEARNED; head <= WALSH_HEAD_HADAMARD; head++) {
+        walsh_model *model = make("resnet20", 10, (walsh_head_kind)head), *again = NULL;
+        assert_ok(walsh_model_initialise(model, 1));
+        assert_ok(walsh_model_save(model, "a.safetensors"));
+        assert_ok(walsh_model_open(op_device(), "a.safetensors", NULL, &again));
+        assert_int_equal(walsh_model_describe(again)->head.kind, head);
+        assert_int_equal(walsh_model_describe(again)->classes, 10);
+        assert_ok(walsh_model_save(again, "b.safetensors"));
+        assert_int_equal(system("cmp a.safetensors b.safetensors"), 0);
+        walsh_model_destroy(&again);
+        walsh_model_destroy(&model);
+    }
+}
+
+/* A file that does not fit leaves the model as it was. */
+static void other_models_weights_are_refused(void **state)
+{
+    (void)state;
+    walsh_model *small = make("resnet20", 10, WALSH_HEAD_LEARNED), *deep = make("resnet32", 10, WALSH_HEAD_LEARNED);
+    walsh_model *fixed = make("resnet20", 10, WALSH_HEAD_HADAMARD), *many = make("resnet20", 100, WALSH_HEAD_LEARNED);
+    assert_ok(walsh_model_initialise(small, 1));
+    assert_ok(walsh_model_initialise(deep, 2));
+    assert_ok(walsh_model_initialise(fixed, 2));
+    assert_ok(walsh_model_initialise(many, 2));
+    assert_ok(walsh_model_save(deep, "deep.safetensors"));
+    assert_ok(walsh_model_save(fixed, "fixed.safetensors"));
+    assert_ok(walsh_model_save(many, "many.safetensors"));
+    assert_ok(walsh_model_save(small, "before.safetensors"));
+    assert_fails(WALSH_E_FORMAT, "resnet32", walsh_model_load(small, "deep.safetensors"));
+    assert_fails(WALSH_E_FORMAT, "hadamard", walsh_model_load(small, "fixed.safetensors"));
+    assert_fails(WALSH_E_FORMAT, "fc.weight is [100, 64], this model expects [10, 64]", walsh_model_load(small, "many.safetensors"));
+    assert_fails(WALSH_E_FILE, "nothing.safetensors", walsh_model_load(small, "nothing.safetensors"));
+    assert_ok(walsh_model_save(small, "after.safetensors"));
+    assert_int_equal(system("cmp before.safetensors after.safetensors"), 0);
+    walsh_model_destroy(&small), walsh_model_destroy(&deep), walsh_model_destroy(&fixed), walsh_model_destroy(&many);
+}
+
+/* A weight that is no longer finite is never saved over a good file. */
+static void nan_is_not_saved(void **state)
+{
+    (void)state;
+    walsh_model *model = make("resnet20", 10, WALSH_HEAD_LEARNED);
+    assert_ok(walsh_model_initialise(model, 1));
+    walsh_parameters *parameters = walsh_network_parameters(model->network);
+    walsh_view view = walsh_parameters_view(parameters, WALSH_COPY_WEIGHTS, walsh_parameters_find(parameters, "bn1.bias"));
+    float values[16] = {0};
+    values[5] = NAN;
+    assert_ok(walsh_view_upload(op_device(), &view, values));
+    assert_fails(WALSH_E_NOT_FINITE, "bn1.bias", walsh_model_save(model, "w.safetensors"));
+    assert_int_not_equal(system("test -e w.safetensors"), 0);
+    walsh_model_destroy(&model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parameters_are_exact),
+        cmocka_unit_test(fixed_alpha_is_no_parameter),
+        cmocka_unit_test(contradictions_are_refused),
+        cmocka_unit_test_setup_teardown(initial_weights_follow_the_rule, temp_enter, temp_leave),
+        cmocka_unit_test_setup_teardown(saved_weights_come_back_to_the_bit, temp_enter, temp_leave),
+        cmocka_unit_test_setup_teardown(other_models_weights_are_refused, temp_enter, temp_leave),
+        cmocka_unit_test_setup_teardown(nan_is_not_saved, temp_enter, temp_leave),
+    };
+    return cmocka_run_group_tests(tests, NULL, op_device_close);
+}
