@@ -12,6 +12,8 @@ walsh_device *op_device(void)
     return shared_device;
 }
 
+void op_device_pose(walsh_device_kind kind) { op_device()->info.kind = kind; }
+
 int op_device_close(void **state)
 {
     (void)state;
@@ -48,6 +50,12 @@ void op_case_open_on(op_case *c, walsh_device *device, const walsh_op *op, const
         if (shapes[i].type == WALSH_F32) shapes[i].pitch += extra;
         assert_ok(walsh_tensor_make(c->device, shapes[i], &c->tensor[i]));
     }
+}
+
+void op_case_alias(op_case *c, int operand, int other)
+{
+    walsh_tensor_destroy(&c->tensor[operand]);
+    c->tensor[operand] = c->tensor[other];
 }
 
 static const walsh_view *view(const op_case *c, int operand)
@@ -139,7 +147,11 @@ void op_case_get(op_case *c, int operand, float *dense)
 
 void op_case_close(op_case *c)
 {
-    for (int i = 0; i < WALSH_MAX_OPERANDS; i++) walsh_tensor_destroy(&c->tensor[i]);
+    for (int i = 0; i < WALSH_MAX_OPERANDS; i++) {
+        for (int j = i + 1; j < WALSH_MAX_OPERANDS; j++)
+            if (c->tensor[j] == c->tensor[i]) c->tensor[j] = NULL; /* shared by op_case_alias */
+        walsh_tensor_destroy(&c->tensor[i]);
+    }
 }
 
 double op_error(const float *got, const double *want, size_t count)

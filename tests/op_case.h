@@ -18,11 +18,18 @@ typedef struct op_case {
 walsh_device *op_device(void);
 int op_device_close(void **state);
 
+/* From now on launches are laid out as for this kind of device (wide vectors for CPUs, work-groups for GPUs), and run on
+ * whatever device there is: both layouts can be tested anywhere. */
+void op_device_pose(walsh_device_kind kind);
+
 /* Allocates every operand with `extra` more floats of pitch than needed (a multiple of 4), so that views are tested. */
 void op_case_open(op_case *c, const walsh_op *op, const void *problem, int extra);
 
 /* The same on a device of the caller's. */
 void op_case_open_on(op_case *c, walsh_device *device, const walsh_op *op, const void *problem, int extra);
+
+/* Lets `operand` share the memory of `other`, for operations that work in place. */
+void op_case_alias(op_case *c, int operand, int other);
 
 /* Number of logical elements of an operand (pad lanes not counted). */
 size_t op_case_count(const op_case *c, int operand);
