@@ -16,8 +16,15 @@
  * shift = beta - mean*scale. Matrix of 4 rows. */
 enum { WALSH_BN_MEAN, WALSH_BN_INVSTD, WALSH_BN_SCALE, WALSH_BN_SHIFT, WALSH_BN_SAVED_ROWS };
 
-/* How the rows are cut into groups: a function of the sizes alone, never of the device or its threads. */
+/* How the rows are cut into groups, a function of the sizes alone, never of the device or its threads: group i holds
+ * rows i*group_rows up to (i + 1)*group_rows or the last. That is a whole number of images where one image is small,
+ * else of lines, which divides the image if it can without halving the group: about 256 rows, or more where there would
+ * be over 4096 groups. */
+int walsh_bn_group_rows(int n, int h, int w);
 int walsh_bn_groups(int n, int h, int w);
+
+/* Work-items of a work-group of cl/batchnorm_merge.cl: a constant, so that groups are merged alike everywhere. */
+enum { WALSH_BN_MERGE_LANES = 64 };
 
 typedef struct walsh_bn {
     unsigned fuse;
@@ -26,7 +33,10 @@ typedef struct walsh_bn {
     int residual; /* bn_apply: 0 none, 1 adds RES, 2 adds RES normalised by RES_SAVED */
 } walsh_bn;
 
-/* PARTIAL [groups][2][c]: mean and sum of squared deviations of each group of rows. */
+/* WALSH_E_ARGUMENT unless the problem's sizes and options are possible. */
+walsh_status walsh_bn_check(const walsh_bn *p);
+
+/* PARTIAL [groups][2][c] (n = groups, h = 2): mean and sum of squared deviations of each group of rows. */
 extern const walsh_op walsh_bn_stats;
 enum { WALSH_BN_STATS_X, WALSH_BN_STATS_PARTIAL, WALSH_BN_STATS_OPERANDS };
 
@@ -42,17 +52,18 @@ enum {
     WALSH_BN_FINALIZE_OPERANDS
 };
 
-/* SAVED from the running statistics. */
+/* SAVED from the running statistics, which are only read. */
 extern const walsh_op walsh_bn_eval;
 enum { WALSH_BN_EVAL_GAMMA, WALSH_BN_EVAL_BETA, WALSH_BN_EVAL_RUN_MEAN, WALSH_BN_EVAL_RUN_VAR, WALSH_BN_EVAL_SAVED, WALSH_BN_EVAL_OPERANDS };
 
 /* Y = [relu](scale*X + shift [+ RES | + res_scale*RES + res_shift]): normalise, residual add and ReLU in one pass.
- * Pad lanes stay zero because gamma and beta are zero there. */
+ * Pad lanes stay zero because gamma and beta are zero there. Y may be X or RES. */
 extern const walsh_op walsh_bn_apply;
 enum { WALSH_BN_APPLY_X, WALSH_BN_APPLY_SAVED, WALSH_BN_APPLY_RES, WALSH_BN_APPLY_RES_SAVED, WALSH_BN_APPLY_Y, WALSH_BN_APPLY_OPERANDS };
 
-/* With g = dY, or dY where Y > 0 and else 0 if `relu` (Y is then required):
- * dBETA = sum g, dGAMMA = sum g*xhat, dX = scale*(g - dBETA/rows - xhat*dGAMMA/rows), xhat = (X - mean)*invstd. */
+/* With g = dY, or dY where Y > 0 and else 0 if `relu` (Y is then required; NaN counts as > 0):
+ * dBETA = sum g, dGAMMA = sum g*xhat, dX = scale*(g - dBETA/rows - xhat*dGAMMA/rows), xhat = (X - mean)*invstd.
+ * dX may be dY, X or Y. */
 extern const walsh_op walsh_bn_backward;
 enum {
     WALSH_BN_BACKWARD_DY,

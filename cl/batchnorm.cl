@@ -1,0 +1,58 @@
+/* Batch normalisation forward: statistics of each group of rows, and the pass that applies them. */
+#include "walsh.clh"
+#include "lanes.clh"
+
+/* One work-group a group of rows and vectors of channels. The corrected two-pass algorithm (Chan, Golub, LeVeque, 1983):
+ * the second sweep, over rows that the first leaves in cache, takes deviations from a mean whose rounding error it also
+ * finds, as the mean deviation. */
+__kernel void bn_stats_plain(__global const float *x, const ulong x_at, __global float *partial, const ulong partial_at,
+                             const int rows, const int group_rows, const int vectors, const int x_pitch,
+                             const int partial_pitch)
+{
+    __local floatv scratch[GROUP_ITEMS];
+    const int group = (int)get_group_id(1), channel = VW * min((int)get_global_id(0), vectors - 1);
+    const int count = min(group_rows, rows - group * group_rows);
+    __global const float *start = x + x_at + (size_t)group * group_rows * x_pitch + channel;
+    floatv sum = 0.0f, deviations = 0.0f, squares = 0.0f;
+    for (int r = (int)get_local_id(1); r < count; r += LANE_STEP) sum += LOADV(start + (size_t)r * x_pitch);
+    const floatv mean = lanes_sum(scratch, sum) / (float)count;
+    for (int r = (int)get_local_id(1); r < count; r += LANE_STEP) {
+        const floatv d = LOADV(start + (size_t)r * x_pitch) - mean;
+        deviations += d;
+        squares += d * d;
+    }
+    deviations = lanes_sum(scratch, deviations);
+    squares = lanes_sum(scratch, squares);
+    if (get_local_id(1) != 0 || (int)get_global_id(0) >= vectors) return;
+    const floatv error = deviations / (float)count;
+    __global float *out = partial + partial_at + (size_t)group * 2 * partial_pitch + channel;
+    STOREV(mean + error, out);
+    STOREV(squares - deviations * error, out + partial_pitch);
+}
+
+/* RES as it stands is RES scaled by one: exact, and one path for both kinds of residual. */
+__kernel void bn_apply_plain(__global const float *x, const ulong x_at, __global const float *saved, const ulong saved_at,
+                             __global const float *res, const ulong res_at, __global const float *res_saved,
+                             const ulong res_saved_at, __global float *y, const ulong y_at, const int rows,
+                             const int vectors, const int each, const int x_pitch, const int saved_pitch,
+                             const int res_pitch, const int res_saved_pitch, const int y_pitch, const int residual,
+                             const int relu)
+{
+    if ((int)get_global_id(0) >= vectors) return;
+    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
+    __global const float *bn = saved + saved_at + channel;
+    const floatv scale = LOADV(bn + 2 * saved_pitch), shift = LOADV(bn + 3 * saved_pitch);
+    const floatv least = relu ? 0.0f : -INFINITY;
+    floatv res_scale = 1.0f, res_shift = 0.0f;
+    if (residual == 2) {
+        bn = res_saved + res_saved_at + channel;
+        res_scale = LOADV(bn + 2 * res_saved_pitch);
+        res_shift = LOADV(bn + 3 * res_saved_pitch);
+    }
+    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+        floatv v = scale * LOADV(x + x_at + (size_t)r * x_pitch + channel) + shift;
+        if (residual) v += res_scale * LOADV(res + res_at + (size_t)r * res_pitch + channel) + res_shift;
+        v = v < least ? least : v; /* NaN passes */
+        STOREV(v, y + y_at + (size_t)r * y_pitch + channel);
+    }
+}

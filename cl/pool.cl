@@ -1,0 +1,158 @@
+/* Pooling. Forward, a work-item takes vectors of channels of output pixels; backward it gathers, for input pixels, from
+ * every window that covers them, so that nothing is scattered and the order of sums is fixed. */
+#include "walsh.clh"
+#include "lanes.clh"
+
+typedef struct span {
+    int first, end;
+} span;
+
+/* Inputs that window `o` covers along one axis of `size` pixels. */
+INLINE span window_inputs(int o, int window, int stride, int pad, int size)
+{
+    const int start = o * stride - pad;
+    return (span){max(start, 0), min(start + window, size)};
+}
+
+/* Windows that cover input `i` along one axis of `outputs` windows: o*stride - pad <= i < o*stride - pad + window. */
+INLINE span covering_windows(int i, int window, int stride, int pad, int outputs)
+{
+    const int past = i + pad - window; /* windows that start here or before end before i */
+    return (span){past < 0 ? 0 : past / stride + 1, min((i + pad) / stride + 1, outputs)};
+}
+
+/* NaN, once met, is the maximum. */
+INLINE floatv larger(floatv m, floatv v) { return (v > m || v != v) ? v : m; }
+
+/* X and Y by pixel: offset of pixel (image, y, x) of an image of h x w. */
+#define PIXEL(image, h, y, w, x, pitch) ((((size_t)(image) * (h) + (y)) * (w) + (x)) * (pitch))
+
+/* Y of every output pixel: the maximum, or the sum times `factor` (1/window^2, so that padding counts as zeros). */
+__kernel void pool_forward_plain(__global const float *x, const ulong x_at, __global float *y, const ulong y_at,
+                                 const int rows, const int vectors, const int each, const int h, const int w,
+                                 const int oh, const int ow, const int window, const int stride, const int pad,
+                                 const int x_pitch, const int y_pitch, const int maximum)
+{
+    if ((int)get_global_id(0) >= vectors) return;
+    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
+    const float factor = 1.0f / (float)(window * window);
+    x += x_at + channel;
+    y += y_at + channel;
+    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+        const int line = r / ow, image = line / oh;
+        const span iy = window_inputs(line - image * oh, window, stride, pad, h);
+        const span ix = window_inputs(r - line * ow, window, stride, pad, w);
+        floatv result = maximum ? -INFINITY : 0.0f;
+        for (int i = iy.first; i < iy.end; i++) {
+            for (int j = ix.first; j < ix.end; j++) {
+                const floatv v = LOADV(x + PIXEL(image, h, i, w, j, x_pitch));
+                result = maximum ? larger(result, v) : result + v;
+            }
+        }
+        STOREV(maximum ? result : result * factor, y + (size_t)r * y_pitch);
+    }
+}
+
+/* The mean of each image: one work-group an image and vectors of channels. */
+__kernel void pool_forward_global_plain(__global const float *x, const ulong x_at, __global float *y, const ulong y_at,
+                                        const int vectors, const int pixels, const int x_pitch, const int y_pitch)
+{
+    __local floatv scratch[GROUP_ITEMS];
+    const int image = (int)get_group_id(1), channel = VW * min((int)get_global_id(0), vectors - 1);
+    __global const float *in = x + x_at + (size_t)image * pixels * x_pitch + channel;
+    floatv sum = 0.0f;
+    for (int r = (int)get_local_id(1); r < pixels; r += LANE_STEP) sum += LOADV(in + (size_t)r * x_pitch);
+    sum = lanes_sum(scratch, sum);
+    if (get_local_id(1) != 0 || (int)get_global_id(0) >= vectors) return;
+    STOREV(sum / (float)pixels, y + y_at + (size_t)image * y_pitch + channel);
+}
+
+__kernel void pool_backward_global_plain(__global const float *dy, const ulong dy_at, __global float *dx,
+                                         const ulong dx_at, const int rows, const int vectors, const int each,
+                                         const int pixels, const int dy_pitch, const int dx_pitch,
+                                         const int accumulate)
+{
+    if ((int)get_global_id(0) >= vectors) return;
+    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
+    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+        __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+        floatv g = LOADV(dy + dy_at + (size_t)(r / pixels) * dy_pitch + channel) / (float)pixels;
+        if (accumulate) g += LOADV(out);
+        STOREV(g, out);
+    }
+}
+
+__kernel void pool_backward_average_plain(__global const float *dy, const ulong dy_at, __global float *dx,
+                                          const ulong dx_at, const int rows, const int vectors, const int each,
+                                          const int h, const int w, const int oh, const int ow, const int window,
+                                          const int stride, const int pad, const int dy_pitch, const int dx_pitch,
+                                          const int accumulate)
+{
+    if ((int)get_global_id(0) >= vectors) return;
+    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
+    const float factor = 1.0f / (float)(window * window);
+    dy += dy_at + channel;
+    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+        const int line = r / w, image = line / h;
+        const span oy = covering_windows(line - image * h, window, stride, pad, oh);
+        const span ox = covering_windows(r - line * w, window, stride, pad, ow);
+        floatv g = 0.0f;
+        for (int i = oy.first; i < oy.end; i++)
+            for (int j = ox.first; j < ox.end; j++) g += LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch));
+        g *= factor;
+        __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+        if (accumulate) g += LOADV(out);
+        STOREV(g, out);
+    }
+}
+
+typedef WALSH_GLUE(int, VW) intv;
+
+/* NaN is the maximum of a window that holds one. */
+INLINE intv is_maximum(floatv v, floatv m) { return (v == m) | ((v != v) & (m != m)); }
+
+/* Lanes in which an element of the window before pixel (at_y, at_x) in reading order is the maximum m already. */
+INLINE intv met_before(__global const float *x, int h, int w, int image, span iy, span ix, int at_y, int at_x,
+                       int x_pitch, floatv m)
+{
+    intv met = 0;
+    for (int i = iy.first; i <= at_y; i++) {
+        const int end = i < at_y ? ix.end : at_x;
+        for (int j = ix.first; j < end; j++) met |= is_maximum(LOADV(x + PIXEL(image, h, i, w, j, x_pitch)), m);
+    }
+    return met;
+}
+
+__kernel void pool_backward_max_plain(__global const float *dy, const ulong dy_at, __global const float *x,
+                                      const ulong x_at, __global const float *y, const ulong y_at, __global float *dx,
+                                      const ulong dx_at, const int rows, const int vectors, const int each,
+                                      const int h, const int w, const int oh, const int ow, const int window,
+                                      const int stride, const int pad, const int dy_pitch, const int x_pitch,
+                                      const int y_pitch, const int dx_pitch, const int accumulate)
+{
+    if ((int)get_global_id(0) >= vectors) return;
+    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
+    dy += dy_at + channel;
+    x += x_at + channel;
+    y += y_at + channel;
+    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+        const int line = r / w, image = line / h, at_y = line - image * h, at_x = r - line * w;
+        const span oy = covering_windows(at_y, window, stride, pad, oh);
+        const span ox = covering_windows(at_x, window, stride, pad, ow);
+        const floatv v = LOADV(x + (size_t)r * x_pitch);
+        floatv g = 0.0f;
+        for (int i = oy.first; i < oy.end; i++) {
+            for (int j = ox.first; j < ox.end; j++) {
+                const floatv m = LOADV(y + PIXEL(image, oh, i, ow, j, y_pitch));
+                intv takes = is_maximum(v, m);
+                if (!any(takes)) continue;
+                takes &= ~met_before(x, h, w, image, window_inputs(i, window, stride, pad, h),
+                                     window_inputs(j, window, stride, pad, w), at_y, at_x, x_pitch, m);
+                g += takes ? LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch)) : (floatv)(0.0f);
+            }
+        }
+        __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+        if (accumulate) g += LOADV(out);
+        STOREV(g, out);
+    }
+}

@@ -1,0 +1,151 @@
+#include "engine/op/pool.h"
+
+#include "engine/op/channels.h"
+
+static int outputs(const walsh_pool *p, int inputs)
+{
+    return p->kind == WALSH_POOL_GLOBAL ? 1 : (inputs + 2 * p->pad - p->window) / p->stride + 1;
+}
+
+int walsh_pool_oh(const walsh_pool *p) { return outputs(p, p->h); }
+int walsh_pool_ow(const walsh_pool *p) { return outputs(p, p->w); }
+
+static walsh_status check(const walsh_pool *p)
+{
+    WALSH_TRY(walsh_channels_check("pool", p->n, p->h, p->w, p->c));
+    if (p->kind == WALSH_POOL_GLOBAL) return WALSH_OK;
+    if (p->window < 1 || p->stride < 1 || p->pad < 0 || p->pad > p->window / 2)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "pool: window and stride must be at least 1 and pad at most window/2, found %d, %d, %d",
+                   p->window, p->stride, p->pad);
+    if (p->h + 2 * p->pad < p->window || p->w + 2 * p->pad < p->window)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "pool: a window of %d does not fit into %dx%d pixels with pad %d", p->window, p->h, p->w,
+                   p->pad);
+    return WALSH_OK;
+}
+
+static walsh_shape input(const walsh_pool *p) { return walsh_shape_nhwc(p->n, p->h, p->w, p->c); }
+static walsh_shape output(const walsh_pool *p) { return walsh_shape_nhwc(p->n, walsh_pool_oh(p), walsh_pool_ow(p), p->c); }
+
+static walsh_status forward_shapes(const void *problem, walsh_shape *operand)
+{
+    const walsh_pool *p = problem;
+    WALSH_TRY(check(p));
+    operand[WALSH_POOL_FORWARD_X] = input(p);
+    operand[WALSH_POOL_FORWARD_Y] = output(p);
+    return WALSH_OK;
+}
+
+static walsh_status backward_shapes(const void *problem, walsh_shape *operand)
+{
+    const walsh_pool *p = problem;
+    WALSH_TRY(check(p));
+    operand[WALSH_POOL_BACKWARD_DY] = output(p);
+    operand[WALSH_POOL_BACKWARD_X] = p->kind == WALSH_POOL_MAX ? input(p) : walsh_shape_absent;
+    operand[WALSH_POOL_BACKWARD_Y] = p->kind == WALSH_POOL_MAX ? output(p) : walsh_shape_absent;
+    operand[WALSH_POOL_BACKWARD_DX] = input(p);
+    return WALSH_OK;
+}
+
+static double elements(walsh_shape s) { return (double)walsh_shape_rows(s) * s.c; }
+
+/* One operation for each element of each window. */
+static double window_flops(const walsh_pool *p)
+{
+    return p->kind == WALSH_POOL_GLOBAL ? elements(input(p)) : elements(output(p)) * p->window * p->window;
+}
+
+static void forward_cost(const void *problem, double *flops, double *bytes)
+{
+    const walsh_pool *p = problem;
+    *flops = window_flops(p);
+    *bytes = 4 * (elements(input(p)) + elements(output(p)));
+}
+
+static void backward_cost(const void *problem, double *flops, double *bytes)
+{
+    const walsh_pool *p = problem;
+    double passes = p->kind == WALSH_POOL_MAX ? 2 : 1; /* X with dX, Y with dY */
+    double update = p->fuse & WALSH_FUSE_ACCUMULATE ? elements(input(p)) : 0;
+    *flops = window_flops(p);
+    *bytes = 4 * (passes * (elements(input(p)) + elements(output(p))) + update);
+}
+
+static int suits(const walsh_device *device, const void *problem)
+{
+    (void)device, (void)problem;
+    return 1;
+}
+
+static walsh_status forward_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                 const walsh_view *workspace)
+{
+    (void)workspace;
+    const walsh_pool *p = problem;
+    const walsh_view *x = &operand[WALSH_POOL_FORWARD_X], *y = &operand[WALSH_POOL_FORWARD_Y];
+    size_t rows = walsh_shape_rows(y->shape);
+    bool global = p->kind == WALSH_POOL_GLOBAL;
+    walsh_channels on = walsh_channels_for(walsh_list_device(list), p->c);
+    walsh_launch launch = global ? walsh_channels_groups(&on, rows) : walsh_channels_rows(&on, rows);
+    launch.file = "pool", launch.function = global ? "pool_forward_global_plain" : "pool_forward_plain";
+    forward_cost(p, &launch.flops, &launch.bytes);
+    if (global)
+        return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_INT(on.vectors), WALSH_INT(p->h * p->w),
+                            WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch));
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_INT((int)rows), WALSH_INT(on.vectors),
+                        WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(y->shape.h), WALSH_INT(y->shape.w),
+                        WALSH_INT(p->window), WALSH_INT(p->stride), WALSH_INT(p->pad), WALSH_INT(x->shape.pitch),
+                        WALSH_INT(y->shape.pitch), WALSH_INT(p->kind == WALSH_POOL_MAX));
+}
+
+static walsh_status backward_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                  const walsh_view *workspace)
+{
+    (void)workspace;
+    static const char *const functions[] = {[WALSH_POOL_MAX] = "pool_backward_max_plain",
+                                            [WALSH_POOL_AVERAGE] = "pool_backward_average_plain",
+                                            [WALSH_POOL_GLOBAL] = "pool_backward_global_plain"};
+    const walsh_pool *p = problem;
+    const walsh_view *dy = &operand[WALSH_POOL_BACKWARD_DY], *x = &operand[WALSH_POOL_BACKWARD_X];
+    const walsh_view *y = &operand[WALSH_POOL_BACKWARD_Y], *dx = &operand[WALSH_POOL_BACKWARD_DX];
+    int rows = (int)walsh_shape_rows(dx->shape), accumulate = (p->fuse & WALSH_FUSE_ACCUMULATE) != 0;
+    walsh_channels on = walsh_channels_for(walsh_list_device(list), p->c);
+    walsh_launch launch = walsh_channels_rows(&on, (size_t)rows);
+    launch.file = "pool", launch.function = functions[p->kind];
+    backward_cost(p, &launch.flops, &launch.bytes);
+    if (p->kind == WALSH_POOL_GLOBAL)
+        return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(dx), WALSH_INT(rows), WALSH_INT(on.vectors),
+                            WALSH_INT(on.each), WALSH_INT(p->h * p->w), WALSH_INT(dy->shape.pitch),
+                            WALSH_INT(dx->shape.pitch), WALSH_INT(accumulate));
+    if (p->kind == WALSH_POOL_AVERAGE)
+        return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(dx), WALSH_INT(rows), WALSH_INT(on.vectors),
+                            WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(dy->shape.h),
+                            WALSH_INT(dy->shape.w), WALSH_INT(p->window), WALSH_INT(p->stride), WALSH_INT(p->pad),
+                            WALSH_INT(dy->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(accumulate));
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_TENSOR(dx),
+                        WALSH_INT(rows), WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w),
+                        WALSH_INT(dy->shape.h), WALSH_INT(dy->shape.w), WALSH_INT(p->window), WALSH_INT(p->stride),
+                        WALSH_INT(p->pad), WALSH_INT(dy->shape.pitch), WALSH_INT(x->shape.pitch),
+                        WALSH_INT(y->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(accumulate));
+}
+
+static const walsh_variant forward_plain = {.name = "pool_forward_plain", .suits = suits, .emit = forward_emit};
+static const walsh_variant backward_plain = {
+    .name = "pool_backward_plain", .fuses = WALSH_FUSE_ACCUMULATE, .suits = suits, .emit = backward_emit};
+
+const walsh_op walsh_pool_forward = {
+    .name = "pool_forward",
+    .problem_size = sizeof(walsh_pool),
+    .operands = {{"x", WALSH_READ}, {"y", WALSH_WRITE}},
+    .shapes = forward_shapes,
+    .cost = forward_cost,
+    .variants = (const walsh_variant *const[]){&forward_plain, NULL},
+};
+
+const walsh_op walsh_pool_backward = {
+    .name = "pool_backward",
+    .problem_size = sizeof(walsh_pool),
+    .operands = {{"dy", WALSH_READ}, {"x", WALSH_READ}, {"y", WALSH_READ}, {"dx", WALSH_WRITE}},
+    .shapes = backward_shapes,
+    .cost = backward_cost,
+    .variants = (const walsh_variant *const[]){&backward_plain, NULL},
+};

@@ -1,0 +1,434 @@
+/* Batch normalisation against double precision, in both layouts; the reference's gradients against finite differences. */
+#include "tests/op_case.h"
+
+#include <math.h>
+
+#include "engine/base/rng.h"
+#include "engine/op/batchnorm.h"
+
+static const int sizes[][4] = {{1, 1, 1, 1},   {2, 5, 7, 3},   {3, 8, 8, 64}, {1, 17, 19, 30}, {4, 16, 16, 16},
+                               {1, 3, 3, 4},   {7, 1, 1, 342}, {2, 33, 31, 6}, {5, 9, 1, 24},  {1, 2, 700, 8},
+                               {16, 32, 32, 4}};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+static walsh_bn problem(size_t i) { return (walsh_bn){.n = sizes[i][0], .h = sizes[i][1], .w = sizes[i][2], .c = sizes[i][3]}; }
+static size_t rows_of(const walsh_bn *p) { return (size_t)p->n * (size_t)p->h * (size_t)p->w; }
+static size_t count_of(const walsh_bn *p) { return rows_of(p) * (size_t)p->c; }
+
+/* Mean and mean square deviation of rows first..end of one channel. */
+static void ref_moments(const float *x, size_t c, size_t k, size_t first, size_t end, double *mean, double *var)
+{
+    double sum = 0, squares = 0, n = (double)(end - first);
+    for (size_t r = first; r < end; r++) sum += x[r * c + k];
+    for (size_t r = first; r < end; r++) squares += (x[r * c + k] - sum / n) * (x[r * c + k] - sum / n);
+    *mean = sum / n;
+    *var = squares / n;
+}
+
+/* Values around `mean`, deviation about 1. */
+static void around(float *x, size_t count, double mean)
+{
+    walsh_rng rng = {5, 1};
+    for (size_t i = 0; i < count; i++) x[i] = (float)(mean + 3.4641 * (walsh_rng_uniform(rng, i) - 0.5));
+}
+
+static double relative(double got, double want) { return fabs(got - want) / (fabs(want) > 1e-3 ? fabs(want) : 1e-3); }
+
+/* PARTIAL against each group's moments; errors relative to the deviation or the larger `scale` of the values. */
+static void check_groups(const walsh_bn *p, const float *x, const float *partial, double mean_within, double var_within)
+{
+    size_t c = (size_t)p->c, rows = rows_of(p), each = (size_t)walsh_bn_group_rows(p->n, p->h, p->w);
+    for (size_t g = 0; g * each < rows; g++) {
+        size_t first = g * each, end = first + each < rows ? first + each : rows;
+        for (size_t k = 0; k < c; k++) {
+            double mean, var;
+            ref_moments(x, c, k, first, end, &mean, &var);
+            assert_true(fabs(partial[2 * g * c + k] - mean) <= mean_within);
+            assert_true(relative(partial[(2 * g + 1) * c + k], var * (double)(end - first)) <= var_within);
+        }
+    }
+}
+
+static void check_saved(const walsh_bn *p, const float *x, op_case *k, double mean_within, double var_within,
+                        const float *gamma, const float *beta, const float *old_mean, const float *old_var)
+{
+    size_t c = (size_t)p->c, n = rows_of(p);
+    float *saved = op_floats(4 * c), *run_mean = op_floats(c), *run_var = op_floats(c);
+    op_case_get(k, WALSH_BN_FINALIZE_SAVED, saved);
+    op_case_get(k, WALSH_BN_FINALIZE_RUN_MEAN, run_mean);
+    op_case_get(k, WALSH_BN_FINALIZE_RUN_VAR, run_var);
+    for (size_t i = 0; i < c; i++) {
+        double mean, var;
+        ref_moments(x, c, i, 0, n, &mean, &var);
+        double invstd = 1 / sqrt(var + 1e-5), unbiased = n > 1 ? var * (double)n / (double)(n - 1) : var;
+        assert_true(fabs(saved[i] - mean) <= mean_within);
+        assert_true(relative(saved[c + i], invstd) <= var_within);
+        assert_true(relative(saved[2 * c + i], gamma[i] * invstd) <= var_within);
+        assert_true(fabs(saved[3 * c + i] - (beta[i] - saved[i] * (double)saved[2 * c + i])) <= 1e-6 + 1e-7 * fabs(mean));
+        assert_true(fabs(run_mean[i] - (0.9 * old_mean[i] + 0.1 * mean)) <= mean_within);
+        assert_true(fabs(run_var[i] - (0.9 * old_var[i] + 0.1 * unbiased)) <= var_within * (fabs(old_var[i]) + unbiased));
+    }
+    free(saved), free(run_mean), free(run_var);
+}
+
+/* bn_stats and bn_finalize, one after the other as in a network. */
+static void statistics_of(const walsh_bn *p, const float *x, int extra, double mean_within, double var_within)
+{
+    op_case stats, finalize;
+    op_case_open(&stats, &walsh_bn_stats, p, extra);
+    op_case_open(&finalize, &walsh_bn_finalize, p, extra);
+    size_t c = (size_t)p->c;
+    float *partial = op_floats(op_case_count(&stats, WALSH_BN_STATS_PARTIAL));
+    float *gamma = op_floats(c), *beta = op_floats(c), *run_mean = op_floats(c), *run_var = op_floats(c);
+    op_case_set(&stats, WALSH_BN_STATS_X, x);
+    for (const walsh_variant *const *v = walsh_bn_stats.variants; *v; v++) {
+        op_case_poison(&stats, WALSH_BN_STATS_PARTIAL);
+        op_case_run(&stats, *v);
+        op_case_get(&stats, WALSH_BN_STATS_PARTIAL, partial);
+        check_groups(p, x, partial, mean_within, var_within);
+    }
+    op_case_set(&finalize, WALSH_BN_FINALIZE_PARTIAL, partial);
+    op_case_random(&finalize, WALSH_BN_FINALIZE_GAMMA, 2, gamma);
+    op_case_random(&finalize, WALSH_BN_FINALIZE_BETA, 3, beta);
+    for (const walsh_variant *const *v = walsh_bn_finalize.variants; *v; v++) {
+        op_case_random(&finalize, WALSH_BN_FINALIZE_RUN_MEAN, 4, run_mean);
+        op_case_random(&finalize, WALSH_BN_FINALIZE_RUN_VAR, 5, run_var);
+        op_case_poison(&finalize, WALSH_BN_FINALIZE_SAVED);
+        op_case_run(&finalize, *v);
+        check_saved(p, x, &finalize, mean_within, var_within, gamma, beta, run_mean, run_var);
+    }
+    op_case_close(&stats);
+    op_case_close(&finalize);
+    free(partial), free(gamma), free(beta), free(run_mean), free(run_var);
+}
+
+static void statistics(void **state)
+{
+    (void)state;
+    for (walsh_device_kind kind = WALSH_DEVICE_CPU; kind <= WALSH_DEVICE_GPU; kind++) {
+        op_device_pose(kind);
+        for (size_t i = 0; i < SIZES; i++) {
+            walsh_bn p = problem(i);
+            float *x = op_floats(count_of(&p));
+            around(x, count_of(&p), 0.25);
+            statistics_of(&p, x, i % 2 ? 0 : 8, 1e-6, 1e-6);
+            around(x, count_of(&p), 1e4);
+            if (rows_of(&p) > 8) statistics_of(&p, x, i % 2 ? 8 : 0, 2e-3, 2e-4);
+            free(x);
+        }
+    }
+}
+
+/* The reference of bn_apply's and bn_backward's arithmetic starts from these, as the operations do. */
+static void random_saved(op_case *k, int operand, const walsh_bn *p, uint64_t seed, float *saved)
+{
+    walsh_rng rng = {seed, 9};
+    for (size_t i = 0; i < 4 * (size_t)p->c; i++) saved[i] = walsh_rng_uniform(rng, i) + (i < (size_t)p->c ? -0.5f : 0.25f);
+    op_case_set(k, operand, saved);
+}
+
+static void evaluation(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SIZES; i++) {
+        walsh_bn p = problem(i);
+        size_t c = (size_t)p.c;
+        float *gamma = op_floats(c), *beta = op_floats(c), *mean = op_floats(c), *var = op_floats(c), *saved = op_floats(4 * c);
+        double *want = op_doubles(4 * c);
+        op_case k;
+        op_case_open(&k, &walsh_bn_eval, &p, 4);
+        op_case_random(&k, WALSH_BN_EVAL_GAMMA, 1, gamma);
+        op_case_random(&k, WALSH_BN_EVAL_BETA, 2, beta);
+        op_case_random(&k, WALSH_BN_EVAL_RUN_MEAN, 3, mean);
+        op_case_random(&k, WALSH_BN_EVAL_RUN_VAR, 4, var);
+        for (size_t j = 0; j < c; j++) var[j] *= var[j];
+        op_case_set(&k, WALSH_BN_EVAL_RUN_VAR, var);
+        for (size_t j = 0; j < c; j++) {
+            want[j] = mean[j];
+            want[c + j] = 1 / sqrt(var[j] + 1e-5);
+            want[2 * c + j] = gamma[j] * want[c + j];
+            want[3 * c + j] = beta[j] - mean[j] * want[2 * c + j];
+        }
+        for (const walsh_variant *const *v = walsh_bn_eval.variants; *v; v++) {
+            op_case_poison(&k, WALSH_BN_EVAL_SAVED);
+            op_case_run(&k, *v);
+            op_case_get(&k, WALSH_BN_EVAL_SAVED, saved);
+            for (size_t row = 0; row < 4; row++) assert_true(op_error(saved + row * c, want + row * c, c) < 1e-6);
+        }
+        op_case_close(&k);
+        free(gamma), free(beta), free(mean), free(var), free(saved), free(want);
+    }
+}
+
+enum { APART = -1 };
+
+/* Y lies in the memory of operand `in_place`, or APART. */
+static void apply_one(const walsh_bn *p, int extra, int in_place)
+{
+    size_t c = (size_t)p->c, count = count_of(p);
+    float *x = op_floats(count), *res = op_floats(count), *y = op_floats(count);
+    float *saved = op_floats(4 * c), *res_saved = op_floats(4 * c);
+    double *want = op_doubles(count);
+    op_case k;
+    op_case_open(&k, &walsh_bn_apply, p, extra);
+    if (in_place != APART) op_case_alias(&k, WALSH_BN_APPLY_Y, in_place);
+    for (const walsh_variant *const *v = walsh_bn_apply.variants; *v; v++) {
+        if (in_place == APART) op_case_poison(&k, WALSH_BN_APPLY_Y);
+        op_case_random(&k, WALSH_BN_APPLY_X, 1, x);
+        random_saved(&k, WALSH_BN_APPLY_SAVED, p, 2, saved);
+        if (p->residual) op_case_random(&k, WALSH_BN_APPLY_RES, 3, res);
+        if (p->residual == 2) random_saved(&k, WALSH_BN_APPLY_RES_SAVED, p, 4, res_saved);
+        for (size_t i = 0; i < count; i++) {
+            size_t j = i % c;
+            want[i] = saved[2 * c + j] * (double)x[i] + saved[3 * c + j] + (p->residual == 1 ? res[i] : 0);
+            if (p->residual == 2) want[i] += res_saved[2 * c + j] * (double)res[i] + res_saved[3 * c + j];
+            if (p->relu && want[i] < 0) want[i] = 0;
+        }
+        /* scale and shift of pad lanes are zero in the tensor, as bn_finalize leaves them */
+        op_case_run(&k, *v);
+        op_case_get(&k, WALSH_BN_APPLY_Y, y);
+        assert_true(op_error(y, want, count) < 3e-7);
+    }
+    op_case_close(&k);
+    free(x), free(res), free(y), free(saved), free(res_saved), free(want);
+}
+
+static void apply(void **state)
+{
+    (void)state;
+    for (walsh_device_kind kind = WALSH_DEVICE_CPU; kind <= WALSH_DEVICE_GPU; kind++) {
+        op_device_pose(kind);
+        for (size_t i = 0; i < SIZES; i++) {
+            walsh_bn p = problem(i);
+            for (p.residual = 0; p.residual < 3; p.residual++)
+                for (p.relu = 0; p.relu < 2; p.relu++) {
+                    apply_one(&p, i % 2 ? 8 : 0, APART);
+                    apply_one(&p, i % 2 ? 8 : 0, p.residual && i % 3 ? WALSH_BN_APPLY_RES : WALSH_BN_APPLY_X);
+                }
+        }
+    }
+}
+
+/* The forward pass as a whole, and the gradients of sum(dy*y). y is computed first, and masks if p->relu. */
+typedef struct reference {
+    double *x, *gamma, *beta, *dy, *y, *dx, *dgamma, *dbeta;
+} reference;
+
+static reference reference_make(const walsh_bn *p)
+{
+    size_t c = (size_t)p->c, count = count_of(p);
+    return (reference){op_doubles(count), op_doubles(c),     op_doubles(c), op_doubles(count),
+                       op_doubles(count), op_doubles(count), op_doubles(c), op_doubles(c)};
+}
+
+static void reference_free(reference *f)
+{
+    free(f->x), free(f->gamma), free(f->beta), free(f->dy), free(f->y), free(f->dx), free(f->dgamma), free(f->dbeta);
+}
+
+static double ref_forward(const walsh_bn *p, reference *f)
+{
+    size_t c = (size_t)p->c, rows = rows_of(p);
+    double loss = 0;
+    for (size_t k = 0; k < c; k++) {
+        double mean = 0, var = 0;
+        for (size_t i = k; i < rows * c; i += c) mean += f->x[i] / (double)rows;
+        for (size_t i = k; i < rows * c; i += c) var += (f->x[i] - mean) * (f->x[i] - mean) / (double)rows;
+        for (size_t i = k; i < rows * c; i += c) {
+            f->y[i] = f->gamma[k] * (f->x[i] - mean) / sqrt(var + 1e-5) + f->beta[k];
+            if (p->relu && f->y[i] < 0) f->y[i] = 0;
+            loss += f->y[i] * f->dy[i];
+        }
+    }
+    return loss;
+}
+
+/* From mean and invstd [c] of the forward pass. */
+static void ref_backward(const walsh_bn *p, reference *f, const double *mean, const double *invstd)
+{
+    size_t c = (size_t)p->c, rows = rows_of(p);
+    for (size_t k = 0; k < c; k++) {
+        f->dgamma[k] = f->dbeta[k] = 0;
+        for (size_t i = k; i < rows * c; i += c) {
+            double g = p->relu && !(f->y[i] > 0) ? 0 : f->dy[i];
+            f->dbeta[k] += g;
+            f->dgamma[k] += g * (f->x[i] - mean[k]) * invstd[k];
+        }
+        for (size_t i = k; i < rows * c; i += c) {
+            double g = p->relu && !(f->y[i] > 0) ? 0 : f->dy[i], xhat = (f->x[i] - mean[k]) * invstd[k];
+            f->dx[i] = f->gamma[k] * invstd[k] * (g - f->dbeta[k] / (double)rows - xhat * f->dgamma[k] / (double)rows);
+        }
+    }
+}
+
+static double slope(const walsh_bn *p, reference *f, double *parameter)
+{
+    double kept = *parameter, step = 1e-5;
+    *parameter = kept + step;
+    double above = ref_forward(p, f);
+    *parameter = kept - step;
+    double below = ref_forward(p, f);
+    *parameter = kept;
+    return (above - below) / (2 * step);
+}
+
+static void fill(double *to, size_t count, uint64_t stream, double least)
+{
+    walsh_rng rng = {21, stream};
+    for (size_t i = 0; i < count; i++) to[i] = least + walsh_rng_uniform(rng, i);
+}
+
+static void moments_of(const walsh_bn *p, const double *x, double *mean, double *invstd)
+{
+    size_t c = (size_t)p->c, rows = rows_of(p);
+    for (size_t k = 0; k < c; k++) {
+        double var = 0;
+        mean[k] = 0;
+        for (size_t i = k; i < rows * c; i += c) mean[k] += x[i] / (double)rows;
+        for (size_t i = k; i < rows * c; i += c) var += (x[i] - mean[k]) * (x[i] - mean[k]) / (double)rows;
+        invstd[k] = 1 / sqrt(var + 1e-5);
+    }
+}
+
+static void reference_by_finite_differences(void **state)
+{
+    (void)state;
+    walsh_bn p = {.n = 2, .h = 3, .w = 5, .c = 3};
+    for (p.relu = 0; p.relu < 2; p.relu++) {
+        size_t count = count_of(&p);
+        double mean[3], invstd[3];
+        reference f = reference_make(&p);
+        fill(f.x, count, 1, -0.5), fill(f.dy, count, 2, -0.5), fill(f.gamma, 3, 3, 0.5), fill(f.beta, 3, 4, -0.5);
+        moments_of(&p, f.x, mean, invstd);
+        ref_forward(&p, &f);
+        ref_backward(&p, &f, mean, invstd);
+        for (size_t i = 0; i < count; i++) assert_true(fabs(slope(&p, &f, &f.x[i]) - f.dx[i]) < 1e-6);
+        for (int k = 0; k < 3; k++) {
+            assert_true(fabs(slope(&p, &f, &f.gamma[k]) - f.dgamma[k]) < 1e-6);
+            assert_true(fabs(slope(&p, &f, &f.beta[k]) - f.dbeta[k]) < 1e-6);
+        }
+        reference_free(&f);
+    }
+}
+
+static void widen(const float *from, double *to, size_t count)
+{
+    for (size_t i = 0; i < count; i++) to[i] = from[i];
+}
+
+/* SAVED holds the reference's moments rounded to float, and the reference goes on from the rounded values. */
+static void set_saved(op_case *k, const walsh_bn *p, reference *f, double *mean, double *invstd)
+{
+    size_t c = (size_t)p->c;
+    float *saved = op_floats(4 * c);
+    moments_of(p, f->x, mean, invstd);
+    fill(f->gamma, c, 3, 0.5);
+    for (size_t i = 0; i < c; i++) {
+        saved[i] = (float)mean[i], saved[c + i] = (float)invstd[i], saved[2 * c + i] = (float)(f->gamma[i] * invstd[i]);
+        mean[i] = saved[i], invstd[i] = saved[c + i], f->gamma[i] = saved[2 * c + i] / invstd[i];
+    }
+    op_case_set(k, WALSH_BN_BACKWARD_SAVED, saved);
+    free(saved);
+}
+
+static void backward_one(const walsh_bn *p, int extra, int in_place)
+{
+    size_t c = (size_t)p->c, count = count_of(p);
+    float *got = op_floats(count), *gamma = op_floats(c), *beta = op_floats(c);
+    double *mean = op_doubles(c), *invstd = op_doubles(c);
+    reference f = reference_make(p);
+    op_case k;
+    op_case_open(&k, &walsh_bn_backward, p, extra);
+    if (in_place != APART) op_case_alias(&k, WALSH_BN_BACKWARD_DX, in_place);
+    for (const walsh_variant *const *v = walsh_bn_backward.variants; *v; v++) {
+        for (int i = WALSH_BN_BACKWARD_DGAMMA; i <= WALSH_BN_BACKWARD_DX; i++) op_case_poison(&k, i);
+        op_case_random(&k, WALSH_BN_BACKWARD_X, 1, got), widen(got, f.x, count);
+        op_case_random(&k, WALSH_BN_BACKWARD_DY, 2, got), widen(got, f.dy, count);
+        if (p->relu) op_case_random(&k, WALSH_BN_BACKWARD_Y, 3, got), widen(got, f.y, count);
+        set_saved(&k, p, &f, mean, invstd);
+        ref_backward(p, &f, mean, invstd);
+        op_case_run(&k, *v);
+        op_case_get(&k, WALSH_BN_BACKWARD_DGAMMA, gamma);
+        op_case_get(&k, WALSH_BN_BACKWARD_DBETA, beta);
+        op_case_get(&k, WALSH_BN_BACKWARD_DX, got);
+        /* sums of either sign: their error is relative to the sum of magnitudes, a square root above the sum */
+        assert_true(op_error(beta, f.dbeta, c) < 1e-7 * (2 + sqrt((double)rows_of(p))));
+        if (rows_of(p) > 1) assert_true(op_error(gamma, f.dgamma, c) < 1e-7 * (2 + sqrt((double)rows_of(p))));
+        if (rows_of(p) > 1) assert_true(op_error(got, f.dx, count) < 2e-6);
+    }
+    op_case_close(&k);
+    reference_free(&f);
+    free(got), free(gamma), free(beta), free(mean), free(invstd);
+}
+
+static void backward(void **state)
+{
+    (void)state;
+    for (walsh_device_kind kind = WALSH_DEVICE_CPU; kind <= WALSH_DEVICE_GPU; kind++) {
+        op_device_pose(kind);
+        for (size_t i = 0; i < SIZES; i++) {
+            walsh_bn p = problem(i);
+            for (p.relu = 0; p.relu < 2; p.relu++) {
+                backward_one(&p, i % 2 ? 0 : 8, APART);
+                backward_one(&p, i % 2 ? 0 : 8, i % 3 ? WALSH_BN_BACKWARD_DY : WALSH_BN_BACKWARD_X);
+            }
+        }
+    }
+}
+
+/* Groups are whole lines or whole images, about 256 rows each. */
+static void grouping(void **state)
+{
+    (void)state;
+    assert_int_equal(walsh_bn_groups(128, 32, 32), 512);
+    assert_int_equal(walsh_bn_group_rows(128, 8, 8), 256);
+    assert_int_equal(walsh_bn_group_rows(256, 112, 112), 7 * 112);
+    assert_int_equal(walsh_bn_group_rows(3, 7, 7), 5 * 49);
+    assert_int_equal(walsh_bn_groups(3, 7, 7), 1);
+    assert_int_equal(walsh_bn_group_rows(2, 17, 17), 15 * 17);
+    assert_int_equal(walsh_bn_group_rows(1, 2, 700), 700);
+    assert_true(walsh_bn_groups(1024, 1023, 1021) < 2 * 4096);
+}
+
+static void nan_is_not_hidden(void **state)
+{
+    (void)state;
+    walsh_bn p = {.n = 1, .h = 1, .w = 1, .c = 4, .relu = 1};
+    const float x[4] = {NAN, -1, 1, 2};
+    float saved[16], y[4];
+    op_case k;
+    op_case_open(&k, &walsh_bn_apply, &p, 0);
+    op_case_set(&k, WALSH_BN_APPLY_X, x);
+    random_saved(&k, WALSH_BN_APPLY_SAVED, &p, 1, saved);
+    op_case_run(&k, walsh_bn_apply.variants[0]);
+    op_case_get(&k, WALSH_BN_APPLY_Y, y);
+    assert_true(isnan(y[0]) && !isnan(y[1]) && !isnan(y[2]) && !isnan(y[3]));
+    op_case_close(&k);
+}
+
+static void wrong_problems(void **state)
+{
+    (void)state;
+    const walsh_op *const ops[] = {&walsh_bn_stats, &walsh_bn_finalize, &walsh_bn_eval, &walsh_bn_apply, &walsh_bn_backward};
+    walsh_shape operand[WALSH_MAX_OPERANDS];
+    walsh_bn none = {.n = 1, .h = 1, .w = 1, .c = 0}, odd = {.n = 1, .h = 1, .w = 1, .c = 4, .residual = 3};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        assert_fails(WALSH_E_ARGUMENT, "batch norm: every size", ops[i]->shapes(&none, operand));
+        assert_fails(WALSH_E_ARGUMENT, "found 3", ops[i]->shapes(&odd, operand));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(statistics),
+        cmocka_unit_test(evaluation),
+        cmocka_unit_test(apply),
+        cmocka_unit_test(reference_by_finite_differences),
+        cmocka_unit_test(backward),
+        cmocka_unit_test(grouping),
+        cmocka_unit_test(nan_is_not_hidden),
+        cmocka_unit_test(wrong_problems),
+    };
+    return cmocka_run_group_tests(tests, NULL, op_device_close);
+}
