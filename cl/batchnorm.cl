@@ -2,9 +2,9 @@
 #include "walsh.clh"
 #include "lanes.clh"
 
-/* One work-group a group of rows and vectors of channels. The corrected two-pass algorithm (Chan, Golub, LeVeque, 1983):
- * the second sweep, over rows that the first leaves in cache, takes deviations from a mean whose rounding error it also
- * finds, as the mean deviation. */
+/* One work-group a group of rows and vectors of channels. The corrected two-pass algorithm (Chan, Golub, LeVeque,
+ * 1983): the second sweep, over rows that the first leaves in cache, takes deviations from a mean whose rounding error
+ * it also finds, as the mean deviation. */
 __kernel void bn_stats_plain(__global const float *x, const ulong x_at, __global float *partial, const ulong partial_at,
                              const int rows, const int group_rows, const int vectors, const int x_pitch,
                              const int partial_pitch)
@@ -31,12 +31,12 @@ __kernel void bn_stats_plain(__global const float *x, const ulong x_at, __global
 }
 
 /* RES as it stands is RES scaled by one: exact, and one path for both kinds of residual. */
-__kernel void bn_apply_plain(__global const float *x, const ulong x_at, __global const float *saved, const ulong saved_at,
-                             __global const float *res, const ulong res_at, __global const float *res_saved,
-                             const ulong res_saved_at, __global float *y, const ulong y_at, const int rows,
-                             const int vectors, const int each, const int x_pitch, const int saved_pitch,
-                             const int res_pitch, const int res_saved_pitch, const int y_pitch, const int residual,
-                             const int relu)
+__kernel void bn_apply_plain(__global const float *x, const ulong x_at, __global const float *saved,
+                             const ulong saved_at, __global const float *res, const ulong res_at,
+                             __global const float *res_saved, const ulong res_saved_at, __global float *y,
+                             const ulong y_at, const int rows, const int vectors, const int each, const int x_pitch,
+                             const int saved_pitch, const int res_pitch, const int res_saved_pitch, const int y_pitch,
+                             const int residual, const int relu)
 {
     if ((int)get_global_id(0) >= vectors) return;
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);

@@ -22,7 +22,10 @@ INLINE span covering_windows(int i, int window, int stride, int pad, int outputs
 }
 
 /* NaN, once met, is the maximum. */
-INLINE floatv larger(floatv m, floatv v) { return (v > m || v != v) ? v : m; }
+INLINE floatv larger(floatv m, floatv v)
+{
+    return (v > m || v != v) ? v : m;
+}
 
 /* X and Y by pixel: offset of pixel (image, y, x) of an image of h x w. */
 #define PIXEL(image, h, y, w, x, pitch) ((((size_t)(image) * (h) + (y)) * (w) + (x)) * (pitch))
@@ -69,8 +72,7 @@ __kernel void pool_forward_global_plain(__global const float *x, const ulong x_a
 
 __kernel void pool_backward_global_plain(__global const float *dy, const ulong dy_at, __global float *dx,
                                          const ulong dx_at, const int rows, const int vectors, const int each,
-                                         const int pixels, const int dy_pitch, const int dx_pitch,
-                                         const int accumulate)
+                                         const int pixels, const int dy_pitch, const int dx_pitch, const int accumulate)
 {
     if ((int)get_global_id(0) >= vectors) return;
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
@@ -109,7 +111,10 @@ __kernel void pool_backward_average_plain(__global const float *dy, const ulong 
 typedef WALSH_GLUE(int, VW) intv;
 
 /* NaN is the maximum of a window that holds one. */
-INLINE intv is_maximum(floatv v, floatv m) { return (v == m) | ((v != v) & (m != m)); }
+INLINE intv is_maximum(floatv v, floatv m)
+{
+    return (v == m) | ((v != v) & (m != m));
+}
 
 /* Lanes in which an element of the window before pixel (at_y, at_x) in reading order is the maximum m already. */
 INLINE intv met_before(__global const float *x, int h, int w, int image, span iy, span ix, int at_y, int at_x,
@@ -125,10 +130,10 @@ INLINE intv met_before(__global const float *x, int h, int w, int image, span iy
 
 __kernel void pool_backward_max_plain(__global const float *dy, const ulong dy_at, __global const float *x,
                                       const ulong x_at, __global const float *y, const ulong y_at, __global float *dx,
-                                      const ulong dx_at, const int rows, const int vectors, const int each,
-                                      const int h, const int w, const int oh, const int ow, const int window,
-                                      const int stride, const int pad, const int dy_pitch, const int x_pitch,
-                                      const int y_pitch, const int dx_pitch, const int accumulate)
+                                      const ulong dx_at, const int rows, const int vectors, const int each, const int h,
+                                      const int w, const int oh, const int ow, const int window, const int stride,
+                                      const int pad, const int dy_pitch, const int x_pitch, const int y_pitch,
+                                      const int dx_pitch, const int accumulate)
 {
     if ((int)get_global_id(0) >= vectors) return;
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);

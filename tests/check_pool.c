@@ -117,8 +117,10 @@ static void check_backward(walsh_pool p, int extra, const float *x, const double
     }
     for (const walsh_variant *const *v = walsh_pool_backward.variants; *v; v++) {
         if (fuse & ~(*v)->fuses) continue;
-        if (fuse & WALSH_FUSE_ACCUMULATE) op_case_set(&k, WALSH_POOL_BACKWARD_DX, before);
-        else op_case_poison(&k, WALSH_POOL_BACKWARD_DX);
+        if (fuse & WALSH_FUSE_ACCUMULATE)
+            op_case_set(&k, WALSH_POOL_BACKWARD_DX, before);
+        else
+            op_case_poison(&k, WALSH_POOL_BACKWARD_DX);
         op_case_run(&k, *v);
         op_case_get(&k, WALSH_POOL_BACKWARD_DX, dx);
         assert_true(op_error(dx, want, inputs) < 1e-6);
@@ -140,9 +142,9 @@ static void one(const walsh_pool *p, int extra)
 }
 
 /* n, h, w, c, window, stride, pad */
-static const int sizes[][7] = {{1, 1, 1, 1, 1, 1, 0}, {2, 8, 8, 16, 2, 2, 0},  {1, 7, 9, 3, 3, 2, 1}, {3, 5, 6, 30, 3, 1, 1},
-                               {1, 11, 4, 6, 2, 3, 1}, {2, 6, 13, 64, 5, 2, 2}, {1, 9, 9, 4, 4, 1, 2}, {1, 3, 3, 24, 3, 3, 0},
-                               {5, 17, 15, 8, 3, 2, 1}};
+static const int sizes[][7] = {{1, 1, 1, 1, 1, 1, 0},  {2, 8, 8, 16, 2, 2, 0}, {1, 7, 9, 3, 3, 2, 1},
+                               {3, 5, 6, 30, 3, 1, 1}, {1, 11, 4, 6, 2, 3, 1}, {2, 6, 13, 64, 5, 2, 2},
+                               {1, 9, 9, 4, 4, 1, 2},  {1, 3, 3, 24, 3, 3, 0}, {5, 17, 15, 8, 3, 2, 1}};
 
 static void shapes(void **state)
 {
@@ -218,7 +220,8 @@ static void wrong_problems(void **state)
 {
     (void)state;
     walsh_shape operand[WALSH_POOL_BACKWARD_OPERANDS];
-    const walsh_pool good = {.kind = WALSH_POOL_MAX, .n = 1, .h = 4, .w = 4, .c = 4, .window = 3, .stride = 2, .pad = 1};
+    const walsh_pool good = {
+        .kind = WALSH_POOL_MAX, .n = 1, .h = 4, .w = 4, .c = 4, .window = 3, .stride = 2, .pad = 1};
     walsh_pool p = good;
     assert_ok(walsh_pool_forward.shapes(&p, operand));
     p.c = 0;

@@ -42,7 +42,7 @@ static void one(const walsh_relu *p, int extra, bool in_place)
 static void shapes(void **state)
 {
     (void)state;
-    static const int sizes[][4] = {{1, 1, 1, 1}, {2, 5, 7, 3}, {3, 8, 8, 64}, {1, 3, 2, 30}, {2, 9, 9, 16},
+    static const int sizes[][4] = {{1, 1, 1, 1},  {2, 5, 7, 3},   {3, 8, 8, 64},  {1, 3, 2, 30},  {2, 9, 9, 16},
                                    {1, 13, 1, 4}, {5, 1, 1, 342}, {2, 11, 13, 6}, {1, 40, 33, 24}};
     for (walsh_device_kind kind = WALSH_DEVICE_CPU; kind <= WALSH_DEVICE_GPU; kind++) {
         op_device_pose(kind);

@@ -33,9 +33,18 @@ walsh_status walsh_bn_check(const walsh_bn *p)
     return WALSH_OK;
 }
 
-static int rows_of(const walsh_bn *p) { return p->n * p->h * p->w; }
-static walsh_shape image_shape(const walsh_bn *p) { return walsh_shape_nhwc(p->n, p->h, p->w, p->c); }
-static walsh_shape saved_shape(const walsh_bn *p) { return walsh_shape_matrix(WALSH_BN_SAVED_ROWS, p->c); }
+static int rows_of(const walsh_bn *p)
+{
+    return p->n * p->h * p->w;
+}
+static walsh_shape image_shape(const walsh_bn *p)
+{
+    return walsh_shape_nhwc(p->n, p->h, p->w, p->c);
+}
+static walsh_shape saved_shape(const walsh_bn *p)
+{
+    return walsh_shape_matrix(WALSH_BN_SAVED_ROWS, p->c);
+}
 
 static walsh_shape partial_shape(const walsh_bn *p)
 {
@@ -104,11 +113,14 @@ static walsh_status finalize_emit(walsh_list *list, const void *problem, const w
     (void)workspace;
     const walsh_bn *p = problem;
     const walsh_view *partial = &operand[WALSH_BN_FINALIZE_PARTIAL], *saved = &operand[WALSH_BN_FINALIZE_SAVED];
-    walsh_launch launch = {.file = "batchnorm_merge", .function = "bn_finalize_plain",
-                           .global = {(size_t)walsh_pad(p->c) / 4, WALSH_BN_MERGE_LANES}, .local = {1, WALSH_BN_MERGE_LANES}};
+    walsh_launch launch = {.file = "batchnorm_merge",
+                           .function = "bn_finalize_plain",
+                           .global = {(size_t)walsh_pad(p->c) / 4, WALSH_BN_MERGE_LANES},
+                           .local = {1, WALSH_BN_MERGE_LANES}};
     finalize_cost(p, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(partial), WALSH_TENSOR(&operand[WALSH_BN_FINALIZE_GAMMA]),
-                        WALSH_TENSOR(&operand[WALSH_BN_FINALIZE_BETA]), WALSH_TENSOR(&operand[WALSH_BN_FINALIZE_RUN_MEAN]),
+                        WALSH_TENSOR(&operand[WALSH_BN_FINALIZE_BETA]),
+                        WALSH_TENSOR(&operand[WALSH_BN_FINALIZE_RUN_MEAN]),
                         WALSH_TENSOR(&operand[WALSH_BN_FINALIZE_RUN_VAR]), WALSH_TENSOR(saved),
                         WALSH_INT(partial->shape.n), WALSH_INT(walsh_bn_group_rows(p->n, p->h, p->w)),
                         WALSH_INT(rows_of(p)), WALSH_INT(p->c), WALSH_INT(partial->shape.pitch),
@@ -137,12 +149,15 @@ static walsh_status eval_emit(walsh_list *list, const void *problem, const walsh
     (void)workspace;
     const walsh_bn *p = problem;
     const walsh_view *saved = &operand[WALSH_BN_EVAL_SAVED];
-    walsh_launch launch = {.file = "batchnorm_merge", .function = "bn_eval_plain",
-                           .global = {(size_t)walsh_pad(p->c) / 4}, .local = {WALSH_BN_MERGE_LANES}};
+    walsh_launch launch = {.file = "batchnorm_merge",
+                           .function = "bn_eval_plain",
+                           .global = {(size_t)walsh_pad(p->c) / 4},
+                           .local = {WALSH_BN_MERGE_LANES}};
     eval_cost(p, &launch.flops, &launch.bytes);
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&operand[WALSH_BN_EVAL_GAMMA]), WALSH_TENSOR(&operand[WALSH_BN_EVAL_BETA]),
-                        WALSH_TENSOR(&operand[WALSH_BN_EVAL_RUN_MEAN]), WALSH_TENSOR(&operand[WALSH_BN_EVAL_RUN_VAR]),
-                        WALSH_TENSOR(saved), WALSH_INT(p->c), WALSH_INT(saved->shape.pitch), WALSH_FLOAT(WALSH_BN_EPSILON));
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&operand[WALSH_BN_EVAL_GAMMA]),
+                        WALSH_TENSOR(&operand[WALSH_BN_EVAL_BETA]), WALSH_TENSOR(&operand[WALSH_BN_EVAL_RUN_MEAN]),
+                        WALSH_TENSOR(&operand[WALSH_BN_EVAL_RUN_VAR]), WALSH_TENSOR(saved), WALSH_INT(p->c),
+                        WALSH_INT(saved->shape.pitch), WALSH_FLOAT(WALSH_BN_EPSILON));
 }
 
 static walsh_status apply_shapes(const void *problem, walsh_shape *operand)
@@ -227,11 +242,8 @@ const walsh_op walsh_bn_eval = {
 const walsh_op walsh_bn_apply = {
     .name = "bn_apply",
     .problem_size = sizeof(walsh_bn),
-    .operands = {{"x", WALSH_READ},
-                 {"saved", WALSH_READ},
-                 {"res", WALSH_READ},
-                 {"res_saved", WALSH_READ},
-                 {"y", WALSH_WRITE}},
+    .operands =
+        {{"x", WALSH_READ}, {"saved", WALSH_READ}, {"res", WALSH_READ}, {"res_saved", WALSH_READ}, {"y", WALSH_WRITE}},
     .shapes = apply_shapes,
     .cost = apply_cost,
     .variants = (const walsh_variant *const[]){&apply_plain, NULL},

@@ -54,12 +54,26 @@ enum {
 
 /* SAVED from the running statistics, which are only read. */
 extern const walsh_op walsh_bn_eval;
-enum { WALSH_BN_EVAL_GAMMA, WALSH_BN_EVAL_BETA, WALSH_BN_EVAL_RUN_MEAN, WALSH_BN_EVAL_RUN_VAR, WALSH_BN_EVAL_SAVED, WALSH_BN_EVAL_OPERANDS };
+enum {
+    WALSH_BN_EVAL_GAMMA,
+    WALSH_BN_EVAL_BETA,
+    WALSH_BN_EVAL_RUN_MEAN,
+    WALSH_BN_EVAL_RUN_VAR,
+    WALSH_BN_EVAL_SAVED,
+    WALSH_BN_EVAL_OPERANDS
+};
 
 /* Y = [relu](scale*X + shift [+ RES | + res_scale*RES + res_shift]): normalise, residual add and ReLU in one pass.
  * Pad lanes stay zero because gamma and beta are zero there. Y may be X or RES. */
 extern const walsh_op walsh_bn_apply;
-enum { WALSH_BN_APPLY_X, WALSH_BN_APPLY_SAVED, WALSH_BN_APPLY_RES, WALSH_BN_APPLY_RES_SAVED, WALSH_BN_APPLY_Y, WALSH_BN_APPLY_OPERANDS };
+enum {
+    WALSH_BN_APPLY_X,
+    WALSH_BN_APPLY_SAVED,
+    WALSH_BN_APPLY_RES,
+    WALSH_BN_APPLY_RES_SAVED,
+    WALSH_BN_APPLY_Y,
+    WALSH_BN_APPLY_OPERANDS
+};
 
 /* With g = dY, or dY where Y > 0 and else 0 if `relu` (Y is then required; NaN counts as > 0):
  * dBETA = sum g, dGAMMA = sum g*xhat, dX = scale*(g - dBETA/rows - xhat*dGAMMA/rows), xhat = (X - mean)*invstd.

@@ -13,10 +13,16 @@ static walsh_status shapes(const void *problem, walsh_shape *operand)
     return WALSH_OK;
 }
 
-static double elements(const walsh_bn *p) { return (double)p->n * p->h * p->w * p->c; }
+static double elements(const walsh_bn *p)
+{
+    return (double)p->n * p->h * p->w * p->c;
+}
 
 /* Bytes of one sweep over dY, X and perhaps Y. */
-static double sweep_bytes(const walsh_bn *p) { return 4 * elements(p) * (p->relu ? 3 : 2); }
+static double sweep_bytes(const walsh_bn *p)
+{
+    return 4 * elements(p) * (p->relu ? 3 : 2);
+}
 
 static void cost(const void *problem, double *flops, double *bytes)
 {
@@ -54,11 +60,14 @@ static walsh_status emit_sums(walsh_list *list, const walsh_bn *p, const walsh_v
                         WALSH_INT(y->shape.pitch), WALSH_INT(walsh_pad(p->c)), WALSH_INT(p->relu));
 }
 
-static walsh_status emit_merge(walsh_list *list, const walsh_bn *p, const walsh_view *operand, const walsh_view *partial)
+static walsh_status emit_merge(walsh_list *list, const walsh_bn *p, const walsh_view *operand,
+                               const walsh_view *partial)
 {
     int groups = walsh_bn_groups(p->n, p->h, p->w);
-    walsh_launch launch = {.file = "batchnorm_merge", .function = "bn_backward_merge_plain",
-                           .global = {(size_t)walsh_pad(p->c) / 4, WALSH_BN_MERGE_LANES}, .local = {1, WALSH_BN_MERGE_LANES}};
+    walsh_launch launch = {.file = "batchnorm_merge",
+                           .function = "bn_backward_merge_plain",
+                           .global = {(size_t)walsh_pad(p->c) / 4, WALSH_BN_MERGE_LANES},
+                           .local = {1, WALSH_BN_MERGE_LANES}};
     launch.flops = 2.0 * groups * p->c, launch.bytes = 8.0 * groups * p->c;
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(partial), WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_DGAMMA]),
                         WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_DBETA]), WALSH_INT(groups), WALSH_INT(walsh_pad(p->c)));
@@ -75,10 +84,11 @@ static walsh_status emit_data(walsh_list *list, const walsh_bn *p, const walsh_v
     launch.file = "batchnorm_backward", launch.function = "bn_backward_data_plain";
     launch.flops = 5 * elements(p), launch.bytes = sweep_bytes(p) + 4 * elements(p);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(y),
-                        WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_DGAMMA]), WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_DBETA]),
-                        WALSH_TENSOR(dx), WALSH_INT((int)rows), WALSH_INT(on.vectors), WALSH_INT(on.each),
-                        WALSH_INT(dy->shape.pitch), WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch),
-                        WALSH_INT(y->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(p->relu));
+                        WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_DGAMMA]),
+                        WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_DBETA]), WALSH_TENSOR(dx), WALSH_INT((int)rows),
+                        WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(dy->shape.pitch),
+                        WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(y->shape.pitch),
+                        WALSH_INT(dx->shape.pitch), WALSH_INT(p->relu));
 }
 
 static walsh_status emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)

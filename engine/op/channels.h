@@ -1,7 +1,7 @@
 /* The launch geometry of kernels that keep channels apart: normalisation, pooling, elementwise.
  *
- * Dimension 0 counts vectors of VW channels, dimension 1 rows. On CPUs a work-item takes wide vectors and many rows, and
- * is a work-group alone; on GPUs neighbouring work-items take neighbouring float4s of a row, and the work-group's
+ * Dimension 0 counts vectors of VW channels, dimension 1 rows. On CPUs a work-item takes wide vectors and many rows,
+ * and is a work-group alone; on GPUs neighbouring work-items take neighbouring float4s of a row, and the work-group's
  * dimension 1 is its *lanes*, which share the rows among them. */
 #ifndef WALSH_ENGINE_OP_CHANNELS_H
 #define WALSH_ENGINE_OP_CHANNELS_H

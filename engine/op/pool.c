@@ -7,24 +7,37 @@ static int outputs(const walsh_pool *p, int inputs)
     return p->kind == WALSH_POOL_GLOBAL ? 1 : (inputs + 2 * p->pad - p->window) / p->stride + 1;
 }
 
-int walsh_pool_oh(const walsh_pool *p) { return outputs(p, p->h); }
-int walsh_pool_ow(const walsh_pool *p) { return outputs(p, p->w); }
+int walsh_pool_oh(const walsh_pool *p)
+{
+    return outputs(p, p->h);
+}
+int walsh_pool_ow(const walsh_pool *p)
+{
+    return outputs(p, p->w);
+}
 
 static walsh_status check(const walsh_pool *p)
 {
     WALSH_TRY(walsh_channels_check("pool", p->n, p->h, p->w, p->c));
     if (p->kind == WALSH_POOL_GLOBAL) return WALSH_OK;
     if (p->window < 1 || p->stride < 1 || p->pad < 0 || p->pad > p->window / 2)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "pool: window and stride must be at least 1 and pad at most window/2, found %d, %d, %d",
-                   p->window, p->stride, p->pad);
+        WALSH_FAIL(WALSH_E_ARGUMENT,
+                   "pool: window and stride must be at least 1 and pad at most window/2, found %d, %d, %d", p->window,
+                   p->stride, p->pad);
     if (p->h + 2 * p->pad < p->window || p->w + 2 * p->pad < p->window)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "pool: a window of %d does not fit into %dx%d pixels with pad %d", p->window, p->h, p->w,
-                   p->pad);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "pool: a window of %d does not fit into %dx%d pixels with pad %d", p->window, p->h,
+                   p->w, p->pad);
     return WALSH_OK;
 }
 
-static walsh_shape input(const walsh_pool *p) { return walsh_shape_nhwc(p->n, p->h, p->w, p->c); }
-static walsh_shape output(const walsh_pool *p) { return walsh_shape_nhwc(p->n, walsh_pool_oh(p), walsh_pool_ow(p), p->c); }
+static walsh_shape input(const walsh_pool *p)
+{
+    return walsh_shape_nhwc(p->n, p->h, p->w, p->c);
+}
+static walsh_shape output(const walsh_pool *p)
+{
+    return walsh_shape_nhwc(p->n, walsh_pool_oh(p), walsh_pool_ow(p), p->c);
+}
 
 static walsh_status forward_shapes(const void *problem, walsh_shape *operand)
 {
@@ -46,7 +59,10 @@ static walsh_status backward_shapes(const void *problem, walsh_shape *operand)
     return WALSH_OK;
 }
 
-static double elements(walsh_shape s) { return (double)walsh_shape_rows(s) * s.c; }
+static double elements(walsh_shape s)
+{
+    return (double)walsh_shape_rows(s) * s.c;
+}
 
 /* One operation for each element of each window. */
 static double window_flops(const walsh_pool *p)
@@ -89,12 +105,12 @@ static walsh_status forward_emit(walsh_list *list, const void *problem, const wa
     launch.file = "pool", launch.function = global ? "pool_forward_global_plain" : "pool_forward_plain";
     forward_cost(p, &launch.flops, &launch.bytes);
     if (global)
-        return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_INT(on.vectors), WALSH_INT(p->h * p->w),
-                            WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch));
+        return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_INT(on.vectors),
+                            WALSH_INT(p->h * p->w), WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch));
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_INT((int)rows), WALSH_INT(on.vectors),
-                        WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(y->shape.h), WALSH_INT(y->shape.w),
-                        WALSH_INT(p->window), WALSH_INT(p->stride), WALSH_INT(p->pad), WALSH_INT(x->shape.pitch),
-                        WALSH_INT(y->shape.pitch), WALSH_INT(p->kind == WALSH_POOL_MAX));
+                        WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(y->shape.h),
+                        WALSH_INT(y->shape.w), WALSH_INT(p->window), WALSH_INT(p->stride), WALSH_INT(p->pad),
+                        WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch), WALSH_INT(p->kind == WALSH_POOL_MAX));
 }
 
 static walsh_status backward_emit(walsh_list *list, const void *problem, const walsh_view *operand,

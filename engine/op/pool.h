@@ -25,6 +25,12 @@ enum { WALSH_POOL_FORWARD_X, WALSH_POOL_FORWARD_Y, WALSH_POOL_FORWARD_OPERANDS }
 /* dX from dY. The maximum's gradient goes to the first largest element of each window in reading order (as PyTorch's; a
  * NaN is largest); X and Y are needed for it alone and absent otherwise. With WALSH_FUSE_ACCUMULATE, dX += . */
 extern const walsh_op walsh_pool_backward;
-enum { WALSH_POOL_BACKWARD_DY, WALSH_POOL_BACKWARD_X, WALSH_POOL_BACKWARD_Y, WALSH_POOL_BACKWARD_DX, WALSH_POOL_BACKWARD_OPERANDS };
+enum {
+    WALSH_POOL_BACKWARD_DY,
+    WALSH_POOL_BACKWARD_X,
+    WALSH_POOL_BACKWARD_Y,
+    WALSH_POOL_BACKWARD_DX,
+    WALSH_POOL_BACKWARD_OPERANDS
+};
 
 #endif

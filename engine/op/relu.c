@@ -19,7 +19,10 @@ static walsh_status backward_shapes(const void *problem, walsh_shape *operand)
     return shapes(problem, operand, WALSH_RELU_BACKWARD_OPERANDS);
 }
 
-static double elements(const walsh_relu *p) { return (double)p->n * p->h * p->w * p->c; }
+static double elements(const walsh_relu *p)
+{
+    return (double)p->n * p->h * p->w * p->c;
+}
 
 static void forward_cost(const void *problem, double *flops, double *bytes)
 {
@@ -65,8 +68,8 @@ static walsh_status backward_emit(walsh_list *list, const void *problem, const w
     launch.file = "relu", launch.function = "relu_backward_plain";
     backward_cost(problem, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(y), WALSH_TENSOR(dx), WALSH_INT((int)rows),
-                        WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch),
-                        WALSH_INT(dx->shape.pitch));
+                        WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(dy->shape.pitch),
+                        WALSH_INT(y->shape.pitch), WALSH_INT(dx->shape.pitch));
 }
 
 static const walsh_variant forward_plain = {.name = "relu_forward_plain", .suits = suits, .emit = forward_emit};

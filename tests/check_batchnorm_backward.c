@@ -1,0 +1,221 @@
+/* Batch normalisation, backward, against double precision in both layouts; the reference against finite differences. */
+#include "tests/op_case.h"
+
+#include <math.h>
+
+#include "engine/base/rng.h"
+#include "engine/op/batchnorm.h"
+
+static const int sizes[][4] = {{1, 1, 1, 1},    {2, 5, 7, 3},   {3, 8, 8, 64},  {1, 17, 19, 30},
+                               {4, 16, 16, 16}, {1, 3, 3, 4},   {7, 1, 1, 342}, {2, 33, 31, 6},
+                               {5, 9, 1, 24},   {1, 2, 700, 8}, {16, 32, 32, 4}};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+static walsh_bn problem(size_t i)
+{
+    return (walsh_bn){.n = sizes[i][0], .h = sizes[i][1], .w = sizes[i][2], .c = sizes[i][3]};
+}
+static size_t rows_of(const walsh_bn *p)
+{
+    return (size_t)p->n * (size_t)p->h * (size_t)p->w;
+}
+static size_t count_of(const walsh_bn *p)
+{
+    return rows_of(p) * (size_t)p->c;
+}
+
+enum { APART = -1 }; /* dX has memory of its own */
+
+/* The forward pass as a whole, and the gradients of sum(dy*y). y is computed first, and masks if p->relu. */
+typedef struct reference {
+    double *x, *gamma, *beta, *dy, *y, *dx, *dgamma, *dbeta;
+} reference;
+
+static reference reference_make(const walsh_bn *p)
+{
+    size_t c = (size_t)p->c, count = count_of(p);
+    return (reference){op_doubles(count), op_doubles(c),     op_doubles(c), op_doubles(count),
+                       op_doubles(count), op_doubles(count), op_doubles(c), op_doubles(c)};
+}
+
+static void reference_free(reference *f)
+{
+    free(f->x), free(f->gamma), free(f->beta), free(f->dy), free(f->y), free(f->dx), free(f->dgamma), free(f->dbeta);
+}
+
+static double ref_forward(const walsh_bn *p, reference *f)
+{
+    size_t c = (size_t)p->c, rows = rows_of(p);
+    double loss = 0;
+    for (size_t k = 0; k < c; k++) {
+        double mean = 0, var = 0;
+        for (size_t i = k; i < rows * c; i += c) mean += f->x[i] / (double)rows;
+        for (size_t i = k; i < rows * c; i += c) var += (f->x[i] - mean) * (f->x[i] - mean) / (double)rows;
+        for (size_t i = k; i < rows * c; i += c) {
+            f->y[i] = f->gamma[k] * (f->x[i] - mean) / sqrt(var + 1e-5) + f->beta[k];
+            if (p->relu && f->y[i] < 0) f->y[i] = 0;
+            loss += f->y[i] * f->dy[i];
+        }
+    }
+    return loss;
+}
+
+/* From mean and invstd [c] of the forward pass. */
+static void ref_backward(const walsh_bn *p, reference *f, const double *mean, const double *invstd)
+{
+    size_t c = (size_t)p->c, rows = rows_of(p);
+    for (size_t k = 0; k < c; k++) {
+        f->dgamma[k] = f->dbeta[k] = 0;
+        for (size_t i = k; i < rows * c; i += c) {
+            double g = p->relu && !(f->y[i] > 0) ? 0 : f->dy[i];
+            f->dbeta[k] += g;
+            f->dgamma[k] += g * (f->x[i] - mean[k]) * invstd[k];
+        }
+        for (size_t i = k; i < rows * c; i += c) {
+            double g = p->relu && !(f->y[i] > 0) ? 0 : f->dy[i], xhat = (f->x[i] - mean[k]) * invstd[k];
+            f->dx[i] = f->gamma[k] * invstd[k] * (g - f->dbeta[k] / (double)rows - xhat * f->dgamma[k] / (double)rows);
+        }
+    }
+}
+
+static double slope(const walsh_bn *p, reference *f, double *parameter)
+{
+    double kept = *parameter, step = 1e-5;
+    *parameter = kept + step;
+    double above = ref_forward(p, f);
+    *parameter = kept - step;
+    double below = ref_forward(p, f);
+    *parameter = kept;
+    return (above - below) / (2 * step);
+}
+
+static void fill(double *to, size_t count, uint64_t stream, double least)
+{
+    walsh_rng rng = {21, stream};
+    for (size_t i = 0; i < count; i++) to[i] = least + walsh_rng_uniform(rng, i);
+}
+
+static void moments_of(const walsh_bn *p, const double *x, double *mean, double *invstd)
+{
+    size_t c = (size_t)p->c, rows = rows_of(p);
+    for (size_t k = 0; k < c; k++) {
+        double var = 0;
+        mean[k] = 0;
+        for (size_t i = k; i < rows * c; i += c) mean[k] += x[i] / (double)rows;
+        for (size_t i = k; i < rows * c; i += c) var += (x[i] - mean[k]) * (x[i] - mean[k]) / (double)rows;
+        invstd[k] = 1 / sqrt(var + 1e-5);
+    }
+}
+
+static void reference_by_finite_differences(void **state)
+{
+    (void)state;
+    walsh_bn p = {.n = 2, .h = 3, .w = 5, .c = 3};
+    for (p.relu = 0; p.relu < 2; p.relu++) {
+        size_t count = count_of(&p);
+        double mean[3], invstd[3];
+        reference f = reference_make(&p);
+        fill(f.x, count, 1, -0.5), fill(f.dy, count, 2, -0.5), fill(f.gamma, 3, 3, 0.5), fill(f.beta, 3, 4, -0.5);
+        moments_of(&p, f.x, mean, invstd);
+        ref_forward(&p, &f);
+        ref_backward(&p, &f, mean, invstd);
+        for (size_t i = 0; i < count; i++) assert_true(fabs(slope(&p, &f, &f.x[i]) - f.dx[i]) < 1e-6);
+        for (int k = 0; k < 3; k++) {
+            assert_true(fabs(slope(&p, &f, &f.gamma[k]) - f.dgamma[k]) < 1e-6);
+            assert_true(fabs(slope(&p, &f, &f.beta[k]) - f.dbeta[k]) < 1e-6);
+        }
+        reference_free(&f);
+    }
+}
+
+static void widen(const float *from, double *to, size_t count)
+{
+    for (size_t i = 0; i < count; i++) to[i] = from[i];
+}
+
+/* SAVED holds the reference's moments rounded to float, and the reference goes on from the rounded values. */
+static void set_saved(op_case *k, const walsh_bn *p, reference *f, double *mean, double *invstd)
+{
+    size_t c = (size_t)p->c;
+    float *saved = op_floats(4 * c);
+    moments_of(p, f->x, mean, invstd);
+    fill(f->gamma, c, 3, 0.5);
+    for (size_t i = 0; i < c; i++) {
+        saved[i] = (float)mean[i], saved[c + i] = (float)invstd[i], saved[2 * c + i] = (float)(f->gamma[i] * invstd[i]);
+        mean[i] = saved[i], invstd[i] = saved[c + i], f->gamma[i] = saved[2 * c + i] / invstd[i];
+    }
+    op_case_set(k, WALSH_BN_BACKWARD_SAVED, saved);
+    free(saved);
+}
+
+/* Y as ReLU leaves it: half of it exact zeros. */
+static void set_output(op_case *k, reference *f, size_t count, float *y)
+{
+    op_case_random(k, WALSH_BN_BACKWARD_Y, 3, y);
+    for (size_t i = 0; i < count; i++) y[i] = y[i] > 0 ? y[i] : 0;
+    op_case_set(k, WALSH_BN_BACKWARD_Y, y);
+    widen(y, f->y, count);
+}
+
+static void backward_one(const walsh_bn *p, int extra, int in_place)
+{
+    size_t c = (size_t)p->c, count = count_of(p);
+    float *got = op_floats(count), *gamma = op_floats(c), *beta = op_floats(c);
+    double *mean = op_doubles(c), *invstd = op_doubles(c);
+    reference f = reference_make(p);
+    op_case k;
+    op_case_open(&k, &walsh_bn_backward, p, extra);
+    if (in_place != APART) op_case_alias(&k, WALSH_BN_BACKWARD_DX, in_place);
+    for (const walsh_variant *const *v = walsh_bn_backward.variants; *v; v++) {
+        for (int i = WALSH_BN_BACKWARD_DGAMMA; i <= WALSH_BN_BACKWARD_DX; i++) op_case_poison(&k, i);
+        op_case_random(&k, WALSH_BN_BACKWARD_X, 1, got), widen(got, f.x, count);
+        op_case_random(&k, WALSH_BN_BACKWARD_DY, 2, got), widen(got, f.dy, count);
+        if (p->relu) set_output(&k, &f, count, got);
+        set_saved(&k, p, &f, mean, invstd);
+        ref_backward(p, &f, mean, invstd);
+        op_case_run(&k, *v);
+        op_case_get(&k, WALSH_BN_BACKWARD_DGAMMA, gamma);
+        op_case_get(&k, WALSH_BN_BACKWARD_DBETA, beta);
+        op_case_get(&k, WALSH_BN_BACKWARD_DX, got);
+        /* sums of either sign: their error is relative to the sum of magnitudes, a square root above the sum */
+        assert_true(op_error(beta, f.dbeta, c) < 1e-7 * (2 + sqrt((double)rows_of(p))));
+        if (rows_of(p) > 1) assert_true(op_error(gamma, f.dgamma, c) < 1e-7 * (2 + sqrt((double)rows_of(p))));
+        if (rows_of(p) > 1) assert_true(op_error(got, f.dx, count) < 2e-6);
+    }
+    op_case_close(&k);
+    reference_free(&f);
+    free(got), free(gamma), free(beta), free(mean), free(invstd);
+}
+
+static void backward(void **state)
+{
+    (void)state;
+    for (walsh_device_kind kind = WALSH_DEVICE_CPU; kind <= WALSH_DEVICE_GPU; kind++) {
+        op_device_pose(kind);
+        for (size_t i = 0; i < SIZES; i++) {
+            walsh_bn p = problem(i);
+            for (p.relu = 0; p.relu < 2; p.relu++) {
+                backward_one(&p, i % 2 ? 0 : 8, APART);
+                backward_one(&p, i % 2 ? 0 : 8, i % 3 ? WALSH_BN_BACKWARD_DY : WALSH_BN_BACKWARD_X);
+            }
+        }
+    }
+}
+
+static void wrong_problems(void **state)
+{
+    (void)state;
+    walsh_shape operand[WALSH_BN_BACKWARD_OPERANDS];
+    walsh_bn none = {.n = 1, .h = 1, .w = 1, .c = 0};
+    assert_fails(WALSH_E_ARGUMENT, "batch norm: every size", walsh_bn_backward.shapes(&none, operand));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reference_by_finite_differences),
+        cmocka_unit_test(backward),
+        cmocka_unit_test(wrong_problems),
+    };
+    return cmocka_run_group_tests(tests, NULL, op_device_close);
+}
