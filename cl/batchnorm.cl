@@ -1,6 +1,6 @@
 /* Batch normalisation forward: statistics of each group of rows, and the pass that applies them. */
 #include "walsh.clh"
-#include "lanes.clh"
+#include "channels.clh"
 
 /* One work-group a group of rows and vectors of channels. The corrected two-pass algorithm (Chan, Golub, LeVeque,
  * 1983): the second sweep, over rows that the first leaves in cache, takes deviations from a mean whose rounding error
@@ -15,14 +15,14 @@ __kernel void bn_stats_plain(__global const float *x, const ulong x_at, __global
     __global const float *start = x + x_at + (size_t)group * group_rows * x_pitch + channel;
     floatv sum = 0.0f, deviations = 0.0f, squares = 0.0f;
     for (int r = (int)get_local_id(1); r < count; r += LANE_STEP) sum += LOADV(start + (size_t)r * x_pitch);
-    const floatv mean = lanes_sum(scratch, sum) / (float)count;
+    const floatv mean = group_sum(scratch, sum) / (float)count;
     for (int r = (int)get_local_id(1); r < count; r += LANE_STEP) {
         const floatv d = LOADV(start + (size_t)r * x_pitch) - mean;
         deviations += d;
         squares += d * d;
     }
-    deviations = lanes_sum(scratch, deviations);
-    squares = lanes_sum(scratch, squares);
+    deviations = group_sum(scratch, deviations);
+    squares = group_sum(scratch, squares);
     if (get_local_id(1) != 0 || (int)get_global_id(0) >= vectors) return;
     const floatv error = deviations / (float)count;
     __global float *out = partial + partial_at + (size_t)group * 2 * partial_pitch + channel;

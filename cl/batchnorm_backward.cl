@@ -1,6 +1,6 @@
 /* Batch normalisation backward: the two sums over rows, and then the gradient of the input. */
 #include "walsh.clh"
-#include "lanes.clh"
+#include "channels.clh"
 
 /* One work-group a group of rows and vectors of channels; PARTIAL [groups][2][pitch]: sum g, sum g*xhat. */
 __kernel void bn_backward_sums_plain(__global const float *dy, const ulong dy_at, __global const float *x,
@@ -22,8 +22,8 @@ __kernel void bn_backward_sums_plain(__global const float *dy, const ulong dy_at
         sum += g;
         with_x += g * (LOADV(x + x_at + (size_t)r * x_pitch + channel) - mean);
     }
-    sum = lanes_sum(scratch, sum);
-    with_x = lanes_sum(scratch, with_x);
+    sum = group_sum(scratch, sum);
+    with_x = group_sum(scratch, with_x);
     if (get_local_id(1) != 0 || (int)get_global_id(0) >= vectors) return;
     __global float *out = partial + partial_at + (size_t)group * 2 * partial_pitch + channel;
     STOREV(sum, out);

@@ -2,7 +2,7 @@
  * lanes takes four channels, whatever the device. */
 #define GROUPED 1
 #include "walsh.clh"
-#include "lanes.clh"
+#include "channels.clh"
 
 /* Ones for the channels from `channel` on that exist, zeros for pad lanes. */
 INLINE float4 existing(int channel, int c)
@@ -35,13 +35,13 @@ __kernel void bn_finalize_plain(__global const float *partial, const ulong parti
     float4 sum = 0.0f, squares = 0.0f;
     for (int g = (int)get_local_id(1); g < groups; g += LANE_STEP)
         sum += (float)(g == groups - 1 ? last_rows : group_rows) * (LOAD4(in + (size_t)g * 2 * partial_pitch) - origin);
-    const float4 mean = origin + lanes_sum(scratch, sum) / (float)rows;
+    const float4 mean = origin + group_sum(scratch, sum) / (float)rows;
     for (int g = (int)get_local_id(1); g < groups; g += LANE_STEP) {
         const float4 d = LOAD4(in + (size_t)g * 2 * partial_pitch) - mean;
         squares += LOAD4(in + ((size_t)g * 2 + 1) * partial_pitch);
         squares += (float)(g == groups - 1 ? last_rows : group_rows) * d * d;
     }
-    squares = lanes_sum(scratch, squares);
+    squares = group_sum(scratch, squares);
     if (get_local_id(1) != 0) return;
     save(saved + saved_at, saved_pitch, channel, c, LOAD4(gamma + gamma_at + channel), LOAD4(beta + beta_at + channel),
          mean, squares / (float)rows, epsilon);
@@ -75,8 +75,8 @@ __kernel void bn_backward_merge_plain(__global const float *partial, const ulong
         beta += LOAD4(in + (size_t)g * 2 * pitch);
         gamma += LOAD4(in + ((size_t)g * 2 + 1) * pitch);
     }
-    beta = lanes_sum(scratch, beta);
-    gamma = lanes_sum(scratch, gamma);
+    beta = group_sum(scratch, beta);
+    gamma = group_sum(scratch, gamma);
     if (get_local_id(1) != 0) return;
     STORE4(beta, dbeta + dbeta_at + channel);
     STORE4(gamma, dgamma + dgamma_at + channel);

@@ -1,7 +1,7 @@
 /* Pooling. Forward, a work-item takes vectors of channels of output pixels; backward it gathers, for input pixels, from
  * every window that covers them, so that nothing is scattered and the order of sums is fixed. */
 #include "walsh.clh"
-#include "lanes.clh"
+#include "channels.clh"
 
 typedef struct span {
     int first, end;
@@ -65,7 +65,7 @@ __kernel void pool_forward_global_plain(__global const float *x, const ulong x_a
     __global const float *in = x + x_at + (size_t)image * pixels * x_pitch + channel;
     floatv sum = 0.0f;
     for (int r = (int)get_local_id(1); r < pixels; r += LANE_STEP) sum += LOADV(in + (size_t)r * x_pitch);
-    sum = lanes_sum(scratch, sum);
+    sum = group_sum(scratch, sum);
     if (get_local_id(1) != 0 || (int)get_global_id(0) >= vectors) return;
     STOREV(sum / (float)pixels, y + y_at + (size_t)image * y_pitch + channel);
 }

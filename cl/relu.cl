@@ -1,6 +1,6 @@
 /* ReLU and its gradient. */
 #include "walsh.clh"
-#include "lanes.clh"
+#include "channels.clh"
 
 __kernel void relu_forward_plain(__global const float *x, const ulong x_at, __global float *y, const ulong y_at,
                                  const int rows, const int vectors, const int each, const int x_pitch,

@@ -1,7 +1,7 @@
 #include "engine/op/channels.h"
 
 enum {
-    GROUP_ITEMS = 128, /* work-items of a work-group on GPUs: as many as cl/lanes.clh has room for */
+    GROUP_ITEMS = 128, /* work-items of a work-group on GPUs: as many as cl/channels.clh has room for */
     GROUP_VECTORS = 16,
     CPU_ROWS = 128,
     GPU_ROWS = 4
