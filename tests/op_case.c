@@ -35,6 +35,20 @@ double *op_doubles(size_t count)
     return p;
 }
 
+static const walsh_view *view(const op_case *c, int operand)
+{
+    return &c->tensor[operand]->view;
+}
+
+static void poison(walsh_device *device, const walsh_view *view)
+{
+    size_t n = walsh_shape_elements(view->shape);
+    float *nan = op_floats(n);
+    for (size_t i = 0; i < n; i++) nan[i] = NAN;
+    assert_ok(walsh_view_write(device, view, nan));
+    free(nan);
+}
+
 void op_case_open(op_case *c, const walsh_op *op, const void *problem, int extra)
 {
     op_case_open_on(c, op_device(), op, problem, extra);
@@ -49,6 +63,7 @@ void op_case_open_on(op_case *c, walsh_device *device, const walsh_op *op, const
         if (walsh_shape_is_absent(shapes[i])) continue;
         if (shapes[i].type == WALSH_F32) shapes[i].pitch += extra;
         assert_ok(walsh_tensor_make(c->device, shapes[i], &c->tensor[i]));
+        if (shapes[i].type == WALSH_F32 && extra) poison(c->device, view(c, i));
     }
 }
 
@@ -56,11 +71,6 @@ void op_case_alias(op_case *c, int operand, int other)
 {
     walsh_tensor_destroy(&c->tensor[operand]);
     c->tensor[operand] = c->tensor[other];
-}
-
-static const walsh_view *view(const op_case *c, int operand)
-{
-    return &c->tensor[operand]->view;
 }
 
 size_t op_case_count(const op_case *c, int operand)
@@ -88,11 +98,7 @@ void op_case_set_raw(op_case *c, int operand, const void *elements)
 
 void op_case_poison(op_case *c, int operand)
 {
-    size_t n = walsh_shape_elements(view(c, operand)->shape);
-    float *poison = op_floats(n);
-    for (size_t i = 0; i < n; i++) poison[i] = 1e30f;
-    assert_ok(walsh_view_write(c->device, view(c, operand), poison));
-    free(poison);
+    poison(c->device, view(c, operand));
 }
 
 /* The workspace is poisoned too: a variant must not rest on zeroed memory. */
@@ -102,11 +108,7 @@ static walsh_tensor *make_workspace(op_case *c, const walsh_variant *variant)
     walsh_tensor *workspace = NULL;
     if (!bytes) return NULL;
     assert_ok(walsh_tensor_make(c->device, walsh_shape_vector((int)((bytes + 3) / 4)), &workspace));
-    size_t n = walsh_shape_elements(workspace->view.shape);
-    float *poison = op_floats(n);
-    for (size_t i = 0; i < n; i++) poison[i] = NAN;
-    assert_ok(walsh_view_write(c->device, &workspace->view, poison));
-    free(poison);
+    poison(c->device, &workspace->view);
     return workspace;
 }
 
@@ -125,23 +127,28 @@ void op_case_run(op_case *c, const walsh_variant *variant)
     walsh_tensor_destroy(&workspace);
 }
 
-static void assert_pads_are_zero(op_case *c, int operand)
+static void check_lanes(op_case *c, int operand)
 {
     walsh_shape s = view(c, operand)->shape;
     size_t rows = walsh_shape_rows(s);
     float *raw = op_floats(walsh_shape_elements(s));
     assert_ok(walsh_view_read(c->device, view(c, operand), raw));
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
         for (int k = s.c; k < walsh_pad(s.c); k++)
             if (raw[r * (size_t)s.pitch + (size_t)k] != 0)
                 fail_msg("%s: pad lane %d of row %zu of %s is %g", c->op->name, k, r, c->op->operands[operand].name,
                          raw[r * (size_t)s.pitch + (size_t)k]);
+        for (int k = walsh_pad(s.c); k < s.pitch && r + 1 < rows; k++)
+            if (!isnan(raw[r * (size_t)s.pitch + (size_t)k]))
+                fail_msg("%s: extra lane %d of row %zu of %s was written", c->op->name, k, r,
+                         c->op->operands[operand].name);
+    }
     free(raw);
 }
 
 void op_case_get(op_case *c, int operand, float *dense)
 {
-    assert_pads_are_zero(c, operand);
+    check_lanes(c, operand);
     assert_ok(walsh_view_download(c->device, view(c, operand), dense));
 }
 

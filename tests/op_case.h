@@ -22,7 +22,8 @@ int op_device_close(void **state);
  * whatever device there is: both layouts can be tested anywhere. */
 void op_device_pose(walsh_device_kind kind);
 
-/* Allocates every operand with `extra` more floats of pitch than needed (a multiple of 4), so that views are tested. */
+/* Allocates every operand with `extra` more floats of pitch than needed (a multiple of 4), so that views are tested. The
+ * extra lanes hold NaN: reading them shows, and writing them is found by op_case_get. */
 void op_case_open(op_case *c, const walsh_op *op, const void *problem, int extra);
 
 /* The same on a device of the caller's. */
@@ -41,13 +42,13 @@ void op_case_random(op_case *c, int operand, uint64_t seed, float *dense);
 /* Uploads raw elements of an int32 or uint8 operand. */
 void op_case_set_raw(op_case *c, int operand, const void *elements);
 
-/* Fills an output with a large value, pad lanes included, so that what is not written shows. */
+/* Fills an output with NaN, pad lanes included, so that what is not written shows. */
 void op_case_poison(op_case *c, int operand);
 
 /* Runs one variant; fails the test with its message if it cannot. */
 void op_case_run(op_case *c, const walsh_variant *variant);
 
-/* Downloads dense values, and checks that pad lanes are zero. */
+/* Downloads dense values, and checks that pad lanes are zero and extra lanes untouched. */
 void op_case_get(op_case *c, int operand, float *dense);
 
 void op_case_close(op_case *c);

@@ -74,7 +74,10 @@ walsh_status walsh_view_upload(walsh_device *device, const walsh_view *view, con
     WALSH_TRY(walsh_alloc(&staged, walsh_shape_elements(view->shape), sizeof *staged, "an upload"));
     /* A slice of wider rows: what lies between its rows belongs to others and is kept. */
     walsh_status status = pitch > (size_t)walsh_pad((int)c) ? walsh_view_read(device, view, staged) : WALSH_OK;
-    for (size_t r = 0; r < rows; r++) memcpy(staged + r * pitch, dense + r * c, c * sizeof *dense);
+    for (size_t r = 0; r < rows; r++) {
+        memcpy(staged + r * pitch, dense + r * c, c * sizeof *dense);
+        memset(staged + r * pitch + c, 0, ((size_t)walsh_pad((int)c) - c) * sizeof *dense);
+    }
     if (!status) status = walsh_view_write(device, view, staged);
     free(staged);
     return status;
