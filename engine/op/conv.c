@@ -1,0 +1,38 @@
+#include "engine/op/conv.h"
+
+#include <limits.h>
+
+int walsh_conv_oh(const walsh_conv *c)
+{
+    return (c->h + 2 * c->pad - c->kh) / c->stride + 1;
+}
+int walsh_conv_ow(const walsh_conv *c)
+{
+    return (c->w + 2 * c->pad - c->kw) / c->stride + 1;
+}
+
+walsh_status walsh_conv_shapes(const walsh_conv *c, walsh_shape *x, walsh_shape *w, walsh_shape *y)
+{
+    if (c->n < 1 || c->h < 1 || c->w < 1 || c->ic < 1 || c->oc < 1 || c->kh < 1 || c->kw < 1 || c->stride < 1)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: every size and the stride must be at least 1");
+    if (c->pad < 0) WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: the padding must not be negative, and is %d", c->pad);
+    if (c->h + 2 * c->pad < c->kh || c->w + 2 * c->pad < c->kw)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: a filter of %dx%d does not fit an input of %dx%d padded by %d",
+                   c->kh, c->kw, c->h, c->w, c->pad);
+    *x = walsh_shape_nhwc(c->n, c->h, c->w, c->ic);
+    *w = walsh_shape_nhwc(c->kh, c->kw, walsh_pad(c->ic), c->oc);
+    *y = walsh_shape_nhwc(c->n, walsh_conv_oh(c), walsh_conv_ow(c), c->oc);
+    /* Kernels count pixels in an int, with room for a tile more. */
+    if (walsh_shape_rows(*x) > INT_MAX / 2 || walsh_shape_rows(*y) > INT_MAX / 2)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: %d images of %dx%d are more pixels than 2^30", c->n, c->h, c->w);
+    return WALSH_OK;
+}
+
+void walsh_conv_cost(const void *problem, double *flops, double *bytes)
+{
+    const walsh_conv *c = problem;
+    double x = (double)c->n * c->h * c->w * c->ic, w = (double)c->kh * c->kw * c->ic * c->oc;
+    double pixels = (double)c->n * walsh_conv_oh(c) * walsh_conv_ow(c);
+    *flops = 2 * pixels * w;
+    *bytes = 4 * (x + w + pixels * c->oc);
+}

@@ -1,0 +1,125 @@
+#include "engine/op/conv.h"
+
+/* Partial sums are cut into groups of rows of dY, by the sizes alone: enough to keep many work-items busy, and no more
+ * partial sums than PARTIAL_FLOATS (where one group is not already more). */
+enum { MAX_GROUPS = 64, PARTIAL_FLOATS = 1 << 20 };
+
+/* How work is cut on a device; this does not change the order of any sum. */
+typedef struct tiling {
+    const char *options;
+    int lanes;       /* VW */
+    int span;        /* input channels of a work-item at most */
+    int cached;      /* floats of X and dY that a work-item goes through again and again; 0: no limit */
+    size_t local[2]; /* work-items of a work-group */
+} tiling;
+
+static const tiling cpu = {"-DVW=16", 16, 64, 6144, {1, 1}};
+static const tiling gpu = {NULL, 4, 4, 0, {16, 8}};
+
+static const tiling *tiling_of(const walsh_device *device)
+{
+    return device->info.kind == WALSH_DEVICE_CPU ? &cpu : &gpu;
+}
+
+static int divide_up(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static walsh_status shapes(const void *problem, walsh_shape *operand)
+{
+    return walsh_conv_shapes(problem, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DW],
+                             &operand[WALSH_CONV_FILTER_DY]);
+}
+
+static int suits(const walsh_device *device, const void *problem)
+{
+    (void)device, (void)problem;
+    return 1;
+}
+
+/* Rows of dW: one for each tap and input channel. */
+static int weight_rows(const walsh_conv *c)
+{
+    return c->kh * c->kw * walsh_pad(c->ic);
+}
+
+/* Rows of dY (n*oh of them) in a group. */
+static int group_rows(const walsh_conv *c)
+{
+    size_t weights = (size_t)weight_rows(c) * (size_t)walsh_pad(c->oc);
+    int rows = c->n * walsh_conv_oh(c), groups = weights < PARTIAL_FLOATS ? (int)(PARTIAL_FLOATS / weights) : 1;
+    return divide_up(rows, smaller(groups, MAX_GROUPS));
+}
+
+static int groups_of(const walsh_conv *c)
+{
+    return divide_up(c->n * walsh_conv_oh(c), group_rows(c));
+}
+
+static size_t workspace_bytes(const walsh_device *device, const void *problem)
+{
+    const walsh_conv *c = problem;
+    const tiling *t = tiling_of(device);
+    return sizeof(float) * (size_t)groups_of(c) * (size_t)weight_rows(c) *
+           (size_t)(divide_up(c->oc, t->lanes) * t->lanes);
+}
+
+static walsh_status emit_partial(walsh_list *list, const walsh_conv *c, const walsh_view *x, const walsh_view *dy,
+                                 const walsh_view *partial)
+{
+    const tiling *t = tiling_of(walsh_list_device(list));
+    int ic = walsh_pad(c->ic), oc = walsh_pad(c->oc), oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
+    int group = group_rows(c), span = smaller(ic, t->span), depth = group;
+    if (t->cached) depth = smaller(group, 1 + t->cached / (ow * (span + t->lanes)));
+    walsh_launch launch = {.file = "conv_filter",
+                           .function = "conv_filter_plain",
+                           .options = t->options,
+                           .global = {(size_t)divide_up(oc, t->lanes), (size_t)(c->kh * c->kw * divide_up(ic, span)),
+                                      (size_t)groups_of(c)},
+                           .local = {t->local[0], t->local[1], 1}};
+    walsh_conv_cost(c, &launch.flops, &launch.bytes);
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(dy), WALSH_TENSOR(partial), WALSH_INT(c->n * oh),
+                        WALSH_INT(group), WALSH_INT(depth), WALSH_INT(ic), WALSH_INT(oc), WALSH_INT(span),
+                        WALSH_INT(c->h), WALSH_INT(c->w), WALSH_INT(x->shape.pitch), WALSH_INT(oh), WALSH_INT(ow),
+                        WALSH_INT(dy->shape.pitch), WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(c->stride),
+                        WALSH_INT(c->pad));
+}
+
+static walsh_status emit_reduce(walsh_list *list, const walsh_conv *c, const walsh_view *partial, const walsh_view *dw)
+{
+    const tiling *t = tiling_of(walsh_list_device(list));
+    int oc = walsh_pad(c->oc), rows = weight_rows(c), groups = groups_of(c);
+    double elements = (double)rows * oc;
+    walsh_launch launch = {.file = "conv_filter",
+                           .function = "conv_filter_reduce",
+                           .options = t->options,
+                           .global = {(size_t)divide_up(oc, t->lanes), (size_t)rows},
+                           .local = {1, 64},
+                           .flops = elements * groups,
+                           .bytes = 4 * elements * (groups + 1)};
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(partial), WALSH_TENSOR(dw), WALSH_INT(groups), WALSH_INT(rows),
+                        WALSH_INT(oc), WALSH_INT(dw->shape.pitch));
+}
+
+static walsh_status emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+{
+    WALSH_TRY(emit_partial(list, problem, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DY], workspace));
+    return emit_reduce(list, problem, workspace, &operand[WALSH_CONV_FILTER_DW]);
+}
+
+static const walsh_variant plain = {
+    .name = "conv_filter_plain", .suits = suits, .workspace = workspace_bytes, .emit = emit};
+
+const walsh_op walsh_conv_filter = {
+    .name = "conv_filter",
+    .problem_size = sizeof(walsh_conv),
+    .operands = {{"x", WALSH_READ}, {"dy", WALSH_READ}, {"dw", WALSH_WRITE}},
+    .shapes = shapes,
+    .cost = walsh_conv_cost,
+    .variants = (const walsh_variant *const[]){&plain, NULL},
+};

@@ -1,0 +1,258 @@
+#include "tests/ref_conv.h"
+
+#include <math.h>
+
+#include "engine/base/rng.h"
+#include "tests/op_case.h"
+
+size_t ref_conv_x(const walsh_conv *c)
+{
+    return (size_t)c->n * (size_t)c->h * (size_t)c->w * (size_t)c->ic;
+}
+size_t ref_conv_w(const walsh_conv *c)
+{
+    return (size_t)c->kh * (size_t)c->kw * (size_t)c->ic * (size_t)c->oc;
+}
+size_t ref_conv_y(const walsh_conv *c)
+{
+    return (size_t)c->n * (size_t)walsh_conv_oh(c) * (size_t)walsh_conv_ow(c) * (size_t)c->oc;
+}
+
+/* Calls `pair` with where the channels begin of every (input pixel, tap, output pixel) that meet. */
+typedef void pair_function(const walsh_conv *c, const double *a, const double *b, double *out, size_t x, size_t w,
+                           size_t y);
+
+static void each_pair(const walsh_conv *c, pair_function *pair, const double *a, const double *b, double *out)
+{
+    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
+    for (int n = 0; n < c->n; n++)
+        for (int oy = 0; oy < oh; oy++)
+            for (int ox = 0; ox < ow; ox++)
+                for (int ky = 0; ky < c->kh; ky++)
+                    for (int kx = 0; kx < c->kw; kx++) {
+                        int iy = oy * c->stride + ky - c->pad, ix = ox * c->stride + kx - c->pad;
+                        if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w) continue;
+                        pair(c, a, b, out, (size_t)((n * c->h + iy) * c->w + ix) * (size_t)c->ic,
+                             (size_t)(ky * c->kw + kx) * (size_t)c->ic * (size_t)c->oc,
+                             (size_t)((n * oh + oy) * ow + ox) * (size_t)c->oc);
+                    }
+}
+
+static void forward_pair(const walsh_conv *c, const double *xs, const double *ws, double *ys, size_t x, size_t w,
+                         size_t y)
+{
+    for (int i = 0; i < c->ic; i++)
+        for (int o = 0; o < c->oc; o++) ys[y + (size_t)o] += xs[x + (size_t)i] * ws[w + (size_t)(i * c->oc + o)];
+}
+
+static void data_pair(const walsh_conv *c, const double *dys, const double *ws, double *dxs, size_t x, size_t w,
+                      size_t y)
+{
+    for (int i = 0; i < c->ic; i++)
+        for (int o = 0; o < c->oc; o++) dxs[x + (size_t)i] += dys[y + (size_t)o] * ws[w + (size_t)(i * c->oc + o)];
+}
+
+static void filter_pair(const walsh_conv *c, const double *xs, const double *dys, double *dws, size_t x, size_t w,
+                        size_t y)
+{
+    for (int i = 0; i < c->ic; i++)
+        for (int o = 0; o < c->oc; o++) dws[w + (size_t)(i * c->oc + o)] += xs[x + (size_t)i] * dys[y + (size_t)o];
+}
+
+void ref_conv_forward(const walsh_conv *c, const double *x, const double *w, double *y)
+{
+    memset(y, 0, ref_conv_y(c) * sizeof *y);
+    each_pair(c, forward_pair, x, w, y);
+}
+
+void ref_conv_data(const walsh_conv *c, const double *dy, const double *w, double *dx)
+{
+    memset(dx, 0, ref_conv_x(c) * sizeof *dx);
+    each_pair(c, data_pair, dy, w, dx);
+}
+
+void ref_conv_filter(const walsh_conv *c, const double *x, const double *dy, double *dw)
+{
+    memset(dw, 0, ref_conv_w(c) * sizeof *dw);
+    each_pair(c, filter_pair, x, dy, dw);
+}
+
+double *ref_conv_draw(size_t count, uint64_t seed)
+{
+    walsh_rng rng = {seed, 0};
+    double *v = op_doubles(count);
+    for (size_t i = 0; i < count; i++) v[i] = 2.0 * walsh_rng_uniform(rng, i) - 1;
+    return v;
+}
+
+/* n, h, w, ic, oc, kh, kw, stride, pad. What each is for, where it is not plain. */
+static const walsh_conv cases[] = {
+    {0, 1, 1, 1, 1, 1, 1, 1, 1, 0},
+    {0, 1, 1, 1, 3, 5, 3, 3, 1, 1},    /* eight of nine taps always outside */
+    {0, 2, 32, 32, 3, 16, 3, 3, 1, 1}, /* ResNet-20 */
+    {0, 2, 32, 32, 16, 16, 3, 3, 1, 1},
+    {0, 2, 32, 32, 16, 32, 3, 3, 2, 1},
+    {0, 2, 32, 32, 16, 32, 1, 1, 2, 0},
+    {0, 3, 16, 16, 32, 32, 3, 3, 1, 1},
+    {0, 5, 8, 8, 64, 64, 3, 3, 1, 1},
+    {0, 1, 20, 23, 3, 64, 7, 7, 2, 3}, /* ImageNet's first */
+    {0, 2, 9, 5, 4, 18, 3, 3, 1, 1},
+    {0, 3, 7, 11, 5, 30, 3, 3, 2, 1},
+    {0, 1, 13, 8, 18, 5, 5, 5, 1, 2},
+    {0, 2, 6, 9, 30, 3, 2, 2, 2, 0},
+    {0, 2, 7, 7, 18, 30, 2, 2, 1, 1},  /* even filter, output larger than input */
+    {0, 1, 10, 10, 16, 4, 3, 3, 3, 0}, /* the last row and column of the input unused */
+    {0, 2, 11, 8, 5, 16, 3, 3, 3, 2},
+    {0, 1, 9, 9, 4, 12, 2, 2, 3, 0},   /* stride beyond the filter: pixels without any tap */
+    {0, 1, 5, 5, 1, 1, 5, 5, 1, 0},    /* one output pixel */
+    {0, 3, 1, 17, 16, 18, 1, 3, 1, 0}, /* one row, flat filter */
+    {0, 2, 19, 1, 18, 16, 3, 1, 2, 0},
+    {0, 2, 4, 4, 3, 1, 3, 3, 1, 3}, /* padding beyond the filter: outputs without any tap */
+    {0, 7, 3, 3, 64, 30, 1, 1, 1, 0},
+    {0, 1, 4, 6, 130, 70, 3, 3, 1, 1},  /* channels beyond any tile */
+    {0, 1, 3, 3, 256, 520, 3, 3, 1, 1}, /* so many weights that one group of partial sums is the limit */
+};
+
+enum { X, W, Y, TENSORS };
+static const char *const names[TENSORS][2] = {{"x", "dx"}, {"w", "dw"}, {"y", "dy"}};
+
+/* Which of X, W, Y (or its gradient) an operand is. */
+static int tensor_of(const walsh_op *op, int operand)
+{
+    for (int t = 0; t < TENSORS; t++)
+        for (int g = 0; g < 2; g++)
+            if (!strcmp(op->operands[operand].name, names[t][g])) return t;
+    fail_msg("%s: operand %s is none of a convolution's", op->name, op->operands[operand].name);
+    return TENSORS;
+}
+
+/* What op should give, from the inputs among value[]: written to the one that is its output. */
+static void reference(const walsh_op *op, const walsh_conv *c, double *const value[TENSORS])
+{
+    if (op == &walsh_conv_forward) ref_conv_forward(c, value[X], value[W], value[Y]);
+    if (op == &walsh_conv_data) ref_conv_data(c, value[Y], value[W], value[X]);
+    if (op == &walsh_conv_filter) ref_conv_filter(c, value[X], value[Y], value[W]);
+}
+
+/* Elements of an operand as the device has it: rows of zeros stand in W for the pad lanes of ic. */
+static double *padded_rows(const op_case *k, const walsh_conv *c, int operand, const double *dense)
+{
+    double *out = op_doubles(op_case_count(k, operand));
+    size_t taps = 1, row = op_case_count(k, operand), padded = row;
+    if (tensor_of(k->op, operand) == W) {
+        taps = (size_t)(c->kh * c->kw);
+        row = (size_t)c->ic * (size_t)c->oc;
+        padded = (size_t)walsh_pad(c->ic) * (size_t)c->oc;
+    }
+    for (size_t t = 0; t < taps; t++) memcpy(out + t * padded, dense + t * row, row * sizeof *out);
+    return out;
+}
+
+static void set(op_case *k, const walsh_conv *c, int operand, const double *dense)
+{
+    double *wide = padded_rows(k, c, operand, dense);
+    size_t count = op_case_count(k, operand);
+    float *narrow = op_floats(count);
+    for (size_t i = 0; i < count; i++) narrow[i] = (float)wide[i];
+    op_case_set(k, operand, narrow);
+    free(wide), free(narrow);
+}
+
+/* Inputs are floats, so only the arithmetic differs. In a sum of K terms of unit size, one after the other, the k-th
+ * rounding is of a sum of about sqrt(k): its error is about 2^-25 sqrt(k), and all of them make 2^-25 K / sqrt(2); of
+ * many outputs the largest is about 4 sqrt(K) and the largest error 4 to 5 times the usual. So: 2^-25 sqrt(K), tripled.
+ */
+static double tolerance(const walsh_op *op, const walsh_conv *c)
+{
+    double terms = (double)c->kh * c->kw * (op == &walsh_conv_data ? c->oc : c->ic);
+    if (op == &walsh_conv_filter) terms = (double)c->n * walsh_conv_oh(c) * walsh_conv_ow(c);
+    return 9e-8 * sqrt(terms);
+}
+
+static void compare(op_case *k, const walsh_conv *c, const walsh_variant *variant, int operand, const double *dense)
+{
+    size_t count = op_case_count(k, operand);
+    double *want = padded_rows(k, c, operand, dense);
+    float *got = op_floats(count);
+    op_case_get(k, operand, got);
+    double error = op_error(got, want, count);
+    if (!(error < tolerance(k->op, c)))
+        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d: error %g", variant->name, c->n, c->h, c->w,
+                 c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, error);
+    free(want), free(got);
+}
+
+static void check_one(const walsh_op *op, walsh_conv c, unsigned fuse, int extra_pitch)
+{
+    op_case k;
+    c.fuse = fuse;
+    op_case_open(&k, op, &c, extra_pitch);
+    enum { OUTPUT = 2 }; /* of all three operations */
+    double *value[TENSORS] = {ref_conv_draw(ref_conv_x(&c), 1), ref_conv_draw(ref_conv_w(&c), 2),
+                              ref_conv_draw(ref_conv_y(&c), 3)};
+    int out = tensor_of(op, OUTPUT);
+    size_t count = out == X ? ref_conv_x(&c) : out == W ? ref_conv_w(&c) : ref_conv_y(&c);
+    double *before = op_doubles(count);
+    if (fuse & WALSH_FUSE_ACCUMULATE) memcpy(before, value[out], count * sizeof *before);
+    for (int i = 0; i < OUTPUT; i++) set(&k, &c, i, value[tensor_of(op, i)]);
+    reference(op, &c, value);
+    for (size_t i = 0; i < count; i++) value[out][i] += before[i];
+    for (const walsh_variant *const *v = op->variants; *v; v++) {
+        if ((fuse & ~(*v)->fuses) || !(*v)->suits(k.device, &c)) continue;
+        if (fuse & WALSH_FUSE_ACCUMULATE)
+            set(&k, &c, OUTPUT, before);
+        else
+            op_case_poison(&k, OUTPUT);
+        op_case_run(&k, *v);
+        compare(&k, &c, *v, OUTPUT, value[out]);
+    }
+    for (int t = 0; t < TENSORS; t++) free(value[t]);
+    free(before);
+    op_case_close(&k);
+}
+
+void ref_conv_check(const walsh_op *op, unsigned fuse)
+{
+    const walsh_device_kind own = op_device()->info.kind, kinds[] = {WALSH_DEVICE_CPU, WALSH_DEVICE_GPU};
+    for (int k = 0; k < 2; k++) {
+        op_device_pose(kinds[k]);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+            for (int extra = 0; extra <= 12; extra += 12) check_one(op, cases[i], fuse, extra);
+    }
+    op_device_pose(own);
+}
+
+/* Output of the variant on a device of `threads` compute units (0: all). */
+static float *run_on(const walsh_op *op, const walsh_variant *variant, const walsh_conv *c, unsigned threads,
+                     size_t *count)
+{
+    op_case k;
+    walsh_device_options options = {.threads = threads};
+    walsh_device *device = NULL;
+    assert_ok(walsh_device_open(&options, &device));
+    op_case_open_on(&k, device, op, c, 0);
+    *count = op_case_count(&k, 2);
+    float *in = op_floats(op_case_count(&k, 0) + op_case_count(&k, 1)), *out = op_floats(*count);
+    op_case_random(&k, 0, 4, in);
+    op_case_random(&k, 1, 5, in);
+    op_case_run(&k, variant);
+    op_case_get(&k, 2, out);
+    op_case_close(&k);
+    walsh_device_close(&device);
+    free(in);
+    return out;
+}
+
+void ref_conv_check_threads(const walsh_op *op)
+{
+    static const walsh_conv many[] = {{0, 16, 16, 16, 16, 32, 3, 3, 1, 1}, {0, 9, 15, 15, 12, 20, 3, 3, 2, 1}};
+    if (op_device()->info.kind != WALSH_DEVICE_CPU || op_device()->info.compute_units < 2) skip();
+    for (size_t i = 0; i < sizeof many / sizeof many[0]; i++)
+        for (const walsh_variant *const *v = op->variants; *v; v++) {
+            size_t count;
+            if (!(*v)->suits(op_device(), &many[i])) continue;
+            float *one = run_on(op, *v, &many[i], 1, &count), *all = run_on(op, *v, &many[i], 0, &count);
+            assert_memory_equal(one, all, count * sizeof *one);
+            free(one), free(all);
+        }
+}

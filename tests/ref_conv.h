@@ -1,0 +1,27 @@
+/* Convolution and its gradients in double precision, as the sums are written in books, and the harness that compares
+ * every variant of an operation with them. Dense NHWC values without pad lanes; W is [kh][kw][ic][oc]. */
+#ifndef WALSH_TESTS_REF_CONV_H
+#define WALSH_TESTS_REF_CONV_H
+
+#include "engine/op/conv.h"
+
+/* Elements of dense X, W and Y. */
+size_t ref_conv_x(const walsh_conv *c);
+size_t ref_conv_w(const walsh_conv *c);
+size_t ref_conv_y(const walsh_conv *c);
+
+/* Each writes its last argument. */
+void ref_conv_forward(const walsh_conv *c, const double *x, const double *w, double *y);
+void ref_conv_data(const walsh_conv *c, const double *dy, const double *w, double *dx);
+void ref_conv_filter(const walsh_conv *c, const double *x, const double *dy, double *dw);
+
+/* `count` values of [-1, 1), a function of seed; the caller frees them. */
+double *ref_conv_draw(size_t count, uint64_t seed);
+
+/* Compares all variants of op (one of the three) with the reference, at many sizes; with `fuse` in the problem. */
+void ref_conv_check(const walsh_op *op, unsigned fuse);
+
+/* The same bits on one and on all compute units, at sizes of which each has many work-groups. */
+void ref_conv_check_threads(const walsh_op *op);
+
+#endif
