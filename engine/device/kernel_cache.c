@@ -58,8 +58,12 @@ cl_program walsh_kernel_cache_load(walsh_device *device, const char *source, con
     size_t size = 0;
     cl_program program = NULL;
     if (!walsh_file_read(key.path, &bytes, &size)) {
-        if (size > key.size && !memcmp(bytes, key.bytes, key.size))
-            program = from_binary(device, options, (const unsigned char *)(bytes + key.size), size - key.size);
+        uint64_t expected = 0;
+        size_t start = key.size + sizeof expected;
+        bool same = size > start && !memcmp(bytes, key.bytes, key.size);
+        if (same) memcpy(&expected, bytes + key.size, sizeof expected);
+        if (same && hash(bytes + start, size - start) == expected)
+            program = from_binary(device, options, (const unsigned char *)(bytes + start), size - start);
         if (!program) walsh_log(WALSH_LOG_DEBUG, "%s: not usable, rebuilding", key.path);
     }
     free(bytes);
@@ -75,8 +79,9 @@ void walsh_kernel_cache_store(walsh_device *device, const char *source, const ch
     if (make_key(device, source, options, &key)) return;
     unsigned char *binary = malloc(size);
     if (binary && clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS) {
-        const walsh_file_part parts[] = {{key.bytes, key.size}, {binary, size}};
-        if (walsh_file_replace(key.path, parts, 2)) walsh_log(WALSH_LOG_DEBUG, "kernel cache: %s", walsh_message());
+        const uint64_t sum = hash((const char *)binary, size);
+        const walsh_file_part parts[] = {{key.bytes, key.size}, {&sum, sizeof sum}, {binary, size}};
+        if (walsh_file_replace(key.path, parts, 3)) walsh_log(WALSH_LOG_DEBUG, "kernel cache: %s", walsh_message());
     }
     free(binary);
     free(key.bytes);
