@@ -110,50 +110,55 @@ __kernel void pool_backward_average_plain(__global const float *dy, const ulong 
 
 typedef WALSH_GLUE(int, VW) intv;
 
-/* NaN is the maximum of a window that holds one. */
-INLINE intv is_maximum(floatv v, floatv m)
-{
-    return (v == m) | ((v != v) & (m != m));
-}
-
-/* Lanes in which an element of the window before pixel (at_y, at_x) in reading order is the maximum m already. */
-INLINE intv met_before(__global const float *x, int h, int w, int image, span iy, span ix, int at_y, int at_x,
-                       int x_pitch, floatv m)
-{
-    intv met = 0;
-    for (int i = iy.first; i <= at_y; i++) {
-        const int end = i < at_y ? ix.end : at_x;
-        for (int j = ix.first; j < end; j++) met |= is_maximum(LOADV(x + PIXEL(image, h, i, w, j, x_pitch)), m);
-    }
-    return met;
-}
-
-__kernel void pool_backward_max_plain(__global const float *dy, const ulong dy_at, __global const float *x,
-                                      const ulong x_at, __global const float *y, const ulong y_at, __global float *dx,
-                                      const ulong dx_at, const int rows, const int vectors, const int each, const int h,
-                                      const int w, const int oh, const int ow, const int window, const int stride,
-                                      const int pad, const int dy_pitch, const int x_pitch, const int y_pitch,
-                                      const int dx_pitch, const int accumulate)
+/* Where in its window, counted in reading order from the window's corner, each output's first maximum lies; NaN is the
+ * maximum of a window that holds one. POSITION is dense, [rows][VW * vectors]. */
+__kernel void pool_backward_positions_plain(__global const float *x, const ulong x_at, __global int *position,
+                                            const ulong position_at, const int rows, const int vectors, const int each,
+                                            const int h, const int w, const int oh, const int ow, const int window,
+                                            const int stride, const int pad, const int x_pitch)
 {
     if ((int)get_global_id(0) >= vectors) return;
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    dy += dy_at + channel;
     x += x_at + channel;
-    y += y_at + channel;
     for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        const int line = r / w, image = line / h, at_y = line - image * h, at_x = r - line * w;
-        const span oy = covering_windows(at_y, window, stride, pad, oh);
-        const span ox = covering_windows(at_x, window, stride, pad, ow);
-        const floatv v = LOADV(x + (size_t)r * x_pitch);
+        const int line = r / ow, image = line / oh;
+        const int corner_y = (line - image * oh) * stride - pad, corner_x = (r - line * ow) * stride - pad;
+        const int first_y = max(corner_y, 0), first_x = max(corner_x, 0);
+        const int end_y = min(corner_y + window, h), end_x = min(corner_x + window, w);
+        floatv m = LOADV(x + PIXEL(image, h, first_y, w, first_x, x_pitch));
+        intv first = (first_y - corner_y) * window + first_x - corner_x;
+        for (int i = first_y; i < end_y; i++) {
+            for (int j = first_x; j < end_x; j++) {
+                const floatv v = LOADV(x + PIXEL(image, h, i, w, j, x_pitch));
+                const intv larger = (v > m) | ((v != v) & (m == m));
+                m = larger ? v : m;
+                first = larger ? (intv)((i - corner_y) * window + j - corner_x) : first;
+            }
+        }
+        WALSH_GLUE(vstore, VW)(first, 0, position + position_at + (size_t)r * VW * vectors + channel);
+    }
+}
+
+__kernel void pool_backward_max_plain(__global const float *dy, const ulong dy_at, __global const int *position,
+                                      const ulong position_at, __global float *dx, const ulong dx_at, const int rows,
+                                      const int vectors, const int each, const int h, const int w, const int oh,
+                                      const int ow, const int window, const int stride, const int pad,
+                                      const int dy_pitch, const int dx_pitch, const int accumulate)
+{
+    if ((int)get_global_id(0) >= vectors) return;
+    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows), position_pitch = VW * vectors;
+    dy += dy_at + channel;
+    position += position_at + channel;
+    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+        const int line = r / w, image = line / h, at_y = line - image * h + pad, at_x = r - line * w + pad;
+        const span oy = covering_windows(at_y - pad, window, stride, pad, oh);
+        const span ox = covering_windows(at_x - pad, window, stride, pad, ow);
         floatv g = 0.0f;
         for (int i = oy.first; i < oy.end; i++) {
             for (int j = ox.first; j < ox.end; j++) {
-                const floatv m = LOADV(y + PIXEL(image, oh, i, ow, j, y_pitch));
-                intv takes = is_maximum(v, m);
-                if (!any(takes)) continue;
-                takes &= ~met_before(x, h, w, image, window_inputs(i, window, stride, pad, h),
-                                     window_inputs(j, window, stride, pad, w), at_y, at_x, x_pitch, m);
-                g += takes ? LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch)) : (floatv)(0.0f);
+                const int here = (at_y - i * stride) * window + at_x - j * stride;
+                const intv first = WALSH_GLUE(vload, VW)(0, position + PIXEL(image, oh, i, ow, j, position_pitch));
+                g += first == (intv)(here) ? LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch)) : (floatv)(0.0f);
             }
         }
         __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;

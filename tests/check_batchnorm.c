@@ -46,8 +46,13 @@ static double relative(double got, double want)
     return fabs(got - want) / (fabs(want) > 1e-3 ? fabs(want) : 1e-3);
 }
 
-/* PARTIAL against each group's moments; errors relative to the deviation or the larger `scale` of the values. */
-static void check_groups(const walsh_bn *p, const float *x, const float *partial, double mean_within, double var_within)
+/* Bounds on errors: of means, absolute; of a group's and of all rows' variance, relative. */
+struct within {
+    double mean, group_var, var;
+};
+
+/* PARTIAL against each group's moments. */
+static void check_groups(const walsh_bn *p, const float *x, const float *partial, struct within within)
 {
     size_t c = (size_t)p->c, rows = rows_of(p), each = (size_t)walsh_bn_group_rows(p->n, p->h, p->w);
     for (size_t g = 0; g * each < rows; g++) {
@@ -55,14 +60,14 @@ static void check_groups(const walsh_bn *p, const float *x, const float *partial
         for (size_t k = 0; k < c; k++) {
             double mean, var;
             ref_moments(x, c, k, first, end, &mean, &var);
-            assert_true(fabs(partial[2 * g * c + k] - mean) <= mean_within);
-            assert_true(relative(partial[(2 * g + 1) * c + k], var * (double)(end - first)) <= var_within);
+            assert_true(fabs(partial[2 * g * c + k] - mean) <= within.mean);
+            assert_true(relative(partial[(2 * g + 1) * c + k], var * (double)(end - first)) <= within.group_var);
         }
     }
 }
 
-static void check_saved(const walsh_bn *p, const float *x, op_case *k, double mean_within, double var_within,
-                        const float *gamma, const float *beta, const float *old_mean, const float *old_var)
+static void check_saved(const walsh_bn *p, const float *x, op_case *k, struct within within, const float *gamma,
+                        const float *beta, const float *old_mean, const float *old_var)
 {
     size_t c = (size_t)p->c, n = rows_of(p);
     float *saved = op_floats(4 * c), *run_mean = op_floats(c), *run_var = op_floats(c);
@@ -73,20 +78,20 @@ static void check_saved(const walsh_bn *p, const float *x, op_case *k, double me
         double mean, var;
         ref_moments(x, c, i, 0, n, &mean, &var);
         double invstd = 1 / sqrt(var + 1e-5), unbiased = n > 1 ? var * (double)n / (double)(n - 1) : var;
-        assert_true(fabs(saved[i] - mean) <= mean_within);
-        assert_true(relative(saved[c + i], invstd) <= var_within);
-        assert_true(relative(saved[2 * c + i], gamma[i] * invstd) <= var_within);
+        assert_true(fabs(saved[i] - mean) <= within.mean);
+        assert_true(relative(saved[c + i], invstd) <= within.var);
+        assert_true(relative(saved[2 * c + i], gamma[i] * invstd) <= within.var);
         assert_true(fabs(saved[3 * c + i] - (beta[i] - saved[i] * (double)saved[2 * c + i])) <=
                     1e-6 + 1e-7 * fabs(mean));
-        assert_true(fabs(run_mean[i] - (0.9 * old_mean[i] + 0.1 * mean)) <= mean_within);
+        assert_true(fabs(run_mean[i] - (0.9 * old_mean[i] + 0.1 * mean)) <= within.mean);
         assert_true(fabs(run_var[i] - (0.9 * old_var[i] + 0.1 * unbiased)) <=
-                    var_within * (fabs(old_var[i]) + unbiased));
+                    within.var * (fabs(old_var[i]) + unbiased));
     }
     free(saved), free(run_mean), free(run_var);
 }
 
 /* bn_stats and bn_finalize, one after the other as in a network. */
-static void statistics_of(const walsh_bn *p, const float *x, int extra, double mean_within, double var_within)
+static void statistics_of(const walsh_bn *p, const float *x, int extra, struct within within)
 {
     op_case stats, finalize;
     op_case_open(&stats, &walsh_bn_stats, p, extra);
@@ -99,7 +104,7 @@ static void statistics_of(const walsh_bn *p, const float *x, int extra, double m
         op_case_poison(&stats, WALSH_BN_STATS_PARTIAL);
         op_case_run(&stats, *v);
         op_case_get(&stats, WALSH_BN_STATS_PARTIAL, partial);
-        check_groups(p, x, partial, mean_within, var_within);
+        check_groups(p, x, partial, within);
     }
     op_case_set(&finalize, WALSH_BN_FINALIZE_PARTIAL, partial);
     op_case_random(&finalize, WALSH_BN_FINALIZE_GAMMA, 2, gamma);
@@ -109,7 +114,7 @@ static void statistics_of(const walsh_bn *p, const float *x, int extra, double m
         op_case_random(&finalize, WALSH_BN_FINALIZE_RUN_VAR, 5, run_var);
         op_case_poison(&finalize, WALSH_BN_FINALIZE_SAVED);
         op_case_run(&finalize, *v);
-        check_saved(p, x, &finalize, mean_within, var_within, gamma, beta, run_mean, run_var);
+        check_saved(p, x, &finalize, within, gamma, beta, run_mean, run_var);
     }
     op_case_close(&stats);
     op_case_close(&finalize);
@@ -125,9 +130,9 @@ static void statistics(void **state)
             walsh_bn p = problem(i);
             float *x = op_floats(count_of(&p));
             around(x, count_of(&p), 0.25);
-            statistics_of(&p, x, i % 2 ? 0 : 8, 1e-6, 1e-6);
+            statistics_of(&p, x, i % 2 ? 0 : 8, (struct within){1e-6, 1e-6, 1e-6});
             around(x, count_of(&p), 1e4);
-            if (rows_of(&p) > 8) statistics_of(&p, x, i % 2 ? 8 : 0, 2e-3, 2e-4);
+            if (rows_of(&p) > 8) statistics_of(&p, x, i % 2 ? 8 : 0, (struct within){2e-3, 2e-6, 2e-4});
             free(x);
         }
     }

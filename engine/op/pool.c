@@ -113,40 +113,73 @@ static walsh_status forward_emit(walsh_list *list, const void *problem, const wa
                         WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch), WALSH_INT(p->kind == WALSH_POOL_MAX));
 }
 
-static walsh_status backward_emit(walsh_list *list, const void *problem, const walsh_view *operand,
-                                  const walsh_view *workspace)
+/* The maximum's positions, int32 [n*oh*ow][pad(c)]. */
+static size_t backward_workspace(const walsh_device *device, const void *problem)
 {
-    (void)workspace;
-    static const char *const functions[] = {[WALSH_POOL_MAX] = "pool_backward_max_plain",
-                                            [WALSH_POOL_AVERAGE] = "pool_backward_average_plain",
-                                            [WALSH_POOL_GLOBAL] = "pool_backward_global_plain"};
+    (void)device;
     const walsh_pool *p = problem;
-    const walsh_view *dy = &operand[WALSH_POOL_BACKWARD_DY], *x = &operand[WALSH_POOL_BACKWARD_X];
-    const walsh_view *y = &operand[WALSH_POOL_BACKWARD_Y], *dx = &operand[WALSH_POOL_BACKWARD_DX];
+    return p->kind == WALSH_POOL_MAX ? walsh_shape_bytes(output(p)) : 0;
+}
+
+static walsh_status emit_positions(walsh_list *list, const walsh_pool *p, const walsh_view *x,
+                                   const walsh_view *position)
+{
+    walsh_shape y = output(p);
+    size_t rows = walsh_shape_rows(y);
+    walsh_channels on = walsh_channels_for(walsh_list_device(list), p->c);
+    walsh_launch launch = walsh_channels_rows(&on, rows);
+    launch.file = "pool", launch.function = "pool_backward_positions_plain";
+    forward_cost(p, &launch.flops, &launch.bytes);
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(position), WALSH_INT((int)rows),
+                        WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(y.h),
+                        WALSH_INT(y.w), WALSH_INT(p->window), WALSH_INT(p->stride), WALSH_INT(p->pad),
+                        WALSH_INT(x->shape.pitch));
+}
+
+static walsh_status emit_gradient(walsh_list *list, const walsh_pool *p, const walsh_view *dy,
+                                  const walsh_view *position, const walsh_view *dx)
+{
     int rows = (int)walsh_shape_rows(dx->shape), accumulate = (p->fuse & WALSH_FUSE_ACCUMULATE) != 0;
     walsh_channels on = walsh_channels_for(walsh_list_device(list), p->c);
     walsh_launch launch = walsh_channels_rows(&on, (size_t)rows);
-    launch.file = "pool", launch.function = functions[p->kind];
+    launch.file = "pool";
     backward_cost(p, &launch.flops, &launch.bytes);
-    if (p->kind == WALSH_POOL_GLOBAL)
+    if (p->kind == WALSH_POOL_GLOBAL) {
+        launch.function = "pool_backward_global_plain";
         return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(dx), WALSH_INT(rows), WALSH_INT(on.vectors),
                             WALSH_INT(on.each), WALSH_INT(p->h * p->w), WALSH_INT(dy->shape.pitch),
                             WALSH_INT(dx->shape.pitch), WALSH_INT(accumulate));
-    if (p->kind == WALSH_POOL_AVERAGE)
+    }
+    if (p->kind == WALSH_POOL_AVERAGE) {
+        launch.function = "pool_backward_average_plain";
         return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(dx), WALSH_INT(rows), WALSH_INT(on.vectors),
                             WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(dy->shape.h),
                             WALSH_INT(dy->shape.w), WALSH_INT(p->window), WALSH_INT(p->stride), WALSH_INT(p->pad),
                             WALSH_INT(dy->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(accumulate));
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_TENSOR(dx),
-                        WALSH_INT(rows), WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w),
+    }
+    launch.function = "pool_backward_max_plain";
+    launch.bytes -= 4 * elements(input(p)); /* X: read by the positions' launch */
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(position), WALSH_TENSOR(dx), WALSH_INT(rows),
+                        WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w),
                         WALSH_INT(dy->shape.h), WALSH_INT(dy->shape.w), WALSH_INT(p->window), WALSH_INT(p->stride),
-                        WALSH_INT(p->pad), WALSH_INT(dy->shape.pitch), WALSH_INT(x->shape.pitch),
-                        WALSH_INT(y->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(accumulate));
+                        WALSH_INT(p->pad), WALSH_INT(dy->shape.pitch), WALSH_INT(dx->shape.pitch),
+                        WALSH_INT(accumulate));
+}
+
+static walsh_status backward_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                  const walsh_view *workspace)
+{
+    const walsh_pool *p = problem;
+    if (p->kind == WALSH_POOL_MAX) WALSH_TRY(emit_positions(list, p, &operand[WALSH_POOL_BACKWARD_X], workspace));
+    return emit_gradient(list, p, &operand[WALSH_POOL_BACKWARD_DY], workspace, &operand[WALSH_POOL_BACKWARD_DX]);
 }
 
 static const walsh_variant forward_plain = {.name = "pool_forward_plain", .suits = suits, .emit = forward_emit};
-static const walsh_variant backward_plain = {
-    .name = "pool_backward_plain", .fuses = WALSH_FUSE_ACCUMULATE, .suits = suits, .emit = backward_emit};
+static const walsh_variant backward_plain = {.name = "pool_backward_plain",
+                                             .fuses = WALSH_FUSE_ACCUMULATE,
+                                             .suits = suits,
+                                             .workspace = backward_workspace,
+                                             .emit = backward_emit};
 
 const walsh_op walsh_pool_forward = {
     .name = "pool_forward",

@@ -23,7 +23,7 @@ extern const walsh_op walsh_pool_forward;
 enum { WALSH_POOL_FORWARD_X, WALSH_POOL_FORWARD_Y, WALSH_POOL_FORWARD_OPERANDS };
 
 /* dX from dY. The maximum's gradient goes to the first largest element of each window in reading order (as PyTorch's; a
- * NaN is largest); X and Y are needed for it alone and absent otherwise. With WALSH_FUSE_ACCUMULATE, dX += . */
+ * NaN is largest); X and Y are there for it alone (a variant may read but one). With WALSH_FUSE_ACCUMULATE, dX += . */
 extern const walsh_op walsh_pool_backward;
 enum {
     WALSH_POOL_BACKWARD_DY,
