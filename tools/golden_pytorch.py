@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""Makes tests/golden/resnet20-HEAD-START.safetensors: three SGD steps of ResNet-20 by PyTorch in float64.
+
+The recipe: the sample's first 48 training images in order (three batches of 16), lr 0.001, momentum 0.9, weight decay
+1e-4 on every trained parameter but fc.scale, no augmentation. tests/check_golden.c repeats it without PyTorch.
+
+A ReLU whose input is near zero flips in any float32 program, which moves single weights by per cents. So errors are
+measured by whole tensors, against those of PyTorch in float32 over several draws (other initial values, other images);
+and there are two starts:
+    he      ordinary values. Hundreds of ReLUs flip, so that whole updates of float32 programs differ by about 1e-2.
+    margin  batch norm's biases at 3 times its weights, minus for every fourth channel, so that few inputs of ReLUs are
+            near zero, and only seeds where the nearest is at least 5e-6 of its tensor's standard deviation away, some
+            times float32's error: nothing flips. Weights are small beside their gradients, so that rounding them costs
+            little. Updates of whole convolutions then agree to about 1e-5, which shows small mistakes too.
+
+Initial values (so that C and Python start from the same bits, whatever initialiser the engine has)
+    Every float tensor of the state has a number: its place in PyTorch's state_dict. Element i (flat, OIHW) is
+        sign * offset + (u(i) - 0.5) * scale,  u(i) = walsh_rng_uniform(walsh_rng_make(seed, WALSH_RNG_INIT, number), i)
+    in float32, where sign is -1 if every > 0 and i % every == every - 1, else 1. `scale` is 0 or a power of two, so
+    that only the sum rounds.
+
+The file (safetensors; metadata: `golden`, a JSON object with the seed, the head's seed and the recipe)
+    NAME        F32 [k]      update (final - initial) of k = min(size, 256) elements: the j-th is (j * step) mod size
+    NAME.rule   F64 [6]      number, offset, scale, every, step, error
+    losses      F64 [3]      the loss of each step; losses.error F64 [1], the largest relative error
+    logits      F64 [16][10] evaluation mode after the steps, first 16 test images; logits.error F64 [1], L2 / L2
+    model.error F64 [2]      all trained tensors, an element for size / k: L2(error) / L2(update), / L2(weights)
+    q           F32 [10][64] fixed heads only (walsh_numpy.py says how they are made)
+Every error is what PyTorch in float32 does, the largest over the draws; a tensor's is L2(error) / L2(update), of the k.
+"""
+import argparse
+import json
+import math
+import pathlib
+import sys
+
+import numpy as np
+import safetensors.numpy
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import walsh_numpy
+
+HEADS, STARTS = ("learned", "orthonormal", "hadamard"), {"he": 0.0, "margin": 5e-6}  # the margin that ReLUs must keep
+CLASSES, FEATURES, BATCH, STEPS, SUBSET, TEST_IMAGES, HEAD_SEED = 10, 64, 16, 3, 256, 16, 7
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+RECIPE = dict(lr=0.001, momentum=0.9, weight_decay=1e-4)
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride, padding_mode, eps):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False, padding_mode=padding_mode)
+        self.bn1 = nn.BatchNorm2d(outputs, eps)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False, padding_mode=padding_mode)
+        self.bn2 = nn.BatchNorm2d(outputs, eps)
+        self.relu = nn.ReLU()
+        shortcut = [nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs, eps)]
+        self.downsample = nn.Sequential(*shortcut) if stride != 1 else nn.Identity()
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu(y + self.downsample(x))
+
+
+class FixedHead(nn.Module):
+    def __init__(self, q):
+        super().__init__()
+        self.scale, self.bias = nn.Parameter(torch.empty(1)), nn.Parameter(torch.empty(len(q)))
+        self.register_buffer("q", torch.from_numpy(q.astype(np.float32)), persistent=False)
+
+    def forward(self, x):
+        unit = x / (x.square().sum(1, keepdim=True) + 1e-16).sqrt()
+        return self.scale * (unit @ self.q.T) + self.bias
+
+
+class ResNet20(nn.Module):
+    """CIFAR's, with torchvision's names."""
+
+    def __init__(self, head, padding_mode="zeros", eps=1e-5):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False, padding_mode=padding_mode)
+        self.bn1, self.relu = nn.BatchNorm2d(16, eps), nn.ReLU()
+        for stage, inputs, outputs, stride in (1, 16, 16, 1), (2, 16, 32, 2), (3, 32, 64, 2):
+            shapes = [(inputs, outputs, stride), (outputs, outputs, 1), (outputs, outputs, 1)]
+            self.add_module(f"layer{stage}", nn.Sequential(*[Block(*s, padding_mode, eps) for s in shapes]))
+        if head == "learned":
+            self.fc = nn.Linear(FEATURES, CLASSES)
+        elif head == "orthonormal":
+            self.fc = FixedHead(walsh_numpy.orthonormal_q(CLASSES, FEATURES, HEAD_SEED))
+        else:
+            self.fc = FixedHead(walsh_numpy.hadamard_q(CLASSES, FEATURES))
+
+    def forward(self, x):
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.fc(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+
+
+def initial_rule(start, name, shape):
+    """(offset, scale, every). The scale of convolutions is the power of two nearest to the width of He's uniform."""
+    small = start == "margin"
+    if name == "fc.scale":
+        return 7.75 if small else 10.0, 0.0, 0  # just under a power of two rounds least
+    if "running" in name:
+        return float(name.endswith("var")), 0.0, 0
+    if len(shape) == 4:
+        he = 2.0 ** round(math.log2(2 * math.sqrt(6 / (shape[0] * shape[2] * shape[3]))))
+        return 0.0, he / 8 if small else he, 0
+    if name.startswith("fc."):
+        return 0.0, 1.0 if small and name == "fc.weight" else 0.25, 0
+    if name.endswith("bias"):
+        return (0.375, 2.0**-5, 4) if small else (0.0, 0.25, 0)
+    return (0.125, 2.0**-5, 0) if small else (1.0, 0.25, 0)
+
+
+def initial_state(model, start, seed):
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            offset, scale, every = initial_rule(start, name, tensor.shape)
+            u = walsh_numpy.rng_uniform(seed, walsh_numpy.RNG_INIT, len(state), tensor.numel())
+            offset = np.full(u.size, offset, np.float32)
+            if every:
+                offset[every - 1 :: every] *= -1
+            state[name] = (offset + ((u - 0.5) * scale).astype(np.float32)).reshape(tensor.shape)
+    return state
+
+
+def read_images(path, first, count, dtype):
+    records = np.fromfile(path, np.uint8, count * 3073, offset=first * 3073).reshape(count, 3073)
+    pixels = torch.from_numpy(records[:, 1:].reshape(count, 3, 32, 32)).to(dtype) / 255
+    mean, std = (torch.tensor(v, dtype=dtype).view(3, 1, 1) for v in (MEAN, STD))
+    return (pixels - mean) / std, torch.from_numpy(records[:, 0].astype(np.int64))
+
+
+def run(data, start, head, seed, draw, dtype,
+        same_padding=False, decay_scale=False, bn_momentum=0.1, model={}, **wrong):
+    """The three steps on the draw's 48 images; the named options are the self-test's wrong settings."""
+    recipe = {**RECIPE, **wrong}
+    model = ResNet20(head, **model)
+    initial = initial_state(model, start, seed)
+    model.load_state_dict({k: torch.from_numpy(v) for k, v in initial.items()}, strict=False)
+    model.to(dtype).train()
+    margins = []
+
+    def note_margin(_, x):
+        margins.append(float(x[0].detach().abs().min() / x[0].detach().std()))
+
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_pre_hook(note_margin)
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = bn_momentum
+        if same_padding and isinstance(module, nn.Conv2d) and module.stride == (2, 2) and module.kernel_size == (3, 3):
+            module.padding = 0  # all of it right and below, as TensorFlow's SAME
+            module.register_forward_pre_hook(lambda _, x: F.pad(x[0], (0, 1, 0, 1)))
+    groups = [dict(params=[p for name, p in model.named_parameters() if name != "fc.scale"])]
+    if head != "learned":
+        groups.append(dict(params=[model.fc.scale], weight_decay=recipe["weight_decay"] if decay_scale else 0.0))
+    optimizer = torch.optim.SGD(groups, **recipe)
+    losses = []
+    for step in range(STEPS):
+        x, t = read_images(data / "data_batch_1.bin", (draw * STEPS + step) * BATCH, BATCH, dtype)
+        loss = F.cross_entropy(model(x), t)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    final, margin = model.state_dict(), min(margins)
+    updates = {k: subset(final[k].double().numpy() - v.astype(np.float64)) for k, v in initial.items()}
+    with torch.no_grad():
+        logits = model.eval()(read_images(data / "test_batch.bin", 0, TEST_IMAGES, dtype)[0]).double().numpy()
+    return dict(model=model, seed=seed, initial=initial, updates=updates, losses=np.array(losses), logits=logits,
+                margin=margin)
+
+
+def subset_step(size):
+    """About 0.618 of the size and coprime to it, so that any number of leading elements is spread over the tensor."""
+    step = max(1, round(size * 0.618034))
+    while math.gcd(step, size) != 1:
+        step += 1
+    return step
+
+
+def subset(values):
+    size = values.size
+    return values.reshape(-1)[np.arange(min(size, SUBSET)) * subset_step(size) % size]
+
+
+def errors(got, want):
+    """By name, as in the file: each tensor, and the whole model, the logits and the losses."""
+
+    def whole(part):
+        return np.concatenate([part(name) * math.sqrt(p.numel() / min(p.numel(), SUBSET)) for name, p in trained])
+
+    def distance(a, b):
+        return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+    trained = list(want["model"].named_parameters())
+    error = np.linalg.norm(whole(lambda name: got["updates"][name] - want["updates"][name]))
+    update, weights = whole(want["updates"].get), whole(lambda name: subset(want["initial"][name]))
+    return {**{name: distance(got["updates"][name], update) for name, update in want["updates"].items()},
+            "model": error / np.array([np.linalg.norm(update), np.linalg.norm(weights)]),
+            "logits": distance(got["logits"], want["logits"]),
+            "losses": np.max(np.abs(got["losses"] / want["losses"] - 1))}
+
+
+def float32_errors(data, start, head, draws):
+    """The largest error of each name over the draws; and the first draw in float64, the golden run."""
+    largest, golden, seed = {}, None, 0
+    for draw in range(draws):
+        want = None
+        while want is None or want["margin"] < STARTS[start]:
+            seed += 1
+            want = run(data, start, head, seed, draw, torch.float64)
+        golden = golden or want
+        for name, error in errors(run(data, start, head, seed, draw, torch.float32), want).items():
+            largest[name] = np.maximum(largest.get(name, 0.0), error)
+    return largest, golden
+
+
+def write_golden(path, start, head, golden, error, draws):
+    tensors = {"losses": golden["losses"], "logits": golden["logits"]}
+    tensors |= {f"{name}.error": np.array(error[name]).reshape(-1) for name in ("losses", "logits", "model")}
+    for number, (name, value) in enumerate(golden["initial"].items()):
+        tensors[name] = golden["updates"][name].astype(np.float32)
+        rule = initial_rule(start, name, value.shape)
+        tensors[f"{name}.rule"] = np.array([number, *rule, subset_step(value.size), error[name]])
+    if head != "learned":
+        tensors["q"] = golden["model"].fc.q.float().numpy()
+    about = dict(model="resnet20", head=head, head_seed=HEAD_SEED, start=start, seed=golden["seed"], batch=BATCH,
+                 steps=STEPS, data="sample", draws=draws, torch=torch.__version__, **RECIPE)
+    path.write_bytes(safetensors.numpy.save(tensors, {"golden": json.dumps(about, sort_keys=True)}))
+
+
+WRONG = {
+    "momentum 0.8": dict(momentum=0.8),
+    "weight decay 0": dict(weight_decay=0.0),
+    "batch norm eps 1e-3": dict(model=dict(eps=1e-3)),
+    "padding replicate": dict(model=dict(padding_mode="replicate")),
+    "padding reflect": dict(model=dict(padding_mode="reflect")),
+    "padding SAME at stride 2": dict(same_padding=True),
+    "batch norm momentum 0.09": dict(bn_momentum=0.09),
+    "weight decay on fc.scale": dict(decay_scale=True),
+}
+
+
+def caught(data, start, head, golden, error):
+    """Prints what wrong settings do, in units of the tolerance (5 times PyTorch's error). Those seen clearly."""
+    result = set()
+    for title, options in WRONG.items():
+        found = errors(run(data, start, head, golden["seed"], 0, torch.float64, **options), golden)
+        ratio = {name: found[name] / (5 * error[name]) for name in golden["updates"]}
+        worst = max(ratio, key=ratio.get)
+        exceeded = sum(r > 1 for r in ratio.values())
+        whole = found["model"][0] / (5 * error["model"][0])
+        print(f"{head:11} {start:6} {title:24} {exceeded:3} of {len(ratio)} tensors, {ratio[worst]:8.3g} x ({worst}), "
+              f"whole model {whole:.3g} x")
+        result |= {title} if ratio[worst] > 1.5 else set()
+    return result
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    parser = argparse.ArgumentParser(description="Makes the golden files of tests/check_golden.c with PyTorch.")
+    parser.add_argument("--data", type=pathlib.Path, default=root / "engine/data/sample",
+                        help="folder with data_batch_1.bin and test_batch.bin (default: %(default)s)")
+    parser.add_argument("--out", type=pathlib.Path, default=root / "tests/golden", help="default: %(default)s")
+    parser.add_argument("--head", choices=HEADS, action="append", help="only this head (default: all)")
+    parser.add_argument("--draws", type=int, default=8, help="draws for PyTorch's float32 error (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="PyTorch's threads (default: %(default)s)")
+    parser.add_argument("--selftest", action="store_true", help="write nothing; show what wrong settings would do")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    missed = set()
+    for head in args.head or HEADS:
+        unnoticed = set(WRONG) - ({"weight decay on fc.scale"} if head == "learned" else set())
+        for start in STARTS:
+            error, golden = float32_errors(args.data, start, head, args.draws)
+            if args.selftest:
+                unnoticed -= caught(args.data, start, head, golden, error)
+                continue
+            args.out.mkdir(parents=True, exist_ok=True)
+            path = args.out / f"resnet20-{head}-{start}.safetensors"
+            write_golden(path, start, head, golden, error, args.draws)
+            tensor_errors = [error[name] for name in golden["updates"]]
+            print(f"{path.name}: {path.stat().st_size} bytes, seed {golden['seed']}; float32 error: whole model "
+                  f"{error['model'][0]:.2g} of the update, {error['model'][1]:.2g} of the weights, tensors "
+                  f"{np.median(tensor_errors):.2g} (median) to {max(tensor_errors):.2g}, logits {error['logits']:.2g}")
+        missed |= {f"{head}: {title}" for title in unnoticed if args.selftest}
+    for title in sorted(missed):
+        print(f"would pass: {title}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
