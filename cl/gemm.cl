@@ -26,6 +26,16 @@ INLINE float4 only_columns(const float4 v, const int column, const int n)
 }
 
 #if PACKED
+/* OpenCL's own prefetch() does nothing in POCL. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_prefetch)
+#define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
+#endif
+#endif
+#ifndef PREFETCH
+#define PREFETCH(p)
+#endif
+
 enum { MR = 6, NR = 16 }; /* register tile: 12 vectors of sums, 2 of B and 1 of A are AVX2's 16 registers */
 
 #if TB
@@ -118,6 +128,44 @@ INLINE void store_tile(float8 sum[MR][2], __global float *c, const size_t pitch,
     }
 }
 
+/* Element (i, p) of six rows of op(A): where they lie in memory, or packed. */
+#if TA
+typedef __local const float *six_rows;
+#define ELEMENT_A(a, i, p) (a)[(p) * MR + (i)]
+#else
+typedef struct six_rows {
+    __global const float *row[MR];
+} six_rows;
+#define ELEMENT_A(a, i, p) (a).row[i][p]
+#endif
+
+INLINE void multiply(float8 sum[MR][2], const six_rows a, __local const float *panel_b, const int count)
+{
+#pragma unroll
+    for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = (float8)(0.0f);
+    for (int p = 0; p < count; p++) {
+        const float8 b0 = vload8(2 * p, panel_b), b1 = vload8(2 * p + 1, panel_b);
+#pragma unroll
+        for (int i = 0; i < MR; i++) {
+            const float8 one = (float8)(ELEMENT_A(a, i, p));
+            sum[i][0] += one * b0;
+            sum[i][1] += one * b1;
+        }
+    }
+}
+
+/* Brings near what comes next: this tile's rows of C, and a share of the rows of the next panel of B, which lie too far
+ * apart for the hardware to guess. */
+INLINE void look_ahead(__global const float *c, const size_t c_pitch, const int rows, __global const float *b,
+                       const size_t b_pitch, const int first, const int end)
+{
+#pragma unroll
+    for (int i = 0; i < MR; i++) PREFETCH(c + min(i, rows - 1) * c_pitch);
+    if (!TB) {
+        for (int p = first; p < end; p++) PREFETCH(b + p * b_pitch);
+    }
+}
+
 __kernel void gemm_packed(__global const float *a, const ulong a_at, __global const float *b, const ulong b_at,
                           __global const float *bias, const ulong bias_at, __global float *c, const ulong c_at,
                           const int m, const int n, const int k, const int a_pitch, const int b_pitch, const int c_pitch,
@@ -129,40 +177,30 @@ __kernel void gemm_packed(__global const float *a, const ulong a_at, __global co
 #if TA
     __local float panels_a[MC * KC] __attribute__((aligned(64)));
 #endif
-    a += a_at;
-    b += b_at;
-    c += c_at;
     if (bias) bias += bias_at;
+    c += c_at;
     for (int k0 = 0; k0 < k; k0 += block_k) {
-        const int count = min(block_k, k - k0);
+        const int count = min(block_k, k - k0), share = (count * MR) / (row1 - row0) + 1;
+        __global const float *block_a = a + a_at + (TA ? k0 * (size_t)a_pitch : (size_t)k0);
+        __global const float *block_b = b + b_at + (TB ? (size_t)k0 : k0 * (size_t)b_pitch);
 #if TA
         for (int row = row0; row < row1; row += MR)
-            pack_a(panels_a + (row - row0) * count, a + k0 * (size_t)a_pitch, a_pitch, count, row, m);
+            pack_a(panels_a + (row - row0) * count, block_a, a_pitch, count, row, m);
 #endif
         for (int column = column0; column < column1; column += NR) {
-            pack_b(panel_b, TB ? b + k0 : b + k0 * (size_t)b_pitch, b_pitch, count, column, n);
-            for (int row = row0; row < row1; row += MR) {
+            pack_b(panel_b, block_b, b_pitch, count, column, n);
+            for (int row = row0, ahead = 0; row < row1; row += MR, ahead += share) {
                 float8 sum[MR][2];
-#pragma unroll
-                for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = (float8)(0.0f);
+                six_rows rows;
 #if TA
-                __local const float *from = panels_a + (row - row0) * count;
-#define ELEMENT_A(i, p) from[(p)*MR + (i)]
+                rows = panels_a + (row - row0) * count;
 #else
-                __global const float *from[MR];
 #pragma unroll
-                for (int i = 0; i < MR; i++) from[i] = a + min(row + i, m - 1) * (size_t)a_pitch + k0;
-#define ELEMENT_A(i, p) from[i][p]
+                for (int i = 0; i < MR; i++) rows.row[i] = block_a + min(row + i, m - 1) * (size_t)a_pitch;
 #endif
-                for (int p = 0; p < count; p++) {
-                    const float8 b0 = vload8(2 * p, panel_b), b1 = vload8(2 * p + 1, panel_b);
-#pragma unroll
-                    for (int i = 0; i < MR; i++) {
-                        const float8 one = (float8)(ELEMENT_A(i, p));
-                        sum[i][0] += one * b0;
-                        sum[i][1] += one * b1;
-                    }
-                }
+                look_ahead(c + row * (size_t)c_pitch + column, c_pitch, row1 - row, block_b + min(column + NR, n - 1),
+                           b_pitch, ahead, min(ahead + share, count));
+                multiply(sum, rows, panel_b, count);
                 store_tile(sum, c, c_pitch, bias, accumulate, k0 == 0, row, m, column, n);
             }
         }
