@@ -17,6 +17,7 @@ struct walsh_lowering {
     walsh_value *output;   /* [layers] stored output; none while it is pending or after fusion into a follower */
     walsh_value *saved;    /* [layers] a batch norm's SAVED */
     walsh_value *gradient; /* [layers] of the stored output */
+    bool *shared;          /* [layers] that gradient is another layer's too: read it, do not write into it */
 };
 
 walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, int batch, bool train,
@@ -36,8 +37,10 @@ walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, i
         }
         for (size_t k = 0; k < n; k++) (*array[i])[k] = WALSH_NO_VALUE;
     }
+    walsh_status status = walsh_alloc(&made->shared, n, sizeof *made->shared, "a plan");
+    if (status) walsh_lowering_destroy(&made);
     *lowering = made;
-    return WALSH_OK;
+    return status;
 }
 
 static const walsh_layer *layer_of(const walsh_lowering *l, walsh_node node)
@@ -263,41 +266,44 @@ walsh_value walsh_lower_forward(walsh_lowering *l, walsh_value image)
     return l->output[walsh_graph_layers(l->graph) - 1];
 }
 
+/* Adds `more`, a value of its own, to what other readers have contributed to a node's gradient. */
+static void add_gradient(walsh_lowering *l, walsh_node node, walsh_value more, walsh_value sum)
+{
+    const walsh_layer *layer = layer_of(l, node);
+    walsh_add_problem p = {.n = l->batch, .h = layer->h, .w = layer->w, .c = layer->c};
+    const walsh_value operands[] = {l->gradient[node], more, sum};
+    walsh_plan_add(l->plan, "add", &walsh_add, &p, operands);
+    l->gradient[node] = sum;
+    l->shared[node] = false;
+}
+
 /* Runs an operation that computes a gradient of `node`'s stored output into its last operand, `slot`. Where another
- * reader has contributed already, it accumulates if a variant can, else a separate pass adds. */
+ * reader has contributed already, it accumulates if that gradient may be written to and a variant can; else a separate
+ * pass adds. */
 static void contribute(walsh_lowering *l, walsh_node node, const char *name, const walsh_op *op, void *problem,
                        walsh_value *operands, int slot)
 {
     unsigned *fuse = problem;
     walsh_value before = l->gradient[node];
-    *fuse |= before >= 0 ? WALSH_FUSE_ACCUMULATE : 0u;
-    bool separate = before >= 0 && !walsh_op_can(walsh_plan_device(l->plan), op, problem);
-    if (separate) *fuse &= ~(unsigned)WALSH_FUSE_ACCUMULATE;
-    walsh_value target = before >= 0 && !separate ? before : walsh_plan_value(l->plan, shape_of(l, node));
+    *fuse |= WALSH_FUSE_ACCUMULATE;
+    bool accumulates = before >= 0 && !l->shared[node] && walsh_op_can(walsh_plan_device(l->plan), op, problem);
+    if (!accumulates) *fuse &= ~(unsigned)WALSH_FUSE_ACCUMULATE;
+    walsh_value target = accumulates ? before : walsh_plan_value(l->plan, shape_of(l, node));
     operands[slot] = target;
     walsh_plan_add(l->plan, name, op, problem, operands);
-    if (!separate) {
-        l->gradient[node] = target;
-        return;
-    }
-    const walsh_layer *layer = layer_of(l, node);
-    walsh_add_problem p = {.n = l->batch, .h = layer->h, .w = layer->w, .c = layer->c};
-    const walsh_value sum[] = {before, target, before};
-    walsh_plan_add(l->plan, name, &walsh_add, &p, sum);
+    if (before >= 0 && !accumulates) add_gradient(l, node, target, target);
+    else l->gradient[node] = target;
 }
 
-/* The gradient that an addition passes on unchanged. The first reader's contribution is the tensor itself, no copy:
- * whoever else needs its present content has used it before anything more is accumulated into it. */
-static void pass_on(walsh_lowering *l, walsh_node node, walsh_value g)
+/* The gradient that an addition passes on unchanged: the tensor itself, no copy. `shared`: somebody else still needs it. */
+static void pass_on(walsh_lowering *l, walsh_node node, walsh_value g, bool shared)
 {
-    if (l->gradient[node] < 0) {
-        l->gradient[node] = g;
+    if (l->gradient[node] >= 0) {
+        add_gradient(l, node, g, l->shared[node] ? walsh_plan_value(l->plan, shape_of(l, node)) : l->gradient[node]);
         return;
     }
-    const walsh_layer *layer = layer_of(l, node);
-    walsh_add_problem p = {.n = l->batch, .h = layer->h, .w = layer->w, .c = layer->c};
-    const walsh_value sum[] = {l->gradient[node], g, l->gradient[node]};
-    walsh_plan_add(l->plan, "add", &walsh_add, &p, sum);
+    l->gradient[node] = g;
+    l->shared[node] = shared;
 }
 
 static void backward_conv(walsh_lowering *l, walsh_node node)
@@ -343,13 +349,21 @@ static void backward_group(walsh_lowering *l, group g)
         backward_batchnorm(l, g.main, dy, g.relu ? l->output[g.last] : WALSH_NO_VALUE);
         return;
     }
-    if (g.relu) backward_relu(l, g.last, dy, dy); /* in place: nobody else reads this gradient */
+    bool shared = l->shared[g.last];
+    if (g.relu) {
+        walsh_value masked = shared ? walsh_plan_value(l->plan, shape_of(l, g.last)) : dy;
+        backward_relu(l, g.last, dy, masked);
+        dy = masked;
+        shared = false;
+    }
     const walsh_node side[] = {g.main, g.other};
+    bool pending[] = {is_pending(l, g.main), is_pending(l, g.other)};
+    shared = shared || (!pending[0] && !pending[1]);
     /* Batch norms first: they only read the gradient, which may then be handed on as it is. */
     for (int i = 0; i < 2; i++)
-        if (is_pending(l, side[i])) backward_batchnorm(l, side[i], dy, WALSH_NO_VALUE);
+        if (pending[i]) backward_batchnorm(l, side[i], dy, WALSH_NO_VALUE);
     for (int i = 0; i < 2; i++)
-        if (!is_pending(l, side[i])) pass_on(l, side[i], dy);
+        if (!pending[i]) pass_on(l, side[i], dy, shared);
 }
 
 static void backward_pool(walsh_lowering *l, walsh_node node)
@@ -382,7 +396,7 @@ static void backward_layer(walsh_lowering *l, walsh_node node)
     }
     walsh_value masked = walsh_plan_value(l->plan, shape_of(l, node));
     backward_relu(l, node, l->gradient[node], masked);
-    pass_on(l, layer_of(l, node)->input[0], masked);
+    pass_on(l, layer_of(l, node)->input[0], masked, false);
 }
 
 void walsh_lower_backward(walsh_lowering *l, walsh_value gradient)
@@ -398,6 +412,7 @@ void walsh_lowering_destroy(walsh_lowering **lowering)
     free((*lowering)->output);
     free((*lowering)->saved);
     free((*lowering)->gradient);
+    free((*lowering)->shared);
     free(*lowering);
     *lowering = NULL;
 }

@@ -53,10 +53,9 @@ static double cosine_between(double a, double b, double t)
 static double onecycle(double lr, double step, double steps)
 {
     const double low = lr / 25, lowest = lr / 250000;
-    double peak = 0.3 * steps - 1, last = steps - 1;
-    if (step <= peak) return cosine_between(low, lr, step / peak);
-    return last > peak ? cosine_between(lr, lowest, (step - (peak > 0 ? peak : 0)) / (last - (peak > 0 ? peak : 0)))
-                       : lr;
+    double peak = fmax(0.3 * steps - 1, 0), last = steps - 1;
+    if (step < peak) return cosine_between(low, lr, step / peak);
+    return last > peak ? cosine_between(lr, lowest, (step - peak) / (last - peak)) : lr;
 }
 
 double walsh_schedule_rate(const walsh_schedule *schedule, double lr, uint64_t step, uint64_t steps,

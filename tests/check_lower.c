@@ -1,0 +1,219 @@
+/* Graphs become plans: gradients of whole small networks against finite differences of their own forward pass, for every
+ * way in which layers can meet (fused or not, one reader or several). */
+#include "tests/op_case.h"
+
+#include <math.h>
+
+#include "engine/base/rng.h"
+#include "engine/nn/lower.h"
+#include "engine/op/add.h"
+
+enum { BATCH = 4, SIZE = 6, CHANNELS = 3 };
+
+typedef void (*builder)(walsh_graph *graph);
+
+/* A graph on the device with a plan that leaves the features where they can be read, and the gradient of
+ * loss = sum(features * direction) in the parameters' gradient buffer. */
+typedef struct net {
+    walsh_graph *graph;
+    walsh_plan *plan;
+    walsh_arena *arena;
+    walsh_tensor *image, *features, *direction, *zero;
+    size_t count;     /* features of the batch */
+    float *weighting; /* [count] the direction on the host */
+} net;
+
+static void fill(walsh_tensor *tensor, uint64_t seed, float *copy)
+{
+    size_t n = walsh_shape_rows(tensor->view.shape) * (size_t)tensor->view.shape.c;
+    float *values = op_floats(n);
+    for (size_t i = 0; i < n; i++) values[i] = (float)walsh_rng_normal((walsh_rng){seed, 0}, i);
+    if (copy) memcpy(copy, values, n * sizeof *copy);
+    assert_ok(walsh_tensor_upload(tensor, values));
+    free(values);
+}
+
+static void open_net(net *n, builder build)
+{
+    walsh_device *device = op_device();
+    walsh_lowering *lowering = NULL;
+    *n = (net){0};
+    assert_ok(walsh_graph_create(SIZE, SIZE, CHANNELS, &n->graph));
+    build(n->graph);
+    assert_ok(walsh_graph_check(n->graph));
+    assert_ok(walsh_parameters_allocate(walsh_graph_parameters(n->graph), device, true));
+    assert_ok(walsh_parameters_initialise(walsh_graph_parameters(n->graph), 5));
+    int c = walsh_graph_features(n->graph);
+    n->count = BATCH * (size_t)c;
+    n->weighting = op_floats(n->count);
+    assert_ok(walsh_tensor_create(device, BATCH, SIZE, SIZE, CHANNELS, &n->image));
+    assert_ok(walsh_tensor_create(device, BATCH, 1, 1, c, &n->features));
+    assert_ok(walsh_tensor_create(device, BATCH, 1, 1, c, &n->direction));
+    assert_ok(walsh_tensor_create(device, BATCH, 1, 1, c, &n->zero));
+    fill(n->image, 1, NULL);
+    fill(n->direction, 2, n->weighting);
+    assert_ok(walsh_plan_create(device, &n->plan));
+    assert_ok(walsh_lowering_create(n->plan, n->graph, BATCH, true, &lowering));
+    walsh_value features = walsh_lower_forward(lowering, walsh_plan_bind(n->plan, &n->image->view));
+    walsh_add_problem copy = {.n = BATCH, .h = 1, .w = 1, .c = c};
+    const walsh_value operands[] = {features, walsh_plan_bind(n->plan, &n->zero->view), walsh_plan_bind(n->plan, &n->features->view)};
+    walsh_plan_add(n->plan, "copy", &walsh_add, &copy, operands);
+    walsh_lower_backward(lowering, walsh_plan_bind(n->plan, &n->direction->view));
+    walsh_lowering_destroy(&lowering);
+    assert_ok(walsh_arena_create(device, &n->arena));
+    assert_ok(walsh_plan_layout(n->plan, n->arena));
+    assert_ok(walsh_arena_commit(n->arena));
+    assert_ok(walsh_plan_emit(n->plan, n->arena));
+}
+
+static double loss_of(net *n)
+{
+    float *features = op_floats(n->count);
+    double loss = 0;
+    fill(n->direction, 2, NULL); /* the backward pass may use its memory */
+    assert_ok(walsh_plan_run(n->plan));
+    assert_ok(walsh_tensor_download(n->features, features));
+    for (size_t i = 0; i < n->count; i++) loss += (double)features[i] * n->weighting[i];
+    free(features);
+    return loss;
+}
+
+static void close_net(net *n)
+{
+    walsh_plan_destroy(&n->plan);
+    walsh_arena_destroy(&n->arena);
+    walsh_graph_destroy(&n->graph);
+    walsh_tensor_destroy(&n->image), walsh_tensor_destroy(&n->features);
+    walsh_tensor_destroy(&n->direction), walsh_tensor_destroy(&n->zero);
+    free(n->weighting);
+}
+
+/* The loss along a random direction in the space of one parameter: its slope against the gradient's projection. */
+static void check_parameter(net *n, int index)
+{
+    walsh_parameters *parameters = walsh_graph_parameters(n->graph);
+    const walsh_parameter *p = walsh_parameters_at(parameters, index);
+    size_t extent = walsh_parameters_extent(parameters, WALSH_COPY_WEIGHTS), elements = walsh_parameter_elements(p);
+    float *weights = op_floats(extent), *moved = op_floats(extent), *gradient = op_floats(extent), *dense = op_floats(elements);
+    loss_of(n);
+    assert_ok(walsh_parameters_read(parameters, WALSH_COPY_WEIGHTS, weights));
+    assert_ok(walsh_parameters_read(parameters, WALSH_COPY_GRADIENT, gradient));
+    double slope = 0, scale = 0, sides[2];
+    const double step = 2e-3;
+    walsh_parameter_pack(p, gradient, dense);
+    for (size_t i = 0; i < elements; i++) {
+        double along = walsh_rng_normal((walsh_rng){3, (uint64_t)index}, i);
+        slope += along * dense[i];
+        scale += fabs(along * dense[i]);
+    }
+    for (int side = 0; side < 2; side++) {
+        walsh_parameter_pack(p, weights, dense);
+        for (size_t i = 0; i < elements; i++)
+            dense[i] += (float)((side ? -step : step) * walsh_rng_normal((walsh_rng){3, (uint64_t)index}, i));
+        memcpy(moved, weights, extent * sizeof *moved);
+        walsh_parameter_unpack(p, dense, moved);
+        assert_ok(walsh_parameters_write(parameters, WALSH_COPY_WEIGHTS, moved));
+        sides[side] = loss_of(n);
+    }
+    assert_ok(walsh_parameters_write(parameters, WALSH_COPY_WEIGHTS, weights));
+    double measured = (sides[0] - sides[1]) / (2 * step);
+    /* Float32 losses of size ~10 differ by 1e-6 relative at best, and ReLUs bend: a few per cent of the gradient's size. */
+    if (!(fabs(measured - slope) < 0.03 * scale + 2e-2))
+        fail_msg("%s: slope %g by differences, %g by the backward pass (size %g)", p->name, measured, slope, scale);
+    free(weights), free(moved), free(gradient), free(dense);
+}
+
+static void check_gradients(builder build)
+{
+    net n;
+    open_net(&n, build);
+    walsh_parameters *parameters = walsh_graph_parameters(n.graph);
+    for (int i = 0; i < walsh_parameters_count(parameters); i++)
+        if (walsh_parameters_at(parameters, i)->role == WALSH_ROLE_TRAINED) check_parameter(&n, i);
+    close_net(&n);
+}
+
+static void global(walsh_graph *g, walsh_node x) { walsh_graph_pool(g, WALSH_POOL_GLOBAL, x, 0, 0, 0); }
+
+/* conv - bn - relu, twice, with an identity shortcut: everything fuses. */
+static void residual_block(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_relu(g, walsh_graph_batchnorm(g, "b1", walsh_graph_conv(g, "c1", 0, 5, 3, 1, 1)));
+    walsh_node y = walsh_graph_batchnorm(g, "b2", walsh_graph_conv(g, "c2", x, 5, 3, 1, 1));
+    global(g, walsh_graph_relu(g, walsh_graph_add(g, y, x)));
+}
+
+/* A strided block whose shortcut is normalised too; the sum named in either order. */
+static void projected_block(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_conv(g, "c0", 0, 4, 3, 1, 1);
+    walsh_node y = walsh_graph_batchnorm(g, "b1", walsh_graph_conv(g, "c1", x, 6, 3, 2, 1));
+    walsh_node s = walsh_graph_batchnorm(g, "bs", walsh_graph_conv(g, "cs", x, 6, 1, 2, 0));
+    global(g, walsh_graph_relu(g, walsh_graph_add(g, s, y)));
+}
+
+/* Nothing fuses: a bare ReLU, an addition of bare convolutions, a batch norm with two readers. */
+static void bare_layers(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_relu(g, walsh_graph_conv(g, "c1", 0, 4, 3, 1, 1));
+    walsh_node a = walsh_graph_conv(g, "ca", x, 5, 1, 1, 0), b = walsh_graph_conv(g, "cb", x, 5, 3, 1, 1);
+    walsh_node n = walsh_graph_batchnorm(g, "bn", walsh_graph_add(g, a, b));
+    walsh_node m = walsh_graph_conv(g, "cm", n, 5, 3, 1, 1);
+    global(g, walsh_graph_add(g, m, n));
+}
+
+/* A sum without ReLU that feeds a convolution and the next sum; the shortcut first. */
+static void sums_of_sums(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_batchnorm(g, "b0", walsh_graph_conv(g, "c0", 0, 8, 3, 1, 1));
+    walsh_node s = walsh_graph_add(g, x, walsh_graph_batchnorm(g, "b1", walsh_graph_conv(g, "c1", 0, 8, 1, 1, 0)));
+    walsh_node t = walsh_graph_add(g, s, walsh_graph_batchnorm(g, "b2", walsh_graph_conv(g, "c2", s, 8, 3, 1, 1)));
+    global(g, walsh_graph_relu(g, t));
+}
+
+/* Pools whose input has other readers, so that gradients meet in one tensor. */
+static void pools(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_relu(g, walsh_graph_batchnorm(g, "b0", walsh_graph_conv(g, "c0", 0, 6, 3, 1, 1)));
+    walsh_node m = walsh_graph_pool(g, WALSH_POOL_MAX, x, 3, 2, 1);
+    walsh_node a = walsh_graph_pool(g, WALSH_POOL_AVERAGE, x, 2, 2, 0);
+    walsh_node c = walsh_graph_conv(g, "c1", x, 6, 3, 2, 1);
+    global(g, walsh_graph_add(g, walsh_graph_add(g, m, a), c));
+}
+
+static void gradients(void **state)
+{
+    (void)state;
+    static const builder all[] = {residual_block, projected_block, bare_layers, sums_of_sums, pools};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) check_gradients(all[i]);
+}
+
+static void graphs_that_cannot_be(void **state)
+{
+    (void)state;
+    walsh_graph *g = NULL;
+    assert_ok(walsh_graph_create(8, 8, 3, &g));
+    walsh_node a = walsh_graph_conv(g, "a", 0, 4, 3, 1, 1), b = walsh_graph_conv(g, "b", 0, 5, 3, 1, 1);
+    assert_int_equal(walsh_graph_add(g, a, b), -1);
+    assert_int_equal(walsh_graph_relu(g, b), -1); /* the first failure stays */
+    assert_fails(WALSH_E_ARGUMENT, "cannot add a (8x8x4) and b (8x8x5)", walsh_graph_check(g));
+    walsh_graph_destroy(&g);
+    assert_ok(walsh_graph_create(8, 8, 3, &g));
+    walsh_graph_conv(g, "same", walsh_graph_conv(g, "same", 0, 4, 3, 1, 1), 4, 3, 1, 1);
+    assert_fails(WALSH_E_ARGUMENT, "same.weight", walsh_graph_check(g));
+    walsh_graph_destroy(&g);
+    assert_ok(walsh_graph_create(8, 8, 3, &g));
+    walsh_graph_conv(g, "a", 0, 4, 3, 1, 1);
+    assert_fails(WALSH_E_ARGUMENT, "8x8x4", walsh_graph_check(g));
+    walsh_graph_destroy(&g);
+    assert_fails(WALSH_E_ARGUMENT, "at least 1", walsh_graph_create(0, 8, 3, &g));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients),
+        cmocka_unit_test(graphs_that_cannot_be),
+    };
+    return cmocka_run_group_tests(tests, NULL, op_device_close);
+}

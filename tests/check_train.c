@@ -1,0 +1,294 @@
+/* Training as a whole: the same bits again, on any number of threads, and after any interruption. */
+#include "tests/op_case.h"
+
+#include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <walsh/train.h>
+
+#include "tests/temp.h"
+
+/* ResNet-20 on the sample: 125 steps an epoch at batch 16; a few of them here. */
+static walsh_train_options tiny(const char *out, uint64_t steps)
+{
+    walsh_train_options options;
+    assert_ok(walsh_train_defaults("resnet20", "sample", &options));
+    options.out = out;
+    options.batch = 16;
+    options.steps = steps;
+    options.lr = 0.01;
+    options.schedule.kind = WALSH_SCHEDULE_CONSTANT;
+    options.model.head = WALSH_HEAD_HADAMARD;
+    return options;
+}
+
+static void train_on(unsigned threads, const walsh_train_options *options)
+{
+    walsh_device *device = NULL;
+    const walsh_device_options with = {.threads = threads};
+    assert_ok(walsh_device_open(&with, &device));
+    assert_ok(walsh_train(device, options, NULL, NULL, NULL));
+    walsh_device_close(&device);
+}
+
+/* Both folders hold the same files; log.csv is compared without its columns of time. */
+static void assert_same_run(const char *a, const char *b)
+{
+    char command[512];
+    static const char *const files[] = {"state.safetensors", "last.safetensors", "best.safetensors"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(command, sizeof command, "cmp %s/%s %s/%s", a, files[i], b, files[i]);
+        if (system(command)) fail_msg("%s differs between %s and %s", files[i], a, b);
+    }
+    snprintf(command, sizeof command, "cut -d, -f1-8 %s/log.csv > a.csv; cut -d, -f1-8 %s/log.csv > b.csv; cmp a.csv b.csv", a, b);
+    assert_int_equal(system(command), 0);
+}
+
+static void runs_repeat_to_the_bit(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("one", 3);
+    train_on(0, &options);
+    options.out = "two";
+    options.loaders = 3;
+    train_on(0, &options);
+    options.loaders = 1;
+    options.out = "three";
+    train_on(0, &options);
+    assert_same_run("one", "three");
+    assert_int_equal(system("cmp one/last.safetensors two/last.safetensors"), 0);
+}
+
+static void threads_do_not_matter(void **state)
+{
+    (void)state;
+    if (walsh_device_describe(op_device())->kind != WALSH_DEVICE_CPU || walsh_device_describe(op_device())->compute_units < 2) skip();
+    walsh_train_options options = tiny("one", 3);
+    train_on(1, &options);
+    options.out = "two";
+    train_on(2, &options);
+    assert_same_run("one", "two");
+}
+
+/* Another seed gives other weights: the comparison above can fail. */
+static void seeds_matter(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("one", 1);
+    train_on(0, &options);
+    options.out = "two";
+    options.seed = 9;
+    train_on(0, &options);
+    assert_int_not_equal(system("cmp -s one/last.safetensors two/last.safetensors"), 0);
+}
+
+typedef struct stopper {
+    uint64_t at;
+    bool evaluating;
+} stopper;
+
+static bool stop_at(void *context, const walsh_train_progress *progress)
+{
+    const stopper *s = context;
+    return progress->evaluating == s->evaluating && progress->run_step >= s->at && !progress->row;
+}
+
+/* Stopped twice in mid-epoch and once in the evaluation, then resumed each time. */
+static void a_stopped_run_goes_on(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("whole", 9);
+    options.batch = 500; /* 4 steps an epoch */
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.out = "parts";
+    static const stopper stops[] = {{2, false}, {4, true}, {7, false}};
+    for (int i = 0; i < 3; i++) {
+        stopper s = stops[i];
+        assert_fails(WALSH_E_STOPPED, "stopped", walsh_train(op_device(), &options, stop_at, &s, NULL));
+        options.resume = true;
+    }
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_same_run("whole", "parts");
+    /* Once more: nothing left to do, nothing changed. */
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_same_run("whole", "parts");
+}
+
+/* A run to step 3 that is continued to step 9 is as if it had always been meant to go there. */
+static void a_longer_run_goes_on(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("whole", 9);
+    options.batch = 500;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.out = "parts";
+    options.steps = 3;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.resume = true;
+    options.steps = 9;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_same_run("whole", "parts");
+}
+
+static walsh_train_options killed_run(void)
+{
+    walsh_train_options options = tiny("parts", 12);
+    options.batch = 250; /* 8 steps an epoch */
+    options.save_every = 1;
+    options.resume = access("parts/state.safetensors", F_OK) == 0;
+    return options;
+}
+
+/* Killed without warning at ten different moments, by a clock that knows nothing of the run. The run is this program,
+ * started anew each time (see main): an OpenCL runtime does not survive a fork. */
+static void a_killed_run_goes_on(void **state)
+{
+    (void)state;
+    walsh_train_options options = killed_run();
+    options.out = "whole";
+    train_on(0, &options);
+    for (int kill_number = 0; kill_number < 10; kill_number++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            execl("/proc/self/exe", "check_train", "run", (char *)NULL);
+            _exit(3);
+        }
+        usleep(400000 + 170001 * (useconds_t)kill_number);
+        kill(child, SIGKILL);
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+    }
+    options = killed_run();
+    train_on(0, &options);
+    assert_same_run("whole", "parts");
+}
+
+/* What the killed child does. */
+static int run_to_be_killed(void)
+{
+    walsh_device *device = NULL;
+    walsh_train_options options = killed_run();
+    walsh_status status = walsh_device_open(NULL, &device);
+    if (!status) status = walsh_train(device, &options, NULL, NULL, NULL);
+    if (status) fprintf(stderr, "%s\n", walsh_message());
+    walsh_device_close(&device);
+    return status != WALSH_OK;
+}
+
+/* A learning rate that blows the weights up stops the run; the state on disk stays finite and loads. */
+static void a_loss_that_is_nan_stops_the_run(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("run", 40);
+    options.lr = 1e30;
+    options.model.head = WALSH_HEAD_LEARNED;
+    options.save_every = 1;
+    assert_fails(WALSH_E_NOT_FINITE, "", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_int_equal(temp_leftovers(), 0);
+    walsh_model *model = NULL;
+    assert_ok(walsh_model_open(op_device(), "run/state.safetensors", NULL, &model));
+    walsh_model_destroy(&model);
+}
+
+static void contradictions_are_refused(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("run", 1);
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_fails(WALSH_E_ARGUMENT, "already holds a run", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.resume = true;
+    options.lr = 0.5;
+    assert_fails(WALSH_E_ARGUMENT, "--lr 0.5 contradicts", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options = tiny("run", 1);
+    options.resume = true;
+    options.model.head = WALSH_HEAD_LEARNED;
+    assert_fails(WALSH_E_ARGUMENT, "--head learned contradicts", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options = tiny("elsewhere", 1);
+    options.resume = true;
+    assert_fails(WALSH_E_FILE, "elsewhere/state.safetensors", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options = tiny(NULL, 1);
+    options.lr = NAN;
+    assert_fails(WALSH_E_ARGUMENT, "--lr nan", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options = tiny(NULL, 1);
+    options.batch = 0;
+    assert_fails(WALSH_E_ARGUMENT, "--batch 0", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.batch = 2001;
+    assert_fails(WALSH_E_ARGUMENT, "2000", walsh_train(op_device(), &options, NULL, NULL, NULL));
+}
+
+static void options_are_recalled(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("run", 1), recalled;
+    options.label_smoothing = 0.1;
+    options.momentum = 1.0 / 3;
+    assert_ok(walsh_schedule_parse("step:3,5", &options.schedule));
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    char *memory = NULL;
+    assert_ok(walsh_train_recall("run", &recalled, &memory));
+    assert_string_equal(recalled.model.name, "resnet20");
+    assert_string_equal(recalled.data, "sample");
+    assert_true(recalled.label_smoothing == 0.1 && recalled.momentum == 1.0 / 3 && recalled.resume);
+    assert_int_equal(recalled.schedule.milestones[1], 5);
+    recalled.out = "run";
+    recalled.steps = 2;
+    assert_ok(walsh_train(op_device(), &recalled, NULL, NULL, NULL));
+    free(memory);
+}
+
+/* Evaluation does not depend on the batch, short last batches included; logits agree with it. */
+static void evaluation_counts_every_image_once(void **state)
+{
+    (void)state;
+    walsh_model *model = NULL;
+    walsh_dataset *set = NULL;
+    walsh_evaluation a, b;
+    walsh_model_options options = {.name = "resnet20", .classes = 10};
+    assert_ok(walsh_model_create(op_device(), &options, &model));
+    assert_ok(walsh_model_initialise(model, 1));
+    assert_ok(walsh_dataset_open("sample", WALSH_SPLIT_TEST, &set));
+    assert_ok(walsh_evaluate(model, set, 1000, 1, NULL, NULL, &a));
+    assert_ok(walsh_evaluate(model, set, 96, 1, NULL, NULL, &b));
+    assert_true(a.images == 1000 && b.images == 1000 && a.top1_error == b.top1_error && a.top5_error == b.top5_error);
+    assert_true(fabs(a.loss - b.loss) < 1e-6);
+    float *logits = op_floats(10000);
+    assert_ok(walsh_predict(model, set, 96, 2, NULL, NULL, logits));
+    double loss = 0;
+    int wrong = 0;
+    for (size_t i = 0; i < 1000; i++) {
+        const float *y = logits + 10 * i;
+        int t = walsh_dataset_label(set, i), best = 0;
+        double sum = 0;
+        for (int c = 0; c < 10; c++) sum += exp((double)y[c]), best = y[c] > y[best] ? c : best;
+        loss += log(sum) - y[t];
+        wrong += best != t;
+    }
+    assert_true(fabs(loss / 1000 - a.loss) < 1e-5);
+    assert_true(fabs(wrong / 10.0 - a.top1_error) < 0.2);
+    free(logits);
+    walsh_dataset_close(&set);
+    walsh_model_destroy(&model);
+}
+
+#define in_folder(test) cmocka_unit_test_setup_teardown(test, temp_enter, temp_leave)
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "run")) return run_to_be_killed();
+    const struct CMUnitTest tests[] = {
+        in_folder(runs_repeat_to_the_bit),
+        in_folder(threads_do_not_matter),
+        in_folder(seeds_matter),
+        in_folder(a_stopped_run_goes_on),
+        in_folder(a_longer_run_goes_on),
+        in_folder(a_killed_run_goes_on),
+        in_folder(a_loss_that_is_nan_stops_the_run),
+        in_folder(contradictions_are_refused),
+        in_folder(options_are_recalled),
+        cmocka_unit_test(evaluation_counts_every_image_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, op_device_close);
+}
