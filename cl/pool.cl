@@ -111,8 +111,8 @@ __kernel void pool_backward_average_plain(__global const float *dy, const ulong 
 typedef WALSH_GLUE(int, VW) intv;
 
 /* Where in its window, counted in reading order from the window's corner, each output's first maximum lies; NaN is the
- * maximum of a window that holds one. POSITION is dense, [rows][VW * vectors]. */
-__kernel void pool_backward_positions_plain(__global const float *x, const ulong x_at, __global int *position,
+ * maximum of a window that holds one. POSITION is dense, [rows][VW * vectors]; a float counts exactly to 2^24. */
+__kernel void pool_backward_positions_plain(__global const float *x, const ulong x_at, __global float *position,
                                             const ulong position_at, const int rows, const int vectors, const int each,
                                             const int h, const int w, const int oh, const int ow, const int window,
                                             const int stride, const int pad, const int x_pitch)
@@ -126,20 +126,20 @@ __kernel void pool_backward_positions_plain(__global const float *x, const ulong
         const int first_y = max(corner_y, 0), first_x = max(corner_x, 0);
         const int end_y = min(corner_y + window, h), end_x = min(corner_x + window, w);
         floatv m = LOADV(x + PIXEL(image, h, first_y, w, first_x, x_pitch));
-        intv first = (first_y - corner_y) * window + first_x - corner_x;
+        floatv first = (float)((first_y - corner_y) * window + first_x - corner_x);
         for (int i = first_y; i < end_y; i++) {
             for (int j = first_x; j < end_x; j++) {
                 const floatv v = LOADV(x + PIXEL(image, h, i, w, j, x_pitch));
                 const intv larger = (v > m) | ((v != v) & (m == m));
                 m = larger ? v : m;
-                first = larger ? (intv)((i - corner_y) * window + j - corner_x) : first;
+                first = larger ? (floatv)((float)((i - corner_y) * window + j - corner_x)) : first;
             }
         }
-        WALSH_GLUE(vstore, VW)(first, 0, position + position_at + (size_t)r * VW * vectors + channel);
+        STOREV(first, position + position_at + (size_t)r * VW * vectors + channel);
     }
 }
 
-__kernel void pool_backward_max_plain(__global const float *dy, const ulong dy_at, __global const int *position,
+__kernel void pool_backward_max_plain(__global const float *dy, const ulong dy_at, __global const float *position,
                                       const ulong position_at, __global float *dx, const ulong dx_at, const int rows,
                                       const int vectors, const int each, const int h, const int w, const int oh,
                                       const int ow, const int window, const int stride, const int pad,
@@ -156,9 +156,9 @@ __kernel void pool_backward_max_plain(__global const float *dy, const ulong dy_a
         floatv g = 0.0f;
         for (int i = oy.first; i < oy.end; i++) {
             for (int j = ox.first; j < ox.end; j++) {
-                const int here = (at_y - i * stride) * window + at_x - j * stride;
-                const intv first = WALSH_GLUE(vload, VW)(0, position + PIXEL(image, oh, i, ow, j, position_pitch));
-                g += first == (intv)(here) ? LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch)) : (floatv)(0.0f);
+                const float here = (float)((at_y - i * stride) * window + at_x - j * stride);
+                const floatv first = LOADV(position + PIXEL(image, oh, i, ow, j, position_pitch));
+                g += first == (floatv)(here) ? LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch)) : (floatv)(0.0f);
             }
         }
         __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;

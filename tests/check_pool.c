@@ -230,6 +230,8 @@ static void wrong_problems(void **state)
     assert_fails(WALSH_E_ARGUMENT, "found 3, 2, 2", walsh_pool_backward.shapes(&p, operand));
     p = good, p.stride = 0;
     assert_fails(WALSH_E_ARGUMENT, "found 3, 0, 1", walsh_pool_forward.shapes(&p, operand));
+    p = good, p.window = 4097;
+    assert_fails(WALSH_E_ARGUMENT, "at most 4096", walsh_pool_forward.shapes(&p, operand));
     p = good, p.window = 7;
     assert_fails(WALSH_E_ARGUMENT, "window of 7 does not fit into 4x4 pixels", walsh_pool_forward.shapes(&p, operand));
 }

@@ -24,6 +24,8 @@ static walsh_status check(const walsh_pool *p)
         WALSH_FAIL(WALSH_E_ARGUMENT,
                    "pool: window and stride must be at least 1 and pad at most window/2, found %d, %d, %d", p->window,
                    p->stride, p->pad);
+    if (p->window > 4096) /* positions in a window are exact in float32 */
+        WALSH_FAIL(WALSH_E_ARGUMENT, "pool: a window of at most 4096 is possible, found %d", p->window);
     if (p->h + 2 * p->pad < p->window || p->w + 2 * p->pad < p->window)
         WALSH_FAIL(WALSH_E_ARGUMENT, "pool: a window of %d does not fit into %dx%d pixels with pad %d", p->window, p->h,
                    p->w, p->pad);
@@ -113,7 +115,7 @@ static walsh_status forward_emit(walsh_list *list, const void *problem, const wa
                         WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch), WALSH_INT(p->kind == WALSH_POOL_MAX));
 }
 
-/* The maximum's positions, int32 [n*oh*ow][pad(c)]. */
+/* The maximum's positions, [n*oh*ow][pad(c)]. */
 static size_t backward_workspace(const walsh_device *device, const void *problem)
 {
     (void)device;

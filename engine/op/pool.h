@@ -11,7 +11,7 @@ typedef struct walsh_pool {
     unsigned fuse;
     walsh_pool_kind kind;
     int n, h, w, c;
-    int window, stride, pad; /* ignored for WALSH_POOL_GLOBAL; pad <= window/2 */
+    int window, stride, pad; /* ignored for WALSH_POOL_GLOBAL; window <= 4096, pad <= window/2 */
 } walsh_pool;
 
 /* Output pixels: floor((h + 2 pad - window) / stride) + 1; 1 for the global average. */
