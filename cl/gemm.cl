@@ -1,7 +1,7 @@
 /* Matrix product C [m][n] = op(A) op(B) + extras, after Goto and van de Geijn ("Anatomy of high-performance matrix
  * multiplication", 2008): k in blocks that keep a panel of B in the first-level cache, register tiles inside.
  *
- * gemm_packed: CPUs. A work-group is one item, which computes tile_m x tile_n of C from panels that it packs.
+ * gemm_packed: CPUs. A work-group is one item, which packs panels of A and B and computes tile_m x tile_n of C.
  * gemm_plain: everywhere. A work-group of 16x16 items stages 64x16 of A and 16x64 of B in local memory, an item 4x4.
  * gemm_start: beside CLBlast.
  *
@@ -12,6 +12,7 @@
 #ifndef PACKED
 #define PACKED 0 /* 1: gemm_packed; 0: the others */
 #endif
+/* Arguments of gemm_packed, which is slow to compile; macros for gemm_plain. */
 #ifndef TA
 #define TA 0 /* A is stored [k][m] */
 #endif
@@ -36,30 +37,37 @@ INLINE float4 only_columns(const float4 v, const int column, const int n)
 #define PREFETCH(p)
 #endif
 
+#ifndef KC
+#define KC 256 /* the largest block of k */
+#endif
+#ifndef MC
+#define MC 240 /* the largest tile_m */
+#endif
 enum { MR = 6, NR = 16 }; /* register tile: 12 vectors of sums, 2 of B and 1 of A are AVX2's 16 registers */
 
-#if TB
-/* Rows `column`.. of B [n][k], transposed in squares of 4x4 into panel [count][NR]. Both round k up to fours. Columns
- * past the end of C are copies of its last. */
-INLINE void pack_b(__local float *panel, __global const float *b, const size_t pitch, const int count, const int column,
-                   const int n)
+/* Rows x0.. of a matrix [x][k], transposed in squares of 4x4 into panel [count][width]; those past the end are copies
+ * of the last. k is rounded up to fours. Where width is not a multiple of 4, the last squares spill into the next line
+ * (and past the panel by 2), which the squares after them put right: hence from last to first. */
+INLINE void pack_transposed(__local float *panel, const int width, __global const float *from, const size_t pitch,
+                            const int count, const int x0, const int end)
 {
-    for (int q = 0; q < NR; q += 4) {
-        __global const float *r0 = b + min(column + q, n - 1) * pitch;
-        __global const float *r1 = b + min(column + q + 1, n - 1) * pitch;
-        __global const float *r2 = b + min(column + q + 2, n - 1) * pitch;
-        __global const float *r3 = b + min(column + q + 3, n - 1) * pitch;
+#pragma unroll
+    for (int q = (width - 1) / 4 * 4; q >= 0; q -= 4) {
+        __global const float *r0 = from + min(x0 + q, end - 1) * pitch;
+        __global const float *r1 = from + min(x0 + q + 1, end - 1) * pitch;
+        __global const float *r2 = from + min(x0 + q + 2, end - 1) * pitch;
+        __global const float *r3 = from + min(x0 + q + 3, end - 1) * pitch;
         for (int k = 0; k < count; k += 4) {
             const float4 v0 = LOAD4(r0 + k), v1 = LOAD4(r1 + k), v2 = LOAD4(r2 + k), v3 = LOAD4(r3 + k);
-            __local float *to = panel + k * NR + q;
+            __local float *to = panel + k * width + q;
             vstore4((float4)(v0.x, v1.x, v2.x, v3.x), 0, to);
-            vstore4((float4)(v0.y, v1.y, v2.y, v3.y), 0, to + NR);
-            vstore4((float4)(v0.z, v1.z, v2.z, v3.z), 0, to + 2 * NR);
-            vstore4((float4)(v0.w, v1.w, v2.w, v3.w), 0, to + 3 * NR);
+            vstore4((float4)(v0.y, v1.y, v2.y, v3.y), 0, to + width);
+            vstore4((float4)(v0.z, v1.z, v2.z, v3.z), 0, to + 2 * width);
+            vstore4((float4)(v0.w, v1.w, v2.w, v3.w), 0, to + 3 * width);
         }
     }
 }
-#else
+
 /* Columns `column`.. of B [k][n] into panel [count][NR]. Fours of columns past the end of C are copies of its last. */
 INLINE void pack_b(__local float *panel, __global const float *b, const size_t pitch, const int count, const int column,
                    const int n)
@@ -75,9 +83,7 @@ INLINE void pack_b(__local float *panel, __global const float *b, const size_t p
     for (int k = 0; k < count; k++, panel += NR, b += pitch)
         for (int q = 0; q < NR; q += 4) vstore4(LOAD4(b + min(column + q, last)), 0, panel + q);
 }
-#endif
 
-#if TA
 /* Columns `row`.. of A [k][m] into panel [count][MR]; those past the end are copies of the last. */
 INLINE void pack_a(__local float *panel, __global const float *a, const size_t pitch, const int count, const int row,
                    const int m)
@@ -90,7 +96,6 @@ INLINE void pack_a(__local float *panel, __global const float *a, const size_t p
         for (int i = 0; i < MR; i++) panel[i] = a[at[i]];
     }
 }
-#endif
 
 /* Writes the sums of a register tile: first says that it is the first block of k, which brings in what is fused. */
 INLINE void store_tile(float8 sum[MR][2], __global float *c, const size_t pitch, __global const float *bias,
@@ -128,18 +133,7 @@ INLINE void store_tile(float8 sum[MR][2], __global float *c, const size_t pitch,
     }
 }
 
-/* Element (i, p) of six rows of op(A): where they lie in memory, or packed. */
-#if TA
-typedef __local const float *six_rows;
-#define ELEMENT_A(a, i, p) (a)[(p) * MR + (i)]
-#else
-typedef struct six_rows {
-    __global const float *row[MR];
-} six_rows;
-#define ELEMENT_A(a, i, p) (a).row[i][p]
-#endif
-
-INLINE void multiply(float8 sum[MR][2], const six_rows a, __local const float *panel_b, const int count)
+INLINE void multiply(float8 sum[MR][2], __local const float *panel_a, __local const float *panel_b, const int count)
 {
 #pragma unroll
     for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = (float8)(0.0f);
@@ -147,7 +141,7 @@ INLINE void multiply(float8 sum[MR][2], const six_rows a, __local const float *p
         const float8 b0 = vload8(2 * p, panel_b), b1 = vload8(2 * p + 1, panel_b);
 #pragma unroll
         for (int i = 0; i < MR; i++) {
-            const float8 one = (float8)(ELEMENT_A(a, i, p));
+            const float8 one = (float8)(panel_a[p * MR + i]);
             sum[i][0] += one * b0;
             sum[i][1] += one * b1;
         }
@@ -161,46 +155,39 @@ INLINE void look_ahead(__global const float *c, const size_t c_pitch, const int 
 {
 #pragma unroll
     for (int i = 0; i < MR; i++) PREFETCH(c + min(i, rows - 1) * c_pitch);
-    if (!TB) {
-        for (int p = first; p < end; p++) PREFETCH(b + p * b_pitch);
-    }
+    for (int p = first; p < end; p++) PREFETCH(b + p * b_pitch);
 }
 
 __kernel void gemm_packed(__global const float *a, const ulong a_at, __global const float *b, const ulong b_at,
                           __global const float *bias, const ulong bias_at, __global float *c, const ulong c_at,
-                          const int m, const int n, const int k, const int a_pitch, const int b_pitch, const int c_pitch,
-                          const int accumulate, const int tile_m, const int tile_n, const int block_k)
+                          const int m, const int n, const int k, const int a_pitch, const int b_pitch,
+                          const int c_pitch, const int accumulate, const int ta, const int tb, const int tile_m,
+                          const int tile_n, const int block_k)
 {
     const int row0 = (int)get_group_id(1) * tile_m, row1 = min(row0 + tile_m, m);
     const int column0 = (int)get_group_id(0) * tile_n, column1 = min(column0 + tile_n, n);
     __local float panel_b[KC * NR] __attribute__((aligned(64)));
-#if TA
-    __local float panels_a[MC * KC] __attribute__((aligned(64)));
-#endif
+    __local float panels_a[MC * KC + 2] __attribute__((aligned(64)));
     if (bias) bias += bias_at;
     c += c_at;
     for (int k0 = 0; k0 < k; k0 += block_k) {
         const int count = min(block_k, k - k0), share = (count * MR) / (row1 - row0) + 1;
-        __global const float *block_a = a + a_at + (TA ? k0 * (size_t)a_pitch : (size_t)k0);
-        __global const float *block_b = b + b_at + (TB ? (size_t)k0 : k0 * (size_t)b_pitch);
-#if TA
-        for (int row = row0; row < row1; row += MR)
-            pack_a(panels_a + (row - row0) * count, block_a, a_pitch, count, row, m);
-#endif
+        const int stride = (count + 3) & ~3; /* of the panels of A, a row */
+        __global const float *block_a = a + a_at + (ta ? k0 * (size_t)a_pitch : (size_t)k0);
+        __global const float *block_b = b + b_at + (tb ? (size_t)k0 : k0 * (size_t)b_pitch);
+        for (int row = row0; row < row1; row += MR) {
+            __local float *panel_a = panels_a + (row - row0) * stride;
+            if (ta) pack_a(panel_a, block_a, a_pitch, count, row, m);
+            else pack_transposed(panel_a, MR, block_a, a_pitch, count, row, m);
+        }
         for (int column = column0; column < column1; column += NR) {
-            pack_b(panel_b, block_b, b_pitch, count, column, n);
+            if (tb) pack_transposed(panel_b, NR, block_b, b_pitch, count, column, n);
+            else pack_b(panel_b, block_b, b_pitch, count, column, n);
             for (int row = row0, ahead = 0; row < row1; row += MR, ahead += share) {
                 float8 sum[MR][2];
-                six_rows rows;
-#if TA
-                rows = panels_a + (row - row0) * count;
-#else
-#pragma unroll
-                for (int i = 0; i < MR; i++) rows.row[i] = block_a + min(row + i, m - 1) * (size_t)a_pitch;
-#endif
                 look_ahead(c + row * (size_t)c_pitch + column, c_pitch, row1 - row, block_b + min(column + NR, n - 1),
-                           b_pitch, ahead, min(ahead + share, count));
-                multiply(sum, rows, panel_b, count);
+                           b_pitch, ahead, tb ? ahead : min(ahead + share, count));
+                multiply(sum, panels_a + (row - row0) * stride, panel_b, count);
                 store_tile(sum, c, c_pitch, bias, accumulate, k0 == 0, row, m, column, n);
             }
         }
@@ -210,8 +197,8 @@ __kernel void gemm_packed(__global const float *a, const ulong a_at, __global co
 #else
 enum { SIDE = 64, DEPTH = 16, STRIDE = SIDE + 4 }; /* a group's tile, its step in k, and a row of it in local memory */
 
-/* Stages k0.. and x0.. of a matrix stored [k][x], or [x][k] where `along`, as [DEPTH][STRIDE]: a quad an item. What lies
- * outside is 0. */
+/* Stages k0.. and x0.. of a matrix stored [k][x], or [x][k] where `along`, as [DEPTH][STRIDE]: a quad an item. What
+ * lies outside is 0. */
 INLINE void stage(__local float *to, __global const float *from, const size_t pitch, const int along, const int x0,
                   const int x_count, const int k0, const int k_count)
 {
@@ -270,8 +257,8 @@ __kernel void gemm_plain(__global const float *a, const ulong a_at, __global con
 }
 
 /* What a library's product leaves to do, before it is added up: C = BIAS or 0 (or C += BIAS), pad lanes zero. */
-__kernel void gemm_start(__global const float *bias, const ulong bias_at, __global float *c, const ulong c_at, const int m,
-                         const int quads, const int c_pitch, const int accumulate)
+__kernel void gemm_start(__global const float *bias, const ulong bias_at, __global float *c, const ulong c_at,
+                         const int m, const int quads, const int c_pitch, const int accumulate)
 {
     const int quad = (int)get_global_id(0);
     const size_t row = get_global_id(1);

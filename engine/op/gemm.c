@@ -44,8 +44,8 @@ static int round_up(int size, int multiple)
     return parts(size, multiple) * multiple;
 }
 
-/* The arguments that both kernels begin with, and the three that only gemm_packed has. */
-enum { PLAIN_ARGS = 11, PACKED_ARGS = 14 };
+/* The arguments that both kernels begin with, and the five that only gemm_packed has. */
+enum { PLAIN_ARGS = 11, PACKED_ARGS = 16 };
 
 static walsh_status launch_kernel(walsh_list *list, walsh_launch launch, const walsh_gemm_problem *p,
                                   const walsh_view *operand, size_t args, int tile_m, int tile_n, int block_k)
@@ -62,6 +62,8 @@ static walsh_status launch_kernel(walsh_list *list, walsh_launch launch, const w
                                         WALSH_INT(b->shape.pitch),
                                         WALSH_INT(c->shape.pitch),
                                         WALSH_INT((p->fuse & WALSH_FUSE_ACCUMULATE) != 0),
+                                        WALSH_INT(p->ta != 0),
+                                        WALSH_INT(p->tb != 0),
                                         WALSH_INT(tile_m),
                                         WALSH_INT(tile_n),
                                         WALSH_INT(block_k)};
@@ -72,7 +74,7 @@ static walsh_status launch_kernel(walsh_list *list, walsh_launch launch, const w
 static int packed_suits(const walsh_device *device, const void *problem)
 {
     (void)problem;
-    size_t local = (size_t)(MC + NR) * KC * sizeof(float);
+    size_t local = ((size_t)(MC + NR) * KC + 16) * sizeof(float);
     return device->info.kind == WALSH_DEVICE_CPU && device->info.local_memory >= local ? 20 : 0;
 }
 
@@ -91,7 +93,7 @@ static walsh_status packed_emit(walsh_list *list, const void *problem, const wal
            (double)tile_m * tile_n * p->k > 2 * LEAST_TILE)
         tile_m = round_up(tile_m / 2, MR);
     char options[96];
-    snprintf(options, sizeof options, "-DPACKED=1 -DTA=%d -DTB=%d -DKC=%d -DMC=%d", p->ta != 0, p->tb != 0, KC, MC);
+    snprintf(options, sizeof options, "-DPACKED=1 -DKC=%d -DMC=%d", KC, MC);
     const walsh_launch launch = {.file = "gemm",
                                  .function = "gemm_packed",
                                  .options = options,
