@@ -7,15 +7,39 @@
 
 #include <walsh/train.h>
 
+#include "engine/base/rng.h"
 #include "tests/temp.h"
 
-/* ResNet-20 on the sample: 125 steps an epoch at batch 16; a few of them here. */
+/* Writes a data set in CIFAR-10's layout with `images` random images, classes in turn. */
+static void write_images(const char *path, int images)
+{
+    enum { RECORD = 3073 };
+    uint8_t *bytes = malloc((size_t)images * RECORD);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < (size_t)images * RECORD; i++) {
+        uint32_t word[4];
+        walsh_rng_words((walsh_rng){11, (uint64_t)images}, i, word);
+        bytes[i] = (uint8_t)(i % RECORD ? word[0] >> 24 : i / RECORD % 10);
+    }
+    temp_write(path, bytes, (size_t)images * RECORD);
+    free(bytes);
+}
+
+/* cmocka set-up: a folder with data of 4 steps an epoch at batch 8. */
+static int enter(void **state)
+{
+    if (temp_enter(state) || mkdir("data", 0777)) return -1;
+    write_images("data/data_batch_1.bin", 37);
+    write_images("data/test_batch.bin", 11);
+    return 0;
+}
+
 static walsh_train_options tiny(const char *out, uint64_t steps)
 {
     walsh_train_options options;
-    assert_ok(walsh_train_defaults("resnet20", "sample", &options));
+    assert_ok(walsh_train_defaults("resnet20", "cifar10:data", &options));
     options.out = out;
-    options.batch = 16;
+    options.batch = 8;
     options.steps = steps;
     options.lr = 0.01;
     options.schedule.kind = WALSH_SCHEDULE_CONSTANT;
@@ -99,7 +123,6 @@ static void a_stopped_run_goes_on(void **state)
 {
     (void)state;
     walsh_train_options options = tiny("whole", 9);
-    options.batch = 500; /* 4 steps an epoch */
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.out = "parts";
     static const stopper stops[] = {{2, false}, {4, true}, {7, false}};
@@ -120,7 +143,6 @@ static void a_longer_run_goes_on(void **state)
 {
     (void)state;
     walsh_train_options options = tiny("whole", 9);
-    options.batch = 500;
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.out = "parts";
     options.steps = 3;
@@ -133,8 +155,7 @@ static void a_longer_run_goes_on(void **state)
 
 static walsh_train_options killed_run(void)
 {
-    walsh_train_options options = tiny("parts", 12);
-    options.batch = 250; /* 8 steps an epoch */
+    walsh_train_options options = tiny("parts", 50);
     options.save_every = 1;
     options.resume = access("parts/state.safetensors", F_OK) == 0;
     return options;
@@ -155,7 +176,7 @@ static void a_killed_run_goes_on(void **state)
             execl("/proc/self/exe", "check_train", "run", (char *)NULL);
             _exit(3);
         }
-        usleep(400000 + 170001 * (useconds_t)kill_number);
+        usleep(300000 + 70001 * (useconds_t)kill_number);
         kill(child, SIGKILL);
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
@@ -215,8 +236,8 @@ static void contradictions_are_refused(void **state)
     options = tiny(NULL, 1);
     options.batch = 0;
     assert_fails(WALSH_E_ARGUMENT, "--batch 0", walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options.batch = 2001;
-    assert_fails(WALSH_E_ARGUMENT, "2000", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.batch = 38;
+    assert_fails(WALSH_E_ARGUMENT, "37", walsh_train(op_device(), &options, NULL, NULL, NULL));
 }
 
 static void options_are_recalled(void **state)
@@ -230,7 +251,7 @@ static void options_are_recalled(void **state)
     char *memory = NULL;
     assert_ok(walsh_train_recall("run", &recalled, &memory));
     assert_string_equal(recalled.model.name, "resnet20");
-    assert_string_equal(recalled.data, "sample");
+    assert_string_equal(recalled.data, "cifar10:data");
     assert_true(recalled.label_smoothing == 0.1 && recalled.momentum == 1.0 / 3 && recalled.resume);
     assert_int_equal(recalled.schedule.milestones[1], 5);
     recalled.out = "run";
@@ -273,7 +294,7 @@ static void evaluation_counts_every_image_once(void **state)
     walsh_model_destroy(&model);
 }
 
-#define in_folder(test) cmocka_unit_test_setup_teardown(test, temp_enter, temp_leave)
+#define in_folder(test) cmocka_unit_test_setup_teardown(test, enter, temp_leave)
 
 int main(int argc, char **argv)
 {
