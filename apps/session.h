@@ -1,0 +1,28 @@
+/* What eval and predict share: weights opened on a device, a data set beside them, a progress bar. */
+#ifndef WALSH_APPS_SESSION_H
+#define WALSH_APPS_SESSION_H
+
+#include "apps/options.h"
+#include "apps/progress.h"
+
+#include <walsh/walsh.h>
+
+typedef struct walsh_session {
+    const char *weights, *data, *split;
+    walsh_device *device;
+    walsh_model *model;
+    walsh_dataset *dataset;
+    int batch, loaders;
+    walsh_bar bar;
+    double started; /* walsh_clock() of the first batch */
+} walsh_session;
+
+/* Opens what the command line names. Call walsh_session_close() even where it fails. */
+walsh_status walsh_session_open(const walsh_arguments *arguments, walsh_session *session);
+
+/* A walsh_batch_observer whose context is the session: draws the bar, and stops after a signal. */
+bool walsh_session_observe(void *session, size_t done, size_t images);
+
+void walsh_session_close(walsh_session *session);
+
+#endif

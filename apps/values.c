@@ -1,0 +1,84 @@
+#include "apps/values.h"
+
+#include "engine/base/status.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static walsh_status refuse(const walsh_arguments *arguments, int option, const char *expected)
+{
+    const char *name = walsh_argument_name(arguments, option), *text = walsh_argument(arguments, option);
+    WALSH_FAIL(WALSH_E_ARGUMENT, "--%s %s: expected %s", name, *text ? text : "''", expected);
+}
+
+/* The text, if it is a whole number of at most `most`, as decimal digits alone. */
+static int whole(const char *text, uint64_t most, uint64_t *value)
+{
+    if (!*text || text[strspn(text, "0123456789")]) return 0;
+    errno = 0;
+    unsigned long long read = strtoull(text, NULL, 10);
+    *value = read;
+    return !errno && read <= most;
+}
+
+walsh_status walsh_value_u64(const walsh_arguments *arguments, int option, uint64_t least, uint64_t *value)
+{
+    const char *text = walsh_argument(arguments, option);
+    uint64_t read;
+    if (!text) return WALSH_OK;
+    if (!whole(text, UINT64_MAX, &read) || read < least) {
+        char expected[80];
+        snprintf(expected, sizeof expected, "a whole number of at least %llu", (unsigned long long)least);
+        return refuse(arguments, option, expected);
+    }
+    *value = read;
+    return WALSH_OK;
+}
+
+walsh_status walsh_value_int(const walsh_arguments *arguments, int option, int least, int *value)
+{
+    const char *text = walsh_argument(arguments, option);
+    uint64_t read;
+    if (!text) return WALSH_OK;
+    if (!whole(text, INT_MAX, &read) || (int)read < least) {
+        char expected[80];
+        snprintf(expected, sizeof expected, "a whole number from %d to %d", least, INT_MAX);
+        return refuse(arguments, option, expected);
+    }
+    *value = (int)read;
+    return WALSH_OK;
+}
+
+walsh_status walsh_value_real(const walsh_arguments *arguments, int option, walsh_range range, double *value)
+{
+    static const char *const expected[] = {"a positive number", "a number of at least 0", "a number from 0 to below 1"};
+    const char *text = walsh_argument(arguments, option);
+    if (!text) return WALSH_OK;
+    char *end = NULL;
+    double read = text[strspn(text, "0123456789+-.eE")] ? NAN : strtod(text, &end);
+    if (!*text || !end || *end || !isfinite(read) || read < 0 || (range == WALSH_RANGE_POSITIVE && read == 0) ||
+        (range == WALSH_RANGE_BELOW_ONE && read >= 1))
+        return refuse(arguments, option, expected[range]);
+    *value = read;
+    return WALSH_OK;
+}
+
+walsh_status walsh_value_choice(const walsh_arguments *arguments, int option, const char *const *names, int *value)
+{
+    const char *text = walsh_argument(arguments, option);
+    if (!text) return WALSH_OK;
+    char expected[256] = "";
+    for (int i = 0; names[i]; i++) {
+        if (!strcmp(text, names[i])) {
+            *value = i;
+            return WALSH_OK;
+        }
+        size_t used = strlen(expected);
+        snprintf(expected + used, sizeof expected - used, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
+    }
+    return refuse(arguments, option, expected);
+}

@@ -1,0 +1,26 @@
+/* Strict reading of the command line's values. Each function leaves *value as it is where the option was not given, and
+ * fails with WALSH_E_ARGUMENT and a line like `--lr nan: expected a positive number`. */
+#ifndef WALSH_APPS_VALUES_H
+#define WALSH_APPS_VALUES_H
+
+#include "apps/options.h"
+
+#include <stdint.h>
+
+/* A whole number of at least `least`. */
+walsh_status walsh_value_int(const walsh_arguments *arguments, int option, int least, int *value);
+walsh_status walsh_value_u64(const walsh_arguments *arguments, int option, uint64_t least, uint64_t *value);
+
+typedef enum walsh_range {
+    WALSH_RANGE_POSITIVE,
+    WALSH_RANGE_NOT_NEGATIVE,
+    WALSH_RANGE_BELOW_ONE /* 0 <= value < 1 */
+} walsh_range;
+
+/* A finite decimal number in a range. */
+walsh_status walsh_value_real(const walsh_arguments *arguments, int option, walsh_range range, double *value);
+
+/* One of the words in `names`, which NULL ends; *value is its place there. */
+walsh_status walsh_value_choice(const walsh_arguments *arguments, int option, const char *const *names, int *value);
+
+#endif

@@ -1,0 +1,120 @@
+/* The command `walsh`: finds the subcommand, and turns its status into one line on stderr and an exit status. */
+#include "apps/commands.h"
+#include "apps/progress.h"
+#include "apps/signals.h"
+#include "engine/base/status.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const walsh_command *const commands[] = {
+    &walsh_command_devices, &walsh_command_train, &walsh_command_eval,
+    &walsh_command_predict, &walsh_command_head,  NULL,
+};
+
+static void print_help(void)
+{
+    puts("Usage: walsh COMMAND [OPTION...]\n"
+         "Trains image classifiers with a learned, an orthonormal or a Hadamard head on any OpenCL device.\n");
+    for (const walsh_command *const *c = commands; *c; c++) printf("  %-10s %s\n", (*c)->name, (*c)->summary);
+    puts("\n'walsh COMMAND --help' shows a command's options, 'walsh --version' the version.\n"
+         "\n"
+         "Environment:\n"
+         "  WALSH_DEVICE      device to use where --device is not given\n"
+         "  WALSH_CACHE       folder of compiled kernels (default: $XDG_CACHE_HOME/walsh)\n"
+         "  WALSH_KERNEL_DIR  folder of edited kernels, used instead of the built-in ones\n"
+         "  WALSH_DISABLE     variants of operations not to use, separated by commas\n"
+         "  WALSH_LOG         error, info or debug: messages about what the engine does\n"
+         "\n"
+         "Exit status: 0 done, 1 failed while running, 2 wrong usage, 130 or 143 stopped by Ctrl-C or SIGTERM after\n"
+         "saving.\n"
+         "\n"
+         "Examples:\n"
+         "  walsh devices\n"
+         "  walsh train --model resnet20 --data sample --head hadamard --out run\n"
+         "  walsh eval --weights run/best.safetensors --data sample");
+}
+
+static void log_line(void *context, walsh_log_level level, const char *message)
+{
+    (void)context, (void)level;
+    walsh_note("walsh: %s", message);
+}
+
+static walsh_status start_log(void)
+{
+    static const char *const names[] = {"error", "info", "debug"};
+    const char *wanted = getenv("WALSH_LOG");
+    if (!wanted || !*wanted) wanted = names[WALSH_LOG_ERROR];
+    for (int level = WALSH_LOG_ERROR; level <= WALSH_LOG_DEBUG; level++) {
+        if (strcmp(wanted, names[level])) continue;
+        walsh_log_to(log_line, NULL, (walsh_log_level)level);
+        return WALSH_OK;
+    }
+    WALSH_FAIL(WALSH_E_ARGUMENT, "WALSH_LOG=%s: expected error, info or debug", wanted);
+}
+
+static walsh_status unknown_command(const char *word)
+{
+    const char *names[sizeof commands / sizeof *commands] = {0};
+    for (int i = 0; commands[i]; i++) names[i] = commands[i]->name;
+    const char *nearest = walsh_nearest(word, names);
+    if (nearest) WALSH_FAIL(WALSH_E_ARGUMENT, "unknown command %s; did you mean %s?", word, nearest);
+    WALSH_FAIL(WALSH_E_ARGUMENT, "unknown command %s; 'walsh --help' lists them", word);
+}
+
+static walsh_status run(const walsh_command *command, int argc, char **argv)
+{
+    walsh_arguments arguments;
+    WALSH_TRY(walsh_arguments_parse(command, argc, argv, &arguments));
+    if (walsh_argument(&arguments, WALSH_OPTION_HELP)) {
+        walsh_arguments_help(&arguments);
+        return WALSH_OK;
+    }
+    WALSH_TRY(start_log());
+    walsh_signals_catch();
+    return command->run(&arguments);
+}
+
+/* Results that did not reach their reader are a failure. */
+static walsh_status flush_results(walsh_status status)
+{
+    bool lost = fflush(stdout) || ferror(stdout);
+    if (!lost || status) return status;
+    WALSH_FAIL(WALSH_E_FILE, "the results cannot be written to standard output: %s", strerror(errno));
+}
+
+static int exit_status(walsh_status status)
+{
+    if (status == WALSH_OK) return EXIT_DONE;
+    if (status == WALSH_E_STOPPED && walsh_signals_caught()) return 128 + walsh_signals_caught();
+    return status == WALSH_E_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "", *where = NULL;
+    const walsh_command *const *command = commands;
+    while (*command && strcmp((*command)->name, name)) command++;
+    walsh_status status = WALSH_OK;
+    if (*command) {
+        where = name;
+        status = run(*command, argc - 1, argv + 1);
+    } else if (!strcmp(name, "--help")) {
+        print_help();
+    } else if (!strcmp(name, "--version")) {
+        puts("walsh " WALSH_VERSION);
+    } else if (argc > 1) {
+        status = unknown_command(name);
+    } else {
+        status = walsh_fail(WALSH_E_ARGUMENT, "expected a command; 'walsh --help' lists them");
+    }
+    status = flush_results(status);
+    if (status) walsh_note("walsh%s%s: %s", where ? " " : "", where ? where : "", walsh_message());
+    walsh_log_to(NULL, NULL, WALSH_LOG_ERROR);
+    return exit_status(status);
+}
