@@ -4,6 +4,7 @@
 #include "apps/report.h"
 #include "apps/signals.h"
 #include "apps/values.h"
+#include "engine/base/clock.h"
 #include "engine/base/status.h"
 
 #include <stdio.h>
@@ -60,15 +61,14 @@ static walsh_status read_recipe(const walsh_arguments *arguments, walsh_train_op
     return WALSH_OK;
 }
 
-/* The options to start from: those of the run to continue, else the recipe. A run that was killed before it saved
- * anything begins anew, if the command line says it all. */
+/* The options to start from: those of the run to continue, else the recipe. A run that was killed before its first
+ * state begins anew, if the command line says it all. */
 static walsh_status read_start(const walsh_arguments *arguments, walsh_train_options *options, char **memory)
 {
     const char *model = walsh_argument(arguments, WALSH_OPTION_MODEL),
                *data = walsh_argument(arguments, WALSH_OPTION_DATA);
     const char *out = walsh_argument(arguments, WALSH_OPTION_OUT);
-    bool resume = walsh_argument(arguments, WALSH_OPTION_RESUME);
-    if (resume) {
+    if (walsh_argument(arguments, WALSH_OPTION_RESUME)) {
         if (!out) WALSH_FAIL(WALSH_E_ARGUMENT, "--resume: expected --out with the folder of a run");
         walsh_status status = walsh_train_recall(out, options, memory);
         if (status && (status != WALSH_E_FILE || !model || !data)) return status;
@@ -77,12 +77,11 @@ static walsh_status read_start(const walsh_arguments *arguments, walsh_train_opt
             if (data) options->data = data;
             return WALSH_OK;
         }
+        walsh_note("%s: there is no state to continue from: the run begins anew", out);
     }
     WALSH_TRY(walsh_argument_required(arguments, WALSH_OPTION_MODEL, &model));
     WALSH_TRY(walsh_argument_required(arguments, WALSH_OPTION_DATA, &data));
-    WALSH_TRY(walsh_train_defaults(model, data, options));
-    options->resume = resume;
-    return WALSH_OK;
+    return walsh_train_defaults(model, data, options);
 }
 
 static walsh_status read_options(const walsh_arguments *arguments, walsh_train_options *options, char **memory,
@@ -104,8 +103,22 @@ static walsh_status read_options(const walsh_arguments *arguments, walsh_train_o
 
 typedef struct watch {
     walsh_bar bar;
+    const walsh_train_options *options;
+    const walsh_device_info *device;
+    bool announced;
     uint64_t run_step; /* done in the whole run */
 } watch;
+
+/* Said when the first step is done: what fails before that is told in one line. */
+static void announce(watch *w)
+{
+    const walsh_train_options *o = w->options;
+    if (w->announced) return;
+    w->announced = true;
+    walsh_note("%s, %s head, on %s (%s); epochs %d, batch %d, lr %g", o->model.name,
+               walsh_head_kind_name(o->model.head), w->device->name, w->device->platform, o->epochs, o->batch, o->lr);
+    if (!o->out) walsh_note("without --out nothing is saved");
+}
 
 static void draw(watch *w, const walsh_train_progress *p)
 {
@@ -121,6 +134,7 @@ static bool observe(void *context, const walsh_train_progress *p)
 {
     watch *w = context;
     w->run_step = p->run_step;
+    announce(w);
     if (p->row) {
         walsh_note("epoch %d/%d: train loss %.4f error %.2f %%, test loss %.4f error %.2f %%, lr %.4g, %.0f images/s",
                    p->row->epoch, p->epochs, p->row->train_loss, p->row->train_error, p->row->val_loss,
@@ -131,19 +145,12 @@ static bool observe(void *context, const walsh_train_progress *p)
     return walsh_signals_caught();
 }
 
-static void announce(const walsh_train_options *o, const walsh_device_info *device)
-{
-    walsh_note("%s, %s head, on %s (%s); epochs %d, batch %d, lr %g", o->model.name,
-               walsh_head_kind_name(o->model.head), device->name, device->platform, o->epochs, o->batch, o->lr);
-    if (!o->out) walsh_note("without --out nothing is saved");
-}
-
-static void summarise(const walsh_train_options *o, const walsh_train_result *r)
+static void summarise(const walsh_train_options *o, const walsh_train_result *r, double seconds)
 {
     char time[WALSH_DURATION];
     printf("%s, %s head: %zu parameters, error %.2f %% (best %.2f %%), %s, %.0f images/s, first step after %.2f s\n",
            o->model.name, walsh_head_kind_name(o->model.head), r->parameters, r->last.val_error, r->best_error,
-           walsh_duration(r->last.seconds, time), r->last.images_per_second, r->first_step_seconds);
+           walsh_duration(seconds, time), r->last.images_per_second, r->first_step_seconds);
 }
 
 static walsh_status stopped(const watch *w, const walsh_train_options *o)
@@ -156,10 +163,12 @@ static walsh_status stopped(const watch *w, const walsh_train_options *o)
 static walsh_status train(walsh_device *device, const walsh_train_options *options, watch *w)
 {
     walsh_train_result result = {0};
-    announce(options, walsh_device_describe(device));
+    double began = walsh_clock();
+    w->options = options;
+    w->device = walsh_device_describe(device);
     walsh_status status = walsh_train(device, options, observe, w, &result);
     walsh_bar_clear();
-    if (!status) summarise(options, &result);
+    if (!status) summarise(options, &result, walsh_clock() - began);
     if (result.profile) walsh_report_profile(result.profile, result.profile_lines);
     free(result.profile);
     return status == WALSH_E_STOPPED ? stopped(w, options) : status;

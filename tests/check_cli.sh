@@ -1,0 +1,270 @@
+#!/bin/sh
+# The command `walsh`, given as $1: what it refuses and how, what it writes, and that it stops and continues. $2 is the
+# sample of CIFAR-10 as files.
+set -u
+walsh=$1 sample=$2
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+unset WALSH_DEVICE WALSH_LOG
+failures=0
+
+problem() { echo "$what: $*"; failures=$((failures + 1)); }
+expect() { "$@" || problem "not true: $*"; }
+absent() { for path; do expect test ! -e "$path"; done; }
+sums() { (cd "$1" && md5sum -- *); }
+
+# ended STATUS WORD: the last command left $status, out and err; it exited with STATUS and err mentions WORD.
+ended() {
+    if [ "$status" != "$1" ]; then problem "exit $status instead of $1: $(cat err)"
+    elif ! grep -qF -- "$2" err; then problem "no '$2' in: $(cat err)"; fi
+}
+
+# refuse WHAT STATUS WORD ARGUMENT...: one line on stderr that mentions WORD, nothing on stdout, that exit status.
+refuse() {
+    what=$1 expected=$2 word=$3
+    shift 3
+    "$walsh" "$@" >out 2>err
+    status=$?
+    ended "$expected" "$word"
+    [ "$(wc -l <err)" = 1 ] && grep -q '^walsh' err && [ ! -s out ] || problem "not one line on stderr: $(cat err out)"
+}
+
+# succeed WHAT WORD ARGUMENT...: exit 0, and stdout mentions WORD.
+succeed() {
+    what=$1 word=$2
+    shift 2
+    "$walsh" "$@" >out 2>err
+    status=$?
+    if [ $status != 0 ]; then problem "exit $status: $(cat err)"
+    elif ! grep -qF -- "$word" out; then problem "no '$word' in: $(cat out)"; fi
+}
+
+usage() {
+    new="train --model resnet20 --data sample"
+    refuse "no command" 2 "expected a command"
+    refuse "unknown command" 2 "did you mean train?" trian
+    refuse "unknown option" 2 "unknown option --frob" train --frob
+    refuse "mistyped option" 2 "did you mean --epochs?" train --epocs 3
+    refuse "ambiguous option" 2 "--lo" train --lo 3
+    refuse "no value" 2 "--lr: expected a value" train --lr
+    refuse "a value too many" 2 "--resume: expected no value" train --resume=yes
+    refuse "one-letter option" 2 "unknown option -x" train -x
+    refuse "an argument" 2 "unexpected argument here" train here
+    refuse "no model" 2 "expected --model" train --data sample
+    refuse "no data" 2 "expected --data" train --model resnet20
+    for value in 0 -1 1.5 '' 4294967297 nan; do
+        refuse "batch" 2 "--batch" $new --batch "$value"
+    done
+    for value in nan inf -inf 0 -0.1 1e999 0x1 '' 1e 1,5; do
+        refuse "lr" 2 "--lr" $new --lr "$value"
+    done
+    refuse "lr nan" 2 "--lr nan: expected a positive number" $new --lr nan
+    refuse "momentum" 2 "--momentum 1" $new --momentum 1
+    refuse "weight decay" 2 "--weight-decay -1" $new --weight-decay -1
+    refuse "label smoothing" 2 "--label-smoothing 1" $new --label-smoothing 1
+    refuse "epochs" 2 "--epochs 0" $new --epochs 0
+    refuse "steps" 2 "--steps 0" $new --steps 0
+    refuse "seed" 2 "--seed 18446744073709551616" $new --seed 18446744073709551616
+    refuse "loaders" 2 "--loaders 0" $new --loaders 0
+    refuse "schedule" 2 "zigzag" $new --schedule zigzag
+    refuse "milestones" 2 "step:5,3" $new --schedule step:5,3
+    refuse "progress" 2 "--progress x: expected auto, always or never" $new --progress x
+    refuse "unknown head" 2 "round" $new --head round
+    refuse "alpha of a learned head" 2 "--alpha" $new --alpha 1
+    refuse "alpha" 2 "--alpha 0: expected learned or a positive number" $new --head hadamard --alpha 0
+    refuse "cosine with a learned head" 2 "cosine" $new --loss cosine
+    refuse "unknown model" 2 "resnet21" train --model resnet21 --data sample
+    refuse "unknown data" 2 "mnist" train --model resnet20 --data mnist
+    refuse "resume without out" 2 "--resume" train --resume
+    refuse "no weights" 2 "expected --weights" eval --data sample
+    refuse "split" 2 "--split all: expected train or test" eval --weights x --data sample --split all
+    refuse "head without features" 2 "expected --features" head --head hadamard --classes 10
+    refuse "head of a wrong size" 2 "48" head --head hadamard --features 48 --classes 10
+    refuse "learned Q" 2 "--out" head --head learned --features 48 --classes 10 --out Q.npy
+    absent Q.npy
+    what="log level"
+    WALSH_LOG=loud "$walsh" devices >out 2>err
+    status=$?
+    ended 2 "WALSH_LOG=loud"
+}
+
+devices() {
+    succeed "devices" "used by default" devices
+    succeed "devices as JSON" '"chosen":	true' devices --json
+    refuse "no such device" 1 "99" eval --weights x --data sample --device 99
+    mkdir none
+    OCL_ICD_VENDORS=$folder/none
+    export OCL_ICD_VENDORS
+    refuse "no device" 1 "no OpenCL device" devices
+    refuse "no device" 1 "no OpenCL device" $new --out none/run
+    unset OCL_ICD_VENDORS
+    absent none/run
+    POCL_MEMORY_LIMIT=1
+    export POCL_MEMORY_LIMIT
+    refuse "memory" 1 "memory" train --model resnet110 --data sample --batch 2000 --out none/run
+    unset POCL_MEMORY_LIMIT
+    absent none/run
+}
+
+head_files() {
+    succeed "Q" "Welch bound" head --head hadamard --features 64 --classes 100 --out Q.npy
+    expect grep -qaF "'shape': (100, 64)" Q.npy
+    succeed "head as JSON" '"largest_cosine":	0,' head --head hadamard --features 64 --classes 100 --json
+    refuse "Q in no folder" 1 "nowhere/Q.npy" head --head hadamard --features 64 --classes 100 --out nowhere/Q.npy
+    what="results that cannot be written"
+    [ -c /dev/full ] || return
+    "$walsh" devices >/dev/full 2>err
+    status=$?
+    ended 1 "standard output"
+}
+
+data() {
+    mkdir empty cut label
+    cp "$sample"/* cut
+    cp "$sample"/* label
+    head -c 100000 "$sample/data_batch_1.bin" >cut/data_batch_1.bin
+    printf '\012' | dd of=label/data_batch_1.bin bs=1 seek=$((3073 * 5)) conv=notrunc 2>/dev/null
+    tar czf whole.tar.gz -C "$sample" .
+    head -c 1000000 whole.tar.gz >cut.tar.gz
+    cifar="train --model resnet20 --out none/run --data"
+    refuse "empty folder" 1 "empty: expected data_batch_" $cifar cifar10:empty
+    refuse "truncated file" 1 "truncated" $cifar cifar10:cut
+    refuse "label out of range" 1 "expected a label in 0..9, found 10" $cifar cifar10:label
+    refuse "truncated archive" 1 "cut.tar.gz" $cifar cifar10:cut.tar.gz
+    refuse "no archive" 1 "err" $cifar cifar10:err
+    refuse "nothing there" 1 "nowhere" $cifar cifar10:nowhere
+    refuse "batch above the images" 2 "2001" $new --batch 2001
+    absent none/run
+}
+
+# A run of two steps in `run`, for those that follow.
+small_run() {
+    small="--batch 16 --steps 2"
+    succeed "train" "272474 parameters" $new $small --out run
+    for file in log.csv state.safetensors last.safetensors best.safetensors; do expect test -s run/$file; done
+    sums run >before
+}
+
+weights() {
+    succeed "eval" "top-5 error" eval --weights run/last.safetensors --data sample
+    succeed "eval as JSON" '"images":	1000,' eval --weights run/last.safetensors --data sample --json
+    succeed "predict" "999	" predict --weights run/last.safetensors --data sample
+    succeed "logits" "" predict --weights run/last.safetensors --data sample --out logits.npy
+    expect grep -qaF "'shape': (1000, 10)" logits.npy
+    cp run/last.safetensors lying
+    printf '\377\377\377\377\377\377\377\177' | dd of=lying bs=1 conv=notrunc 2>/dev/null
+    head -c 100000 run/last.safetensors >short
+    refuse "a header that lies" 1 "lying" eval --weights lying --data sample
+    refuse "truncated weights" 1 "short" eval --weights short --data sample
+    refuse "no weights" 1 "nowhere" eval --weights nowhere --data sample
+    refuse "weights of another model" 1 "resnet20" train --model resnet32 --data sample --init run/last.safetensors \
+        --out none/run
+    refuse "weights of another head" 1 "learned" $new --head hadamard --init run/last.safetensors --out none/run
+    refuse "logits in no folder" 1 "nowhere/y.npy" predict --weights run/last.safetensors --data sample --out nowhere/y.npy
+    absent none/run/state.safetensors
+}
+
+folders() {
+    refuse "a folder below a file" 1 "err/run" $new $small --out err/run
+    refuse "a folder with a run" 2 "already holds a run" $new $small --out run
+    refuse "resume with another rate" 2 "--lr" train --resume --out run --lr 0.7
+    refuse "resume with another model" 2 "--model resnet32" train --resume --out run --model resnet32
+    refuse "resume with another batch" 2 "--batch" $new --resume --out run --batch 32
+    refuse "resume nothing" 1 "none" train --resume --out none
+    what="refused runs"
+    sums run >after
+    expect cmp -s before after
+}
+
+# A limit on the size of files stands in for a full disk: both make write() fail.
+full_disk() {
+    what="full disk"
+    (ulimit -f 1000 && exec "$walsh" $new $small --out full) >out 2>err
+    status=$?
+    ended 1 "state.safetensors"
+    expect test "$(wc -l <err)" = 1
+    expect test -z "$(ls full)"
+    what="full disk, resumed"
+    (ulimit -f 1000 && exec "$walsh" train --resume --out run --steps 3) >out 2>err
+    status=$?
+    ended 1 ".safetensors"
+    sums run >after
+    expect cmp -s before after
+}
+
+not_finite() {
+    what="a loss that is not finite"
+    "$walsh" $new --batch 16 --steps 8 --lr 1e30 --schedule constant --out wild >out 2>err
+    status=$?
+    ended 1 "the loss is"
+    succeed "the last good state" "top-1" eval --weights wild/last.safetensors --data sample
+}
+
+# interrupt SIGNAL ARGUMENT...: sends the signal when the bar shows a step that is done.
+interrupt() {
+    signal=$1
+    shift
+    "$walsh" "$@" --progress always >out 2>err &
+    process=$!
+    tries=0
+    until grep -q "epoch" err || [ $tries = 300 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    kill -s "$signal" $process
+    wait $process
+    status=$?
+}
+
+signals() {
+    long="--batch 16 --steps 60 --head hadamard"
+    succeed "uninterrupted" "271835 parameters" $new $long --out straight
+    what="Ctrl-C"
+    interrupt INT $new $long --out stopped
+    ended 130 "stopped and saved"
+    what="SIGTERM"
+    interrupt TERM train --resume --out stopped
+    ended 143 "stopped and saved"
+    succeed "resumed" "271835 parameters" train --resume --out stopped
+    for file in last best; do expect cmp -s straight/$file.safetensors stopped/$file.safetensors; done
+    cut -d, -f1-8 straight/log.csv >before
+    cut -d, -f1-8 stopped/log.csv >after
+    expect cmp -s before after
+}
+
+# Every example of the help runs as it stands; training is cut short.
+examples() {
+    mkdir examples
+    cd examples || exit 1
+    mkdir -p data/cifar-10-batches-bin data/cifar-100-binary
+    cp "$sample"/* data/cifar-10-batches-bin
+    head -c $((3074 * 64)) /dev/zero | tee data/cifar-100-binary/train.bin >data/cifar-100-binary/test.bin
+    for command in devices train eval predict head; do
+        succeed "help" "Usage: walsh $command" $command --help
+        sed -n '/^Examples:/,$s/^  walsh //p' out >lines
+        expect test -s lines
+        while read -r line; do
+            case $line in *--resume*) line="$line --steps 2" ;; train*) line="$line --steps 1 --batch 16" ;; esac
+            # shellcheck disable=SC2086 # words
+            succeed "example walsh $line" "" $line </dev/null
+        done <lines
+    done
+    cd ..
+    succeed "help" "walsh eval" --help
+    succeed "version" "walsh " --version
+}
+
+usage
+devices
+head_files
+data
+small_run
+weights
+folders
+full_disk
+not_finite
+signals
+examples
+[ $failures = 0 ] || exit 1
+echo "all as expected"
