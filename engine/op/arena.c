@@ -53,7 +53,9 @@ static walsh_status place(walsh_arena *arena, walsh_block *block, walsh_block *c
     size_t limit = (size_t)arena->device->info.max_alloc, need = aligned(block->bytes), at = 0;
     int chunk = 0;
     while (chunk < MAX_CHUNKS && !find_gap(others, count, chunk, need, limit, &at)) chunk++;
-    if (chunk == MAX_CHUNKS) WALSH_FAIL(WALSH_E_MEMORY, "a plan needs more than %d buffers of %zu MiB", MAX_CHUNKS, limit >> 20);
+    if (chunk == MAX_CHUNKS)
+        WALSH_FAIL(WALSH_E_MEMORY, "a plan needs more memory than %s has: over %d buffers of %zu MiB, its largest",
+                   arena->device->info.name, MAX_CHUNKS, limit >> 20);
     block->chunk = chunk;
     block->offset = at;
     if (chunk >= arena->chunks) arena->chunks = chunk + 1;
