@@ -101,7 +101,7 @@ const walsh_command walsh_command_devices = {
     .about = "Lists every OpenCL device of every platform: which one is used (marked *), and why not the others."
              "\vExamples:\n"
              "  walsh devices\n"
-             "  walsh devices --device gpu --json\n",
+             "  walsh devices --device cpu --json\n",
     .groups = (const struct argp_option *const[]){own, walsh_options_json, NULL},
     .run = run,
 };

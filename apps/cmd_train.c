@@ -115,8 +115,13 @@ static void announce(watch *w)
     const walsh_train_options *o = w->options;
     if (w->announced) return;
     w->announced = true;
-    walsh_note("%s, %s head, on %s (%s); epochs %d, batch %d, lr %g", o->model.name,
-               walsh_head_kind_name(o->model.head), w->device->name, w->device->platform, o->epochs, o->batch, o->lr);
+    char length[48];
+    if (o->steps)
+        snprintf(length, sizeof length, "steps %llu", (unsigned long long)o->steps);
+    else
+        snprintf(length, sizeof length, "epochs %d", o->epochs);
+    walsh_note("%s, %s head, on %s (%s); %s, batch %d, lr %g", o->model.name, walsh_head_kind_name(o->model.head),
+               w->device->name, w->device->platform, length, o->batch, o->lr);
     if (!o->out) walsh_note("without --out nothing is saved");
 }
 
