@@ -40,7 +40,7 @@ static void host_run(host *h, const walsh_variant *variant, int into, int onto)
         if (op->operands[i].role == WALSH_READ) op_case_set(&h->k, i, h->x[i]);
         else op_case_poison(&h->k, i);
     }
-    if (into >= 0) apart = h->k.tensor[into], h->k.tensor[into] = h->k.tensor[onto];
+    if (into >= 0 && onto >= 0) apart = h->k.tensor[into], h->k.tensor[into] = h->k.tensor[onto];
     op_case_run(&h->k, variant);
     for (int i = 0; i < walsh_op_operands(op); i++)
         if (h->k.tensor[i] && op->operands[i].role == WALSH_WRITE) op_case_get(&h->k, i, h->x[i]);

@@ -42,7 +42,7 @@ static walsh_status append(walsh_files *files, const char *name, walsh_file **ad
 
 walsh_status walsh_files_borrow(walsh_files *files, const char *name, const uint8_t *bytes, size_t size)
 {
-    walsh_file *file;
+    walsh_file *file = NULL;
     WALSH_TRY(append(files, name, &file));
     file->bytes = bytes;
     file->size = size;
@@ -53,7 +53,7 @@ walsh_status walsh_files_borrow(walsh_files *files, const char *name, const uint
  * owner knows why. */
 static walsh_status slurp(walsh_files *files, const char *name, const stream *from, bool *failed)
 {
-    walsh_file *file;
+    walsh_file *file = NULL;
     WALSH_TRY(append(files, name, &file));
     size_t room = 0;
     ssize_t got = 0;

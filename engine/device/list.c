@@ -90,7 +90,7 @@ static cl_int set_arg(cl_kernel kernel, cl_uint *at, const walsh_arg *arg)
 
 walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, const walsh_arg *args, size_t count)
 {
-    entry *e;
+    entry *e = NULL;
     cl_kernel kernel = NULL;
     WALSH_TRY(walsh_kernel_create(list->device, launch->file, launch->function, launch->options ? launch->options : "",
                                   &kernel));
@@ -117,7 +117,7 @@ walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, con
 
 walsh_status walsh_list_call(walsh_list *list, walsh_list_function function, void *context, double flops, double bytes)
 {
-    entry *e;
+    entry *e = NULL;
     walsh_status status = append(list, "library call", flops, bytes, &e);
     if (status) {
         free(context);
