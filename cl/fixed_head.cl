@@ -38,9 +38,9 @@ INLINE float4 signed_rows(__global const float *z, const int k, const int m, con
 }
 
 __kernel void head_logits_plain(__global const float *z, const ulong z_at, __global const float *alpha,
-                                const ulong alpha_at, __global const float *bias, const ulong bias_at, __global float *y,
-                                const ulong y_at, const int rows, const int m, const int c, const int z_pitch,
-                                const int y_pitch)
+                                const ulong alpha_at, __global const float *bias, const ulong bias_at,
+                                __global float *y, const ulong y_at, const int rows, const int m, const int c,
+                                const int z_pitch, const int y_pitch)
 {
     const int k = 4 * (int)get_global_id(0);
     const size_t row = get_global_id(1);
@@ -87,10 +87,11 @@ __kernel void head_fold_rows(__global const float *g, const ulong g_at, __global
 
 __kernel void head_normalise_backward_plain(__global const float *h, const ulong h_at, __global const float *xhat,
                                             const ulong xhat_at, __global const float *norm, const ulong norm_at,
-                                            __global const float *dot_of, const ulong dot_at, __global const float *alpha,
-                                            const ulong alpha_at, __global float *dx, const ulong dx_at, const int rows,
-                                            const int padded, const int h_pitch, const int xhat_pitch,
-                                            const int norm_pitch, const int dot_pitch, const int dx_pitch)
+                                            __global const float *dot_of, const ulong dot_at,
+                                            __global const float *alpha, const ulong alpha_at, __global float *dx,
+                                            const ulong dx_at, const int rows, const int padded, const int h_pitch,
+                                            const int xhat_pitch, const int norm_pitch, const int dot_pitch,
+                                            const int dx_pitch)
 {
     const int k = 4 * (int)get_global_id(0);
     const size_t row = get_global_id(1);

@@ -9,17 +9,17 @@
 enum { SIGN_INPUT = 1, SIGN_OUTPUT = 2 };
 
 /* Stages over `count` private values, those with h < limit. `count` is a constant. */
-#define BUTTERFLIES(type, v, count, limit)                                \
-    _Pragma("unroll") for (int h_ = 1; h_ < (count); h_ *= 2)             \
-    {                                                                     \
-        _Pragma("unroll") for (int i_ = 0; i_ < (count); i_++)            \
-        {                                                                 \
-            if (!(i_ & h_) && h_ < (limit)) {                             \
-                const type a_ = v[i_], b_ = v[i_ | h_];                   \
-                v[i_] = a_ + b_;                                          \
-                v[i_ | h_] = a_ - b_;                                     \
-            }                                                             \
-        }                                                                 \
+#define BUTTERFLIES(type, v, count, limit)                                                                             \
+    _Pragma("unroll") for (int h_ = 1; h_ < (count); h_ *= 2)                                                          \
+    {                                                                                                                  \
+        _Pragma("unroll") for (int i_ = 0; i_ < (count); i_++)                                                         \
+        {                                                                                                              \
+            if (!(i_ & h_) && h_ < (limit)) {                                                                          \
+                const type a_ = v[i_], b_ = v[i_ | h_];                                                                \
+                v[i_] = a_ + b_;                                                                                       \
+                v[i_ | h_] = a_ - b_;                                                                                  \
+            }                                                                                                          \
+        }                                                                                                              \
     }
 
 #if defined(ROW)
@@ -43,19 +43,21 @@ INLINE float8 leave(float8 v, __global const float *sign, const int k, const flo
 }
 
 /* `radix` vectors `stride` apart, for every place in t; the last pass writes the row out. */
-#define PASS(radix, stride, last)                                                               \
-    for (int block = 0; block < COUNT; block += (radix) * (stride)) {                           \
-        for (int j = block; j < block + (stride); j++) {                                        \
-            float8 v[radix];                                                                    \
-            _Pragma("unroll") for (int i = 0; i < (radix); i++) v[i] = t[j + i * (stride)];     \
-            BUTTERFLIES(float8, v, radix, radix)                                                               \
-            _Pragma("unroll") for (int i = 0; i < (radix); i++)                                 \
-            {                                                                                   \
-                const int k = j + i * (stride);                                                 \
-                if (last) vstore8(leave(v[i], sign, k, scale, mode), k, y);                     \
-                else t[k] = v[i];                                                               \
-            }                                                                                   \
-        }                                                                                       \
+#define PASS(radix, stride, last)                                                                                      \
+    for (int block = 0; block < COUNT; block += (radix) * (stride)) {                                                  \
+        for (int j = block; j < block + (stride); j++) {                                                               \
+            float8 v[radix];                                                                                           \
+            _Pragma("unroll") for (int i = 0; i < (radix); i++) v[i] = t[j + i * (stride)];                            \
+            BUTTERFLIES(float8, v, radix, radix)                                                                       \
+            _Pragma("unroll") for (int i = 0; i < (radix); i++)                                                        \
+            {                                                                                                          \
+                const int k = j + i * (stride);                                                                        \
+                if (last)                                                                                              \
+                    vstore8(leave(v[i], sign, k, scale, mode), k, y);                                                  \
+                else                                                                                                   \
+                    t[k] = v[i];                                                                                       \
+            }                                                                                                          \
+        }                                                                                                              \
     }
 
 __kernel void fwht_row(__global const float *x, const ulong x_at, __global const float *sign, const ulong sign_at,
@@ -79,8 +81,10 @@ __kernel void fwht_row(__global const float *x, const ulong x_at, __global const
         BUTTERFLIES(float8, v, FIRST, FIRST)
 #pragma unroll
         for (int i = 0; i < FIRST; i++) {
-            if (COUNT <= 8) vstore8(leave(v[i], sign, i, scale, mode), i, y);
-            else t[block + i] = v[i];
+            if (COUNT <= 8)
+                vstore8(leave(v[i], sign, i, scale, mode), i, y);
+            else
+                t[block + i] = v[i];
         }
     }
 #if COUNT > 8
@@ -91,8 +95,8 @@ __kernel void fwht_row(__global const float *x, const ulong x_at, __global const
 #endif
 }
 #elif defined(GROUP)
-/* ---- GPUs: N/R work-items share a row (or block), R values each, which they exchange through local memory; SHARE rows a
- * group. R is a power of two, 4 <= R <= N. ---- */
+/* ---- GPUs: N/R work-items share a row (or block), R values each, which they exchange through local memory; SHARE rows
+ * a group. R is a power of two, 4 <= R <= N. ---- */
 #define ITEMS (N / R)
 /* A word in 33 is left out, so that strided accesses spread over the banks. */
 #define PLACE(i) ((i) + ((i) >> 5))
@@ -156,7 +160,10 @@ INLINE float4 quad_stages(float4 v)
 }
 
 /* With two elements a row, the quad's upper half is pad lanes. */
-INLINE float4 pair_stage(const float4 v) { return (float4)(v.s0 + v.s1, v.s0 - v.s1, 0.0f, 0.0f); }
+INLINE float4 pair_stage(const float4 v)
+{
+    return (float4)(v.s0 + v.s1, v.s0 - v.s1, 0.0f, 0.0f);
+}
 
 __kernel void fwht_quads(__global const float *x, const ulong x_at, __global const float *sign, const ulong sign_at,
                          __global float *y, const ulong y_at, const int rows, const int n, const int x_pitch,

@@ -1,10 +1,11 @@
-/* Softmax cross-entropy: LANES work-items a row, three walks over it (maximum and rank, sum of exponentials, gradient). */
+/* Softmax cross-entropy: LANES work-items a row and three walks: maximum and rank, sum of exponentials, gradient. */
 #include "metrics.clh"
 
 __kernel void softmax_rows(__global const float *logits, const ulong logits_at, __global const int *labels,
-                           const ulong labels_at, __global const int *valid_rows, const ulong valid_at, __global float *g,
-                           const ulong g_at, __global float *metrics, const ulong metrics_at, const int rows, const int c,
-                           const int logits_pitch, const int g_pitch, const int metrics_pitch, const float smoothing)
+                           const ulong labels_at, __global const int *valid_rows, const ulong valid_at,
+                           __global float *g, const ulong g_at, __global float *metrics, const ulong metrics_at,
+                           const int rows, const int c, const int logits_pitch, const int g_pitch,
+                           const int metrics_pitch, const float smoothing)
 {
     __local float scratch[LANES];
     const int lane = (int)get_local_id(0), padded = (c + 3) & ~3;

@@ -1,4 +1,5 @@
-/* What stands around a fixed head's transform, operation by operation; check_head proves their sum by finite differences. */
+/* What stands around a fixed head's transform, operation by operation; check_head proves their sum by finite
+ * differences. */
 #include "tests/op_case.h"
 
 #include <math.h>
@@ -37,8 +38,10 @@ static void host_run(host *h, const walsh_variant *variant, int into, int onto)
     walsh_tensor *apart = NULL;
     for (int i = 0; i < walsh_op_operands(op); i++) {
         if (!h->k.tensor[i]) continue;
-        if (op->operands[i].role == WALSH_READ) op_case_set(&h->k, i, h->x[i]);
-        else op_case_poison(&h->k, i);
+        if (op->operands[i].role == WALSH_READ)
+            op_case_set(&h->k, i, h->x[i]);
+        else
+            op_case_poison(&h->k, i);
     }
     if (into >= 0 && onto >= 0) apart = h->k.tensor[into], h->k.tensor[into] = h->k.tensor[onto];
     op_case_run(&h->k, variant);
@@ -70,8 +73,7 @@ static void normalise(int b, int n, float scale, int onto)
     for (const walsh_variant *const *v = walsh_head_normalise.variants; *v; v++) {
         host_run(&h, *v, onto < 0 ? -1 : WALSH_HEAD_NORMALISE_XHAT, onto);
         expect(&h, WALSH_HEAD_NORMALISE_XHAT, xhat);
-        for (int i = 0; i < 2 * b; i++)
-            assert_true(fabs(h.x[WALSH_HEAD_NORMALISE_NORM][i] / norm[i] - 1) < 1e-6);
+        for (int i = 0; i < 2 * b; i++) assert_true(fabs(h.x[WALSH_HEAD_NORMALISE_NORM][i] / norm[i] - 1) < 1e-6);
     }
     host_close(&h);
     free(xhat), free(norm);
@@ -88,7 +90,10 @@ static void normalises(void **state)
     normalise(2, 64, 0, -1); /* zero features: norm 1e-8 */
 }
 
-static double sign_of(int c, int m) { return c < m ? 1 : -1; }
+static double sign_of(int c, int m)
+{
+    return c < m ? 1 : -1;
+}
 
 static void logits(int b, int m, int c, int alpha, int bias, int onto)
 {
@@ -98,7 +103,8 @@ static void logits(int b, int m, int c, int alpha, int bias, int onto)
     double *want = op_doubles((size_t)(b * c));
     for (int i = 0; i < b; i++)
         for (int k = 0; k < c; k++)
-            want[i * c + k] = (alpha ? h.x[WALSH_HEAD_LOGITS_ALPHA][0] : 1) * sign_of(k, m) * h.x[WALSH_HEAD_LOGITS_Z][i * m + k % m] +
+            want[i * c + k] = (alpha ? h.x[WALSH_HEAD_LOGITS_ALPHA][0] : 1) * sign_of(k, m) *
+                                  h.x[WALSH_HEAD_LOGITS_Z][i * m + k % m] +
                               (bias ? h.x[WALSH_HEAD_LOGITS_BIAS][k] : 0);
     for (const walsh_variant *const *v = walsh_head_logits.variants; *v; v++) {
         host_run(&h, *v, onto < 0 ? -1 : WALSH_HEAD_LOGITS_Y, onto);
@@ -109,14 +115,16 @@ static void logits(int b, int m, int c, int alpha, int bias, int onto)
 }
 
 /* Rows of the transform and classes: fewer, equal, between, twice as many; m of 2 and odd m, where quads straddle. */
-static const int sizes[][2] = {{64, 10}, {64, 64}, {64, 100}, {64, 128}, {2, 1}, {2, 3}, {2, 4}, {1, 2}, {10, 10}, {7, 11}, {6, 12}, {100, 100}, {4, 7}, {342, 500}};
+static const int sizes[][2] = {{64, 10}, {64, 64}, {64, 100}, {64, 128}, {2, 1},     {2, 3}, {2, 4},
+                               {1, 2},   {10, 10}, {7, 11},   {6, 12},   {100, 100}, {4, 7}, {342, 500}};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 static void all_logits(void **state)
 {
     (void)state;
     for (int i = 0; i < SIZES; i++)
-        for (int present = 0; present < 4; present++) logits(1 + i % 5, sizes[i][0], sizes[i][1], present & 1, present >> 1, -1);
+        for (int present = 0; present < 4; present++)
+            logits(1 + i % 5, sizes[i][0], sizes[i][1], present & 1, present >> 1, -1);
     logits(3, 10, 10, 0, 1, WALSH_HEAD_LOGITS_Z);
     logits(3, 100, 100, 1, 1, WALSH_HEAD_LOGITS_Z);
 }
@@ -163,7 +171,8 @@ static void backward(int b, int n, int alpha, int onto)
             want[i * n + k] = (alpha ? h.x[WALSH_HEAD_NORMALISE_BACKWARD_ALPHA][0] : 1) *
                               h.x[WALSH_HEAD_NORMALISE_BACKWARD_NORM][2 * i + 1] *
                               (h.x[WALSH_HEAD_NORMALISE_BACKWARD_H][i * n + k] -
-                               (double)h.x[WALSH_HEAD_NORMALISE_BACKWARD_XHAT][i * n + k] * h.x[WALSH_HEAD_NORMALISE_BACKWARD_DOT][i]);
+                               (double)h.x[WALSH_HEAD_NORMALISE_BACKWARD_XHAT][i * n + k] *
+                                   h.x[WALSH_HEAD_NORMALISE_BACKWARD_DOT][i]);
     for (const walsh_variant *const *v = walsh_head_normalise_backward.variants; *v; v++) {
         host_run(&h, *v, onto < 0 ? -1 : WALSH_HEAD_NORMALISE_BACKWARD_DX, onto);
         expect(&h, WALSH_HEAD_NORMALISE_BACKWARD_DX, want);

@@ -1,4 +1,5 @@
-/* The fast Walsh-Hadamard transform against the dense matrix, and by what defines it: linearity, impulses, H(Hx) = n x. */
+/* The fast Walsh-Hadamard transform against the dense matrix, and by what defines it: linearity, impulses, H(Hx) = n x.
+ */
 #include "tests/op_case.h"
 
 #include <math.h>
@@ -7,7 +8,10 @@
 
 #include "engine/op/fwht.h"
 
-static double entry(size_t row, size_t column) { return __builtin_parityll(row & column) ? -1.0 : 1.0; }
+static double entry(size_t row, size_t column)
+{
+    return __builtin_parityll(row & column) ? -1.0 : 1.0;
+}
 
 /* In double precision, stage by stage; dense_agrees holds it against the matrix. */
 static void reference(double *x, size_t n)
@@ -166,11 +170,8 @@ static void wrong_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dense_agrees),
-        cmocka_unit_test(shapes),
-        cmocka_unit_test(linear_and_involution),
-        cmocka_unit_test(impulses),
-        cmocka_unit_test(wrong_sizes),
+        cmocka_unit_test(dense_agrees), cmocka_unit_test(shapes),      cmocka_unit_test(linear_and_involution),
+        cmocka_unit_test(impulses),     cmocka_unit_test(wrong_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
 }

@@ -83,9 +83,17 @@ static void open_case(head_case *h, const walsh_head *head, int b, int valid)
     h->x = op_doubles((size_t)(b * n)), h->q = op_doubles((size_t)(n * c)), h->bias = op_doubles((size_t)c);
     h->labels = calloc((size_t)b, sizeof *h->labels);
     for (int i = 0; i < b; i++) h->labels[i] = (i * 5 + 1) % c;
-    h->ref = (ref_head){.b = b, .n = n, .c = c, .valid = valid, .fixed = head->spec.kind != WALSH_HEAD_LEARNED,
-                        .cosine = head->loss == WALSH_LOSS_COSINE, .smoothing = head->label_smoothing, .alpha = alpha,
-                        .q = h->q, .bias = h->bias, .labels = h->labels};
+    h->ref = (ref_head){.b = b,
+                        .n = n,
+                        .c = c,
+                        .valid = valid,
+                        .fixed = head->spec.kind != WALSH_HEAD_LEARNED,
+                        .cosine = head->loss == WALSH_LOSS_COSINE,
+                        .smoothing = head->label_smoothing,
+                        .alpha = alpha,
+                        .q = h->q,
+                        .bias = h->bias,
+                        .labels = h->labels};
     assert_ok(walsh_plan_create(op_device(), &h->plan));
     assert_ok(walsh_arena_create(op_device(), &h->arena));
     h->parts.features = draw(h, walsh_shape_matrix(b, n), 1, 2, h->x);
@@ -109,8 +117,10 @@ static void run_case(head_case *h, bool backward)
         h->parts.d_features = bind(h, walsh_shape_matrix(h->b, h->n), NULL);
     }
     walsh_head_forward(h->plan, &h->head, &h->parts);
-    if (backward) walsh_head_backward(h->plan, &h->head, &h->parts);
-    else walsh_head_metrics(h->plan, &h->head, &h->parts);
+    if (backward)
+        walsh_head_backward(h->plan, &h->head, &h->parts);
+    else
+        walsh_head_metrics(h->plan, &h->head, &h->parts);
     assert_ok(walsh_plan_layout(h->plan, h->arena));
     assert_ok(walsh_arena_commit(h->arena));
     assert_ok(walsh_plan_emit(h->plan, h->arena));
@@ -148,7 +158,8 @@ static void compare_forward(head_case *h)
 static void compare_backward(head_case *h)
 {
     size_t entries = (size_t)h->n * (size_t)h->c;
-    double *dx = op_doubles((size_t)(h->b * h->n)), *dq = op_doubles(entries), *dbias = op_doubles((size_t)h->c), dalpha;
+    double *dx = op_doubles((size_t)(h->b * h->n)), *dq = op_doubles(entries), *dbias = op_doubles((size_t)h->c),
+           dalpha;
     ref_head_backward(&h->ref, h->x, dx, dq, dbias, &dalpha);
     assert_true(error_of(h, h->parts.d_features, dx, (size_t)(h->b * h->n)) < 1e-5);
     if (!h->ref.fixed) assert_true(error_of(h, h->parts.d_weight, dq, entries) < 1e-5);
@@ -263,8 +274,17 @@ static void finite_differences(void **state)
     for (int i = 0; i < C * N; i++) q[i] = cos(3 * i);
     for (int i = 0; i < C; i++) bias[i] = 0.1 * i;
     for (int way = 0; way < 4; way++) {
-        ref_head h = {.b = B, .n = N, .c = C, .valid = way == 1 ? 2 : 3, .fixed = way > 0, .cosine = way == 3,
-                      .smoothing = way == 2 ? 0.2 : 0, .alpha = 3, .q = q, .bias = bias, .labels = labels};
+        ref_head h = {.b = B,
+                      .n = N,
+                      .c = C,
+                      .valid = way == 1 ? 2 : 3,
+                      .fixed = way > 0,
+                      .cosine = way == 3,
+                      .smoothing = way == 2 ? 0.2 : 0,
+                      .alpha = 3,
+                      .q = q,
+                      .bias = bias,
+                      .labels = labels};
         ref_head_backward(&h, x, dx, dq, dbias, &dalpha);
         for (int i = 0; i < B * N; i++) assert_true(fabs(difference(&h, x, &x[i]) - dx[i]) < 1e-8);
         for (int i = 0; i < C * N; i++) assert_true(fabs(difference(&h, x, &q[i]) - dq[i]) < 1e-8);

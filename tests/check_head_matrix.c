@@ -1,5 +1,5 @@
-/* Matrices of fixed heads: the finite fields against a slow implementation that shares no code, bent functions, coherence,
- * orthonormality, and what is refused. */
+/* Matrices of fixed heads: the finite fields against a slow implementation that shares no code, bent functions,
+ * coherence, orthonormality, and what is refused. */
 #include "tests/check.h"
 
 #include <math.h>
@@ -11,7 +11,10 @@
 
 /* ---- The slow field: carry-less product, then long division. ---- */
 
-static int degree_of(uint64_t p) { return 63 - __builtin_clzll(p); }
+static int degree_of(uint64_t p)
+{
+    return 63 - __builtin_clzll(p);
+}
 
 static uint64_t remainder_of(uint64_t value, uint64_t p)
 {
@@ -100,8 +103,8 @@ static void spectrum(const float *d, int n, double *out)
     }
 }
 
-/* m even: bent, every coefficient +-sqrt(N). m odd: 0 or +-sqrt(2N). The same for products of two diagonals, which is what
- * makes blocks nearly orthogonal to each other. */
+/* m even: bent, every coefficient +-sqrt(N). m odd: 0 or +-sqrt(2N). The same for products of two diagonals, which is
+ * what makes blocks nearly orthogonal to each other. */
 static void flat_spectra(void **state)
 {
     (void)state;
@@ -114,8 +117,7 @@ static void flat_spectra(void **state)
             assert_ok(walsh_head_signs(n, a, other));
             for (int x = 0; x < n && a > 1; x++) other[x] *= one[x];
             spectrum(other, n, h);
-            for (int r = 0; r < n; r++)
-                assert_true(m % 2 ? h[r] == 0 || h[r] * h[r] == 2.0 * n : h[r] * h[r] == n);
+            for (int r = 0; r < n; r++) assert_true(m % 2 ? h[r] == 0 || h[r] * h[r] == 2.0 * n : h[r] * h[r] == n);
         }
     }
 }
@@ -123,7 +125,9 @@ static void flat_spectra(void **state)
 static void classes_are_numbered(void **state)
 {
     (void)state;
-    const struct { int c, block, sign, row; } want[] = {{0, 1, 1, 0}, {63, 1, 1, 63}, {64, 1, -1, 0}, {127, 1, -1, 63}, {128, 2, 1, 0}, {200, 2, -1, 8}};
+    const struct {
+        int c, block, sign, row;
+    } want[] = {{0, 1, 1, 0}, {63, 1, 1, 63}, {64, 1, -1, 0}, {127, 1, -1, 63}, {128, 2, 1, 0}, {200, 2, -1, 8}};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         walsh_head_class c = walsh_head_locate(64, want[i].c);
         assert_true(c.block == want[i].block && c.sign == want[i].sign && c.row == want[i].row);
@@ -142,7 +146,8 @@ static void hadamard_rows_are_orthogonal(void **state)
     (void)state;
     for (int n = 2; n <= 128; n *= 2) {
         walsh_head_spec spec = {.kind = WALSH_HEAD_HADAMARD, .features = n, .classes = 2 * n};
-        float *q = malloc(sizeof *q * (size_t)(2 * n * n)), *tail = malloc(sizeof *tail * (size_t)n), *signs = malloc(sizeof *signs * (size_t)n);
+        float *q = malloc(sizeof *q * (size_t)(2 * n * n)), *tail = malloc(sizeof *tail * (size_t)n),
+              *signs = malloc(sizeof *signs * (size_t)n);
         assert_ok(walsh_head_rows(&spec, 0, 2 * n, q));
         assert_ok(walsh_head_rows(&spec, 2 * n - 1, 1, tail));
         assert_memory_equal(tail, q + (2 * n - 1) * n, sizeof *tail * (size_t)n);
@@ -263,7 +268,10 @@ static void refusals(void **state)
 {
     (void)state;
     float q[64];
-    const struct { walsh_head_spec spec; const char *part; } bad[] = {
+    const struct {
+        walsh_head_spec spec;
+        const char *part;
+    } bad[] = {
         {{WALSH_HEAD_HADAMARD, 342, 100, 0}, "found 342"},
         {{WALSH_HEAD_HADAMARD, 64, 129, 0}, "128 classes apart, found 129"},
         {{WALSH_HEAD_HADAMARD, 1, 1, 0}, "power of two"},
@@ -293,10 +301,14 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(primitive_polynomials), cmocka_unit_test(signs_match_their_definition),
-        cmocka_unit_test(flat_spectra),          cmocka_unit_test(classes_are_numbered),
-        cmocka_unit_test(orthonormal_heads),     cmocka_unit_test(hadamard_rows_are_orthogonal),
-        cmocka_unit_test(reports),               cmocka_unit_test(names),
+        cmocka_unit_test(primitive_polynomials),
+        cmocka_unit_test(signs_match_their_definition),
+        cmocka_unit_test(flat_spectra),
+        cmocka_unit_test(classes_are_numbered),
+        cmocka_unit_test(orthonormal_heads),
+        cmocka_unit_test(hadamard_rows_are_orthogonal),
+        cmocka_unit_test(reports),
+        cmocka_unit_test(names),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Softmax cross-entropy against double precision: gradients, label smoothing, ranks with ties, NaN, rows that do not count. */
+/* Softmax cross-entropy against double precision: gradients, label smoothing, ranks with ties, NaN, rows that do not
+ * count. */
 #include "tests/loss_case.h"
 #include "tests/ref_head.h"
 
@@ -118,8 +119,8 @@ static void wrong_problems(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_gradient),     cmocka_unit_test(shapes),           cmocka_unit_test(large_logits),
-        cmocka_unit_test(rows_that_do_not_count), cmocka_unit_test(ties),             cmocka_unit_test(broken_rows_show),
+        cmocka_unit_test(reference_gradient),     cmocka_unit_test(shapes), cmocka_unit_test(large_logits),
+        cmocka_unit_test(rows_that_do_not_count), cmocka_unit_test(ties),   cmocka_unit_test(broken_rows_show),
         cmocka_unit_test(wrong_problems),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);

@@ -9,7 +9,13 @@
 #include "engine/op/softmax.h"
 
 /* Operands of walsh_softmax and walsh_cosine have the same order. */
-enum { LOGITS = WALSH_SOFTMAX_LOGITS, LABELS = WALSH_SOFTMAX_LABELS, VALID = WALSH_SOFTMAX_VALID, G = WALSH_SOFTMAX_G, METRICS = WALSH_SOFTMAX_METRICS };
+enum {
+    LOGITS = WALSH_SOFTMAX_LOGITS,
+    LABELS = WALSH_SOFTMAX_LABELS,
+    VALID = WALSH_SOFTMAX_VALID,
+    G = WALSH_SOFTMAX_G,
+    METRICS = WALSH_SOFTMAX_METRICS
+};
 
 typedef void (*loss_reference)(const double *y, int c, int label, double *g, double *metrics);
 
@@ -60,8 +66,8 @@ static void loss_want(loss_case *l, loss_reference reference)
     }
 }
 
-/* Runs every variant, the gradient apart, in place (G is LOGITS) and absent, and compares; `forward` is the same problem
- * without G. */
+/* Runs every variant, the gradient apart, in place (G is LOGITS) and absent, and compares; `forward` is the same
+ * problem without G. */
 static void loss_run(loss_case *l, loss_reference reference, const void *forward, double tolerance)
 {
     size_t count = (size_t)l->b * (size_t)l->c;

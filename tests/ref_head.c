@@ -65,8 +65,10 @@ static double losses(const ref_head *h, const double *x, double *g, double *metr
     for (int i = 0; i < h->valid; i++) {
         double row[3];
         double *gradient = g ? g + i * h->c : NULL;
-        if (h->cosine) ref_cosine_row(y + i * h->c, h->c, h->labels[i], gradient, row);
-        else ref_softmax_row(y + i * h->c, h->c, h->labels[i], h->smoothing, gradient, row);
+        if (h->cosine)
+            ref_cosine_row(y + i * h->c, h->c, h->labels[i], gradient, row);
+        else
+            ref_softmax_row(y + i * h->c, h->c, h->labels[i], h->smoothing, gradient, row);
         total += row[0] / h->valid;
         if (metrics) memcpy(metrics + 4 * i, row, sizeof row);
     }
@@ -74,7 +76,10 @@ static double losses(const ref_head *h, const double *x, double *g, double *metr
     return total;
 }
 
-double ref_head_loss(const ref_head *h, const double *x, double *metrics) { return losses(h, x, NULL, metrics); }
+double ref_head_loss(const ref_head *h, const double *x, double *metrics)
+{
+    return losses(h, x, NULL, metrics);
+}
 
 /* Of one row: with u = dloss/d(q_c . x̂), dx = (Σ_c u_c q_c - x̂ (x̂ . Σ_c u_c q_c))/norm; no projection if learned. */
 static void backward_row(const ref_head *h, const double *x, const double *g, double *dx, double *dq, double *dbias,

@@ -16,7 +16,7 @@ typedef struct ref_head {
     bool cosine;      /* loss 1 - q_t . x/norm, logits without alpha and bias */
     double smoothing; /* of the cross-entropy */
     double alpha;
-    const double *q;  /* [c][n], learned or fixed */
+    const double *q; /* [c][n], learned or fixed */
     const double *bias;
     const int32_t *labels;
 } ref_head;

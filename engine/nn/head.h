@@ -37,13 +37,13 @@ walsh_status walsh_head_constant(const walsh_head_spec *spec, float *dense);
 /* The values of a head in one plan. Start from walsh_head_no_parts. */
 typedef struct walsh_head_parts {
     /* From the caller. */
-    walsh_value features;       /* [b][n] */
-    walsh_value labels;         /* int32 array [b] */
-    walsh_value valid;          /* int32 array [4]: element 0 is the number of rows that count */
-    walsh_value weight;         /* as walsh_head_shapes says, each */
+    walsh_value features; /* [b][n] */
+    walsh_value labels;   /* int32 array [b] */
+    walsh_value valid;    /* int32 array [4]: element 0 is the number of rows that count */
+    walsh_value weight;   /* as walsh_head_shapes says, each */
     walsh_value alpha, bias, constant;
     walsh_value d_weight, d_bias; /* gradients of the mean loss, overwritten */
-    walsh_value d_alpha;        /* none: alpha stays as it is */
+    walsh_value d_alpha;          /* none: alpha stays as it is */
     /* From the caller or, where none, made in the arena. */
     walsh_value logits;     /* [b][c]; with the cosine loss the cosines, without alpha and bias */
     walsh_value metrics;    /* [b][4]: loss, top-1 wrong, top-5 wrong (0 or 1), 0; zeros beyond the valid rows */

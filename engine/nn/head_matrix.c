@@ -7,7 +7,10 @@
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
 
-static bool is_power_of_two(int n) { return n > 0 && !(n & (n - 1)); }
+static bool is_power_of_two(int n)
+{
+    return n > 0 && !(n & (n - 1));
+}
 
 static int log2_of(int n)
 {
@@ -21,16 +24,19 @@ static walsh_status choose_orthonormal(const walsh_head_spec *s, walsh_construct
     if (s->features < 2)
         WALSH_FAIL(WALSH_E_ARGUMENT, "an orthonormal head needs at least 2 features, found %d", s->features);
     if ((long long)s->features * s->classes > WALSH_HEAD_MAX_ENTRIES)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "an orthonormal head stores its matrix: at most %d entries, found %d classes x %d features",
+        WALSH_FAIL(WALSH_E_ARGUMENT,
+                   "an orthonormal head stores its matrix: at most %d entries, found %d classes x %d features",
                    WALSH_HEAD_MAX_ENTRIES, s->classes, s->features);
-    *construction = s->classes <= s->features ? WALSH_CONSTRUCTION_ORTHONORMAL_ROWS : WALSH_CONSTRUCTION_ORTHONORMAL_COLUMNS;
+    *construction =
+        s->classes <= s->features ? WALSH_CONSTRUCTION_ORTHONORMAL_ROWS : WALSH_CONSTRUCTION_ORTHONORMAL_COLUMNS;
     return WALSH_OK;
 }
 
 static walsh_status choose_hadamard(const walsh_head_spec *s, walsh_construction *construction)
 {
     if (!is_power_of_two(s->features) || s->features < 2 || s->features > WALSH_HEAD_MAX_FEATURES)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "a hadamard head needs a power of two from 2 to %d as its number of features, found %d",
+        WALSH_FAIL(WALSH_E_ARGUMENT,
+                   "a hadamard head needs a power of two from 2 to %d as its number of features, found %d",
                    WALSH_HEAD_MAX_FEATURES, s->features);
     if (s->classes > 2 * s->features)
         WALSH_FAIL(WALSH_E_ARGUMENT, "a hadamard head tells at most 2 x %d = %d classes apart, found %d", s->features,
@@ -42,12 +48,16 @@ static walsh_status choose_hadamard(const walsh_head_spec *s, walsh_construction
 walsh_status walsh_head_choose(const walsh_head_spec *spec, walsh_construction *construction)
 {
     if (spec->features < 1 || spec->classes < 1)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "a head needs at least 1 feature and 1 class, found %d and %d", spec->features, spec->classes);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "a head needs at least 1 feature and 1 class, found %d and %d", spec->features,
+                   spec->classes);
     *construction = WALSH_CONSTRUCTION_LEARNED;
     switch (spec->kind) {
-    case WALSH_HEAD_LEARNED: return WALSH_OK;
-    case WALSH_HEAD_ORTHONORMAL: return choose_orthonormal(spec, construction);
-    case WALSH_HEAD_HADAMARD: return choose_hadamard(spec, construction);
+    case WALSH_HEAD_LEARNED:
+        return WALSH_OK;
+    case WALSH_HEAD_ORTHONORMAL:
+        return choose_orthonormal(spec, construction);
+    case WALSH_HEAD_HADAMARD:
+        return choose_hadamard(spec, construction);
     }
     WALSH_FAIL(WALSH_E_ARGUMENT, "unknown kind of head %d", (int)spec->kind);
 }
@@ -80,8 +90,8 @@ static uint32_t field_power(uint32_t a, uint32_t exponent, uint32_t polynomial, 
     return power;
 }
 
-/* Whether X has order 2^k - 1 modulo the polynomial. That order alone implies that the polynomial is irreducible: modulo a
- * product the order of X is smaller. */
+/* Whether X has order 2^k - 1 modulo the polynomial. That order alone implies that the polynomial is irreducible:
+ * modulo a product the order of X is smaller. */
 static bool is_primitive(uint32_t polynomial, int degree)
 {
     uint32_t order = (1u << degree) - 1, x = degree == 1 ? 1 : 2, rest = order;
@@ -153,7 +163,10 @@ static uint32_t field_log(const field *f, uint32_t a)
     return i;
 }
 
-static float sign_of(int exponent) { return exponent & 1 ? -1.0f : 1.0f; }
+static float sign_of(int exponent)
+{
+    return exponent & 1 ? -1.0f : 1.0f;
+}
 
 static void kerdock_signs(const field *f, int m, int block, float *signs)
 {
@@ -172,20 +185,25 @@ static void gold_signs(const field *f, int block, float *signs)
 {
     uint32_t log_a = field_log(f, (uint32_t)block);
     signs[0] = 1;
-    for (uint32_t i = 0; i < f->order; i++) signs[f->power[i]] = sign_of(f->trace[(3 * (uint64_t)i + log_a) % f->order]);
+    for (uint32_t i = 0; i < f->order; i++)
+        signs[f->power[i]] = sign_of(f->trace[(3 * (uint64_t)i + log_a) % f->order]);
 }
 
 walsh_status walsh_head_signs(int features, int block, float *signs)
 {
     if (!is_power_of_two(features) || features < 2 || features > WALSH_HEAD_MAX_FEATURES)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "head signs: %d features, expected a power of two from 2 to %d", features, WALSH_HEAD_MAX_FEATURES);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "head signs: %d features, expected a power of two from 2 to %d", features,
+                   WALSH_HEAD_MAX_FEATURES);
     int m = log2_of(features), degree = m % 2 ? m : m - 1, blocks = (1 << degree) - 1;
     if (block < 1 || block > blocks)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "head signs: block %d, expected 1 to %d with %d features", block, blocks, features);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "head signs: block %d, expected 1 to %d with %d features", block, blocks,
+                   features);
     field f;
     WALSH_TRY(field_open(degree, &f));
-    if (m % 2) gold_signs(&f, block, signs);
-    else kerdock_signs(&f, m, block, signs);
+    if (m % 2)
+        gold_signs(&f, block, signs);
+    else
+        kerdock_signs(&f, m, block, signs);
     field_close(&f);
     return WALSH_OK;
 }

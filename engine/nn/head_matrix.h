@@ -2,17 +2,20 @@
  * (head_version 1), so a rule, once published, stays.
  *
  * Hadamard, N = 2^m: classes are numbered along the + rows of block 1, its - rows, the + rows of block 2, and so on;
- * class (a, s, r) is s * H_r * D_a / sqrt(N), H_r row r of the Sylvester matrix, D_a a diagonal of signs, block a = 1, 2, ...
- *   m even (Kerdock, 1972): D_a[x] = (-1)^f with x = 2z + e, z and a in GF(2^(m-1)),
- *                           f = Σ_{j=1}^{(m-2)/2} Tr((az)^(1+2^j)) + e Tr(az); a < N/2. Largest |cos| 1/sqrt(N).
- *   m odd (Gold, 1968):     D_a[x] = (-1)^Tr(a x^3), x and a in GF(2^m); a < N. Largest |cos| sqrt(2/N).
- * An integer stands for the polynomial with its bits as coefficients; the field GF(2^k) is built on the smallest primitive
- * polynomial as an integer.
+ * class (a, s, r) is s * H_r * D_a / sqrt(N), with H_r row r of the Sylvester matrix and D_a a diagonal of signs.
  *
- * Orthonormal: G [C][N], entry (c, n) draw number c*N + n of walsh_rng_normal(walsh_rng_make(seed, WALSH_RNG_HEAD, 0)), in
- * double precision; for C <= N its rows are made orthonormal in their order, for C > N its columns (modified Gram-Schmidt,
- * each vector twice against all earlier ones: what a QR decomposition with a positive diagonal of R gives); then rounded
- * to float32. */
+ *   m even (Kerdock, 1972), a < N/2, largest |cos| between blocks 1/sqrt(N):
+ *     D_a[x] = (-1)^f, x = 2z + e, z and a in GF(2^(m-1)), f = Σ_{j=1}^{(m-2)/2} Tr((az)^(1+2^j)) + e Tr(az);
+ *   m odd (Gold, 1968), a < N, sqrt(2/N):
+ *     D_a[x] = (-1)^Tr(a x^3), x and a in GF(2^m).
+ *
+ * An integer stands for the polynomial with its bits as coefficients; the field GF(2^k) is built on the smallest
+ * primitive polynomial as an integer.
+ *
+ * Orthonormal: G [C][N], entry (c, n) draw number c*N + n of walsh_rng_normal(walsh_rng_make(seed, WALSH_RNG_HEAD, 0)),
+ * in double precision; for C <= N its rows are made orthonormal in their order, for C > N its columns (modified
+ * Gram-Schmidt, each vector twice against all earlier ones: what a QR decomposition with a positive diagonal of R
+ * gives); then rounded to float32. */
 #ifndef WALSH_ENGINE_NN_HEAD_MATRIX_H
 #define WALSH_ENGINE_NN_HEAD_MATRIX_H
 

@@ -32,7 +32,10 @@ walsh_status walsh_head_kind_parse(const char *name, walsh_head_kind *kind)
     WALSH_FAIL(WALSH_E_ARGUMENT, "unknown head '%s', expected learned, orthonormal or hadamard", name ? name : "");
 }
 
-const char *walsh_head_kind_name(walsh_head_kind kind) { return (int)kind >= 0 && (int)kind < KINDS ? names[kind] : "unknown"; }
+const char *walsh_head_kind_name(walsh_head_kind kind)
+{
+    return (int)kind >= 0 && (int)kind < KINDS ? names[kind] : "unknown";
+}
 
 walsh_status walsh_head_check(const walsh_head_spec *spec)
 {
@@ -74,7 +77,8 @@ walsh_status walsh_head_rows(const walsh_head_spec *spec, int first, int count, 
     WALSH_TRY(walsh_head_check(spec));
     if (spec->kind == WALSH_HEAD_LEARNED) WALSH_FAIL(WALSH_E_ARGUMENT, "a learned head has no fixed matrix");
     if (first < 0 || count < 1 || count > spec->classes - first)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "rows %d to %d of a head with %d classes", first, first + count - 1, spec->classes);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "rows %d to %d of a head with %d classes", first, first + count - 1,
+                   spec->classes);
     if (spec->kind == WALSH_HEAD_ORTHONORMAL) return orthonormal_rows(spec, first, count, q);
     return hadamard_rows(spec->features, first, count, (float)(1 / sqrt(spec->features)), q);
 }
@@ -115,7 +119,8 @@ static void compare_rows(comparison *c, size_t rows, bool every)
     for (size_t i = 0; every && i < rows; i++)
         for (size_t j = 0; j < i; j++) compare(c, i, j);
     for (uint64_t s = 0; !every && s < samples; s++) {
-        uint32_t i = walsh_rng_below(rng, 2 * s, (uint32_t)rows), j = walsh_rng_below(rng, 2 * s + 1, (uint32_t)rows - 1);
+        uint32_t i = walsh_rng_below(rng, 2 * s, (uint32_t)rows),
+                 j = walsh_rng_below(rng, 2 * s + 1, (uint32_t)rows - 1);
         compare(c, i, j < i ? j : j + 1);
     }
 }
@@ -128,8 +133,10 @@ static walsh_status measure(const walsh_head_spec *spec, walsh_head_report *repo
     walsh_status status = walsh_alloc(&q, rows * n, sizeof *q, "comparing the rows of a head");
     if (!status) status = walsh_alloc(&c.inverse_norm, rows, sizeof *c.inverse_norm, "comparing the rows of a head");
     /* Signs rather than entries: their products add up exactly. */
-    if (!status && spec->kind == WALSH_HEAD_HADAMARD) status = hadamard_rows(spec->features, 0, spec->classes, 1, q);
-    else if (!status) status = walsh_head_orthonormal(spec, q);
+    if (!status && spec->kind == WALSH_HEAD_HADAMARD)
+        status = hadamard_rows(spec->features, 0, spec->classes, 1, q);
+    else if (!status)
+        status = walsh_head_orthonormal(spec, q);
     if (!status) {
         c.q = q;
         compare_rows(&c, rows, every);
@@ -174,8 +181,8 @@ static void describe_construction(const walsh_head_spec *spec, walsh_constructio
 }
 
 /* Multiply-adds count two. A dense product with [C][N] takes 2NC; a learned head needs three (logits, features' and
- * weights' gradients), an orthonormal one two, a hadamard one two transforms of N log2 N additions instead. What a fixed
- * head adds: the norm and its gradient, signs and scales (10 a feature), scale and fold (5 a class). */
+ * weights' gradients), an orthonormal one two, a hadamard one two transforms of N log2 N additions instead. What a
+ * fixed head adds: the norm and its gradient, signs and scales (10 a feature), scale and fold (5 a class). */
 static walsh_head_cost cost_of(const walsh_head_spec *spec, walsh_head_kind kind)
 {
     double n = spec->features, c = spec->classes, around = 10 * n + 5 * c;
@@ -186,8 +193,12 @@ static walsh_head_cost cost_of(const walsh_head_spec *spec, walsh_head_kind kind
         cost.parameters = classes * (uint64_t)spec->features + classes;
         cost.flops = 6 * n * c + 2 * c;
         break;
-    case WALSH_HEAD_ORTHONORMAL: cost.flops = 4 * n * c + around; break;
-    case WALSH_HEAD_HADAMARD: cost.flops = 2 * n * log2(n) + around; break;
+    case WALSH_HEAD_ORTHONORMAL:
+        cost.flops = 4 * n * c + around;
+        break;
+    case WALSH_HEAD_HADAMARD:
+        cost.flops = 2 * n * log2(n) + around;
+        break;
     }
     cost.optimizer_bytes = cost.sync_bytes = 4 * cost.parameters;
     return cost;

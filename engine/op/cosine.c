@@ -29,20 +29,23 @@ static walsh_status emit(walsh_list *list, const void *problem, const walsh_view
     const walsh_cosine_problem *p = problem;
     walsh_launch launch = walsh_rows_launch("cosine", "cosine_rows", p->b, form);
     cost(problem, &launch.flops, &launch.bytes);
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&operand[WALSH_COSINE_Z]), WALSH_TENSOR(&operand[WALSH_COSINE_LABELS]),
-                        WALSH_TENSOR(&operand[WALSH_COSINE_VALID]), WALSH_TENSOR(&operand[WALSH_COSINE_G]),
-                        WALSH_TENSOR(&operand[WALSH_COSINE_METRICS]), WALSH_INT(p->b), WALSH_INT(p->c),
-                        WALSH_INT(operand[WALSH_COSINE_Z].shape.pitch), WALSH_INT(operand[WALSH_COSINE_G].shape.pitch),
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&operand[WALSH_COSINE_Z]),
+                        WALSH_TENSOR(&operand[WALSH_COSINE_LABELS]), WALSH_TENSOR(&operand[WALSH_COSINE_VALID]),
+                        WALSH_TENSOR(&operand[WALSH_COSINE_G]), WALSH_TENSOR(&operand[WALSH_COSINE_METRICS]),
+                        WALSH_INT(p->b), WALSH_INT(p->c), WALSH_INT(operand[WALSH_COSINE_Z].shape.pitch),
+                        WALSH_INT(operand[WALSH_COSINE_G].shape.pitch),
                         WALSH_INT(operand[WALSH_COSINE_METRICS].shape.pitch));
 }
 
-static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
 {
     (void)workspace;
     return emit(list, problem, operand, WALSH_ROWS_PLAIN);
 }
 
-static walsh_status group_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status group_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
 {
     (void)workspace;
     return emit(list, problem, operand, WALSH_ROWS_GROUP);
@@ -54,7 +57,11 @@ static const walsh_variant plain = {.name = "cosine_plain", .suits = walsh_rows_
 const walsh_op walsh_cosine = {
     .name = "cosine",
     .problem_size = sizeof(walsh_cosine_problem),
-    .operands = {{"z", WALSH_READ}, {"labels", WALSH_READ}, {"valid", WALSH_READ}, {"g", WALSH_WRITE}, {"metrics", WALSH_WRITE}},
+    .operands = {{"z", WALSH_READ},
+                 {"labels", WALSH_READ},
+                 {"valid", WALSH_READ},
+                 {"g", WALSH_WRITE},
+                 {"metrics", WALSH_WRITE}},
     .shapes = shapes,
     .cost = cost,
     .variants = (const walsh_variant *const[]){&group, &plain, NULL},

@@ -8,7 +8,8 @@ static walsh_status check(const walsh_fixed_head_problem *p, bool classes)
     if (p->b < 1) WALSH_FAIL(WALSH_E_ARGUMENT, "fixed head: %d rows, expected at least 1", p->b);
     if (!classes && p->n < 1) WALSH_FAIL(WALSH_E_ARGUMENT, "fixed head: %d features, expected at least 1", p->n);
     if (classes && (p->m < 1 || p->c < 1 || p->c > 2 * (long long)p->m))
-        WALSH_FAIL(WALSH_E_ARGUMENT, "fixed head: %d classes from %d rows of the transform, expected 1 to twice as many", p->c, p->m);
+        WALSH_FAIL(WALSH_E_ARGUMENT,
+                   "fixed head: %d classes from %d rows of the transform, expected 1 to twice as many", p->c, p->m);
     return WALSH_OK;
 }
 
@@ -87,7 +88,8 @@ static void backward_cost(const void *problem, double *flops, double *bytes)
     *bytes = 12.0 * p->b * p->n;
 }
 
-static walsh_status normalise_emit(walsh_list *list, const void *problem, const walsh_view *operand, walsh_rows_form form)
+static walsh_status normalise_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                   walsh_rows_form form)
 {
     const walsh_fixed_head_problem *p = problem;
     const walsh_view *x = &operand[WALSH_HEAD_NORMALISE_X], *xhat = &operand[WALSH_HEAD_NORMALISE_XHAT];
@@ -99,29 +101,34 @@ static walsh_status normalise_emit(walsh_list *list, const void *problem, const 
                         WALSH_INT(norm->shape.pitch));
 }
 
-static walsh_status normalise_plain_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status normalise_plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                         const walsh_view *workspace)
 {
     (void)workspace;
     return normalise_emit(list, problem, operand, WALSH_ROWS_PLAIN);
 }
 
-static walsh_status normalise_group_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status normalise_group_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                         const walsh_view *workspace)
 {
     (void)workspace;
     return normalise_emit(list, problem, operand, WALSH_ROWS_GROUP);
 }
 
-static walsh_status logits_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status logits_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                const walsh_view *workspace)
 {
     (void)workspace;
     const walsh_fixed_head_problem *p = problem;
     const walsh_view *z = &operand[WALSH_HEAD_LOGITS_Z], *y = &operand[WALSH_HEAD_LOGITS_Y];
-    walsh_launch launch = {.file = "fixed_head", .function = "head_logits_plain",
-                           .global = {(size_t)walsh_pad(p->c) / 4, (size_t)p->b}, .local = {16, 4}};
+    walsh_launch launch = {.file = "fixed_head",
+                           .function = "head_logits_plain",
+                           .global = {(size_t)walsh_pad(p->c) / 4, (size_t)p->b},
+                           .local = {16, 4}};
     logits_cost(problem, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(z), WALSH_TENSOR(&operand[WALSH_HEAD_LOGITS_ALPHA]),
-                        WALSH_TENSOR(&operand[WALSH_HEAD_LOGITS_BIAS]), WALSH_TENSOR(y), WALSH_INT(p->b), WALSH_INT(p->m),
-                        WALSH_INT(p->c), WALSH_INT(z->shape.pitch), WALSH_INT(y->shape.pitch));
+                        WALSH_TENSOR(&operand[WALSH_HEAD_LOGITS_BIAS]), WALSH_TENSOR(y), WALSH_INT(p->b),
+                        WALSH_INT(p->m), WALSH_INT(p->c), WALSH_INT(z->shape.pitch), WALSH_INT(y->shape.pitch));
 }
 
 static walsh_status fold_emit(walsh_list *list, const void *problem, const walsh_view *operand, walsh_rows_form form)
@@ -131,32 +138,39 @@ static walsh_status fold_emit(walsh_list *list, const void *problem, const walsh
     const walsh_view *u = &operand[WALSH_HEAD_FOLD_U], *dot = &operand[WALSH_HEAD_FOLD_DOT];
     walsh_launch launch = walsh_rows_launch("fixed_head", "head_fold_rows", p->b, form);
     fold_cost(problem, &launch.flops, &launch.bytes);
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(g), WALSH_TENSOR(z), WALSH_TENSOR(u), WALSH_TENSOR(dot), WALSH_INT(p->b),
-                        WALSH_INT(p->m), WALSH_INT(p->c), WALSH_INT(g->shape.pitch), WALSH_INT(z->shape.pitch),
-                        WALSH_INT(u->shape.pitch), WALSH_INT(dot->shape.pitch));
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(g), WALSH_TENSOR(z), WALSH_TENSOR(u), WALSH_TENSOR(dot),
+                        WALSH_INT(p->b), WALSH_INT(p->m), WALSH_INT(p->c), WALSH_INT(g->shape.pitch),
+                        WALSH_INT(z->shape.pitch), WALSH_INT(u->shape.pitch), WALSH_INT(dot->shape.pitch));
 }
 
-static walsh_status fold_plain_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status fold_plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                    const walsh_view *workspace)
 {
     (void)workspace;
     return fold_emit(list, problem, operand, WALSH_ROWS_PLAIN);
 }
 
-static walsh_status fold_group_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status fold_group_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                    const walsh_view *workspace)
 {
     (void)workspace;
     return fold_emit(list, problem, operand, WALSH_ROWS_GROUP);
 }
 
-static walsh_status backward_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status backward_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                  const walsh_view *workspace)
 {
     (void)workspace;
     const walsh_fixed_head_problem *p = problem;
-    const walsh_view *h = &operand[WALSH_HEAD_NORMALISE_BACKWARD_H], *xhat = &operand[WALSH_HEAD_NORMALISE_BACKWARD_XHAT];
-    const walsh_view *norm = &operand[WALSH_HEAD_NORMALISE_BACKWARD_NORM], *dot = &operand[WALSH_HEAD_NORMALISE_BACKWARD_DOT];
+    const walsh_view *h = &operand[WALSH_HEAD_NORMALISE_BACKWARD_H],
+                     *xhat = &operand[WALSH_HEAD_NORMALISE_BACKWARD_XHAT];
+    const walsh_view *norm = &operand[WALSH_HEAD_NORMALISE_BACKWARD_NORM],
+                     *dot = &operand[WALSH_HEAD_NORMALISE_BACKWARD_DOT];
     const walsh_view *dx = &operand[WALSH_HEAD_NORMALISE_BACKWARD_DX];
-    walsh_launch launch = {.file = "fixed_head", .function = "head_normalise_backward_plain",
-                           .global = {(size_t)walsh_pad(p->n) / 4, (size_t)p->b}, .local = {16, 4}};
+    walsh_launch launch = {.file = "fixed_head",
+                           .function = "head_normalise_backward_plain",
+                           .global = {(size_t)walsh_pad(p->n) / 4, (size_t)p->b},
+                           .local = {16, 4}};
     backward_cost(problem, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(h), WALSH_TENSOR(xhat), WALSH_TENSOR(norm), WALSH_TENSOR(dot),
                         WALSH_TENSOR(&operand[WALSH_HEAD_NORMALISE_BACKWARD_ALPHA]), WALSH_TENSOR(dx), WALSH_INT(p->b),
@@ -164,12 +178,15 @@ static walsh_status backward_emit(walsh_list *list, const void *problem, const w
                         WALSH_INT(norm->shape.pitch), WALSH_INT(dot->shape.pitch), WALSH_INT(dx->shape.pitch));
 }
 
-static const walsh_variant normalise_group = {"head_normalise_group", 0, walsh_rows_group_suits, NULL, normalise_group_emit};
-static const walsh_variant normalise_plain = {"head_normalise_plain", 0, walsh_rows_plain_suits, NULL, normalise_plain_emit};
+static const walsh_variant normalise_group = {"head_normalise_group", 0, walsh_rows_group_suits, NULL,
+                                              normalise_group_emit};
+static const walsh_variant normalise_plain = {"head_normalise_plain", 0, walsh_rows_plain_suits, NULL,
+                                              normalise_plain_emit};
 static const walsh_variant logits_plain = {"head_logits_plain", 0, walsh_rows_plain_suits, NULL, logits_emit};
 static const walsh_variant fold_group = {"head_fold_group", 0, walsh_rows_group_suits, NULL, fold_group_emit};
 static const walsh_variant fold_plain = {"head_fold_plain", 0, walsh_rows_plain_suits, NULL, fold_plain_emit};
-static const walsh_variant backward_plain = {"head_normalise_backward_plain", 0, walsh_rows_plain_suits, NULL, backward_emit};
+static const walsh_variant backward_plain = {"head_normalise_backward_plain", 0, walsh_rows_plain_suits, NULL,
+                                             backward_emit};
 
 const walsh_op walsh_head_normalise = {
     .name = "head_normalise",
@@ -201,7 +218,12 @@ const walsh_op walsh_head_fold = {
 const walsh_op walsh_head_normalise_backward = {
     .name = "head_normalise_backward",
     .problem_size = sizeof(walsh_fixed_head_problem),
-    .operands = {{"h", WALSH_READ}, {"xhat", WALSH_READ}, {"norm", WALSH_READ}, {"dot", WALSH_READ}, {"alpha", WALSH_READ}, {"dx", WALSH_WRITE}},
+    .operands = {{"h", WALSH_READ},
+                 {"xhat", WALSH_READ},
+                 {"norm", WALSH_READ},
+                 {"dot", WALSH_READ},
+                 {"alpha", WALSH_READ},
+                 {"dx", WALSH_WRITE}},
     .shapes = backward_shapes,
     .cost = backward_cost,
     .variants = (const walsh_variant *const[]){&backward_plain, NULL},

@@ -9,20 +9,26 @@
 
 typedef struct walsh_fixed_head_problem {
     unsigned fuse;
-    int b;             /* rows */
-    int n;             /* features: normalise and its gradient */
-    int m, c;          /* rows of the transform and classes, c <= 2m: logits and fold */
-    int alpha, bias;   /* 0: the operand is absent, alpha is 1 or the bias 0 */
+    int b;           /* rows */
+    int n;           /* features: normalise and its gradient */
+    int m, c;        /* rows of the transform and classes, c <= 2m: logits and fold */
+    int alpha, bias; /* 0: the operand is absent, alpha is 1 or the bias 0 */
 } walsh_fixed_head_problem;
 
 /* x̂ = x/norm, norm = sqrt(Σx² + 1e-16): X [b][n] -> XHAT [b][n], NORM [b][2] (norm and 1/norm). XHAT may be X. */
 extern const walsh_op walsh_head_normalise;
 enum { WALSH_HEAD_NORMALISE_X, WALSH_HEAD_NORMALISE_XHAT, WALSH_HEAD_NORMALISE_NORM, WALSH_HEAD_NORMALISE_OPERANDS };
 
-/* y_c = alpha s_c z_r(c) + b_c: Z [b][m], ALPHA [1], BIAS [c] -> Y [b][c]; Y may be Z where m = c. Without alpha and with
- * m = c it is the broadcast addition of a bias. */
+/* y_c = alpha s_c z_r(c) + b_c: Z [b][m], ALPHA [1], BIAS [c] -> Y [b][c]; Y may be Z where m = c. Without alpha and
+ * with m = c it is the broadcast addition of a bias. */
 extern const walsh_op walsh_head_logits;
-enum { WALSH_HEAD_LOGITS_Z, WALSH_HEAD_LOGITS_ALPHA, WALSH_HEAD_LOGITS_BIAS, WALSH_HEAD_LOGITS_Y, WALSH_HEAD_LOGITS_OPERANDS };
+enum {
+    WALSH_HEAD_LOGITS_Z,
+    WALSH_HEAD_LOGITS_ALPHA,
+    WALSH_HEAD_LOGITS_BIAS,
+    WALSH_HEAD_LOGITS_Y,
+    WALSH_HEAD_LOGITS_OPERANDS
+};
 
 /* The transpose: u_r = g_r - g_(r+m) (absent classes count 0): G [b][c], Z [b][m] -> U [b][m], and
  * DOT [b][1] = Σ_c g_c s_c z_r(c), whose sum over the rows is the gradient of alpha. U may be Z, or G where m = c. */

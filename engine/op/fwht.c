@@ -19,7 +19,8 @@ static walsh_status shapes(const void *problem, walsh_shape *operand)
     const walsh_fwht_problem *p = problem;
     if (p->rows < 1) WALSH_FAIL(WALSH_E_ARGUMENT, "fwht: %d rows, expected at least 1", p->rows);
     if (p->n < 2 || p->n > WALSH_FWHT_MAX || (p->n & (p->n - 1)))
-        WALSH_FAIL(WALSH_E_ARGUMENT, "fwht: rows of %d elements, expected a power of two from 2 to %d", p->n, WALSH_FWHT_MAX);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "fwht: rows of %d elements, expected a power of two from 2 to %d", p->n,
+                   WALSH_FWHT_MAX);
     if (p->sign < WALSH_FWHT_NO_SIGN || p->sign > WALSH_FWHT_SIGN_OUTPUT)
         WALSH_FAIL(WALSH_E_ARGUMENT, "fwht: sign mode %d, expected 0, 1 or 2", p->sign);
     operand[WALSH_FWHT_X] = operand[WALSH_FWHT_Y] = walsh_shape_matrix(p->rows, p->n);
@@ -35,10 +36,14 @@ static void cost(const void *problem, double *flops, double *bytes)
 }
 
 /* The last launch of a transform applies the signs of the output; earlier ones must not. */
-static int mode_of(const walsh_fwht_problem *p, bool last) { return last || p->sign == WALSH_FWHT_SIGN_INPUT ? p->sign : 0; }
+static int mode_of(const walsh_fwht_problem *p, bool last)
+{
+    return last || p->sign == WALSH_FWHT_SIGN_INPUT ? p->sign : 0;
+}
 
 /* The stages from `stride` on, up to four in one pass over Y. */
-static walsh_status emit_passes(walsh_list *list, const walsh_fwht_problem *p, const walsh_view *operand, int stride, int vector)
+static walsh_status emit_passes(walsh_list *list, const walsh_fwht_problem *p, const walsh_view *operand, int stride,
+                                int vector)
 {
     int left = log2_of(p->n / stride);
     while (left > 0) {
@@ -46,12 +51,17 @@ static walsh_status emit_passes(walsh_list *list, const walsh_fwht_problem *p, c
         char options[48];
         snprintf(options, sizeof options, "-DRADIX=%d -DVW=%d", 1 << stages, vector);
         left -= stages;
-        walsh_launch launch = {.file = "fwht", .function = "fwht_pass", .options = options,
-                               .global = {(size_t)(p->n / vector) >> stages, (size_t)p->rows}, .local = {64},
-                               .flops = (double)p->rows * p->n * stages, .bytes = 8.0 * p->rows * p->n};
-        WALSH_TRY(WALSH_LAUNCH(list, launch, WALSH_TENSOR(&operand[WALSH_FWHT_SIGN]), WALSH_TENSOR(&operand[WALSH_FWHT_Y]),
-                               WALSH_INT(p->rows), WALSH_INT(p->n), WALSH_INT(stride),
-                               WALSH_INT(operand[WALSH_FWHT_Y].shape.pitch), WALSH_INT(left ? 0 : mode_of(p, true))));
+        walsh_launch launch = {.file = "fwht",
+                               .function = "fwht_pass",
+                               .options = options,
+                               .global = {(size_t)(p->n / vector) >> stages, (size_t)p->rows},
+                               .local = {64},
+                               .flops = (double)p->rows * p->n * stages,
+                               .bytes = 8.0 * p->rows * p->n};
+        WALSH_TRY(WALSH_LAUNCH(list, launch, WALSH_TENSOR(&operand[WALSH_FWHT_SIGN]),
+                               WALSH_TENSOR(&operand[WALSH_FWHT_Y]), WALSH_INT(p->rows), WALSH_INT(p->n),
+                               WALSH_INT(stride), WALSH_INT(operand[WALSH_FWHT_Y].shape.pitch),
+                               WALSH_INT(left ? 0 : mode_of(p, true))));
         stride <<= stages;
     }
     return WALSH_OK;
@@ -76,7 +86,8 @@ static int row_suits(const walsh_device *device, const void *problem)
     return p->n < 8 ? 0 : device->info.kind == WALSH_DEVICE_GPU ? 2 : 10;
 }
 
-static walsh_status row_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status row_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                             const walsh_view *workspace)
 {
     (void)workspace;
     const walsh_fwht_problem *p = problem;
@@ -85,8 +96,10 @@ static walsh_status row_emit(walsh_list *list, const void *problem, const walsh_
     snprintf(options, sizeof options, "-DROW=1 -DN=%d", block);
     /* A work-group of short rows has several, so that starting it costs little beside its work. */
     size_t share = block <= 64 ? 16 : block <= 512 ? 1024 / (size_t)block : 1;
-    walsh_launch launch = {.function = "fwht_row", .options = options,
-                           .global = {(size_t)(p->n / block), (size_t)p->rows}, .local = {1, share}};
+    walsh_launch launch = {.function = "fwht_row",
+                           .options = options,
+                           .global = {(size_t)(p->n / block), (size_t)p->rows},
+                           .local = {1, share}};
     WALSH_TRY(emit_blocks(list, p, operand, block, launch));
     return emit_passes(list, p, operand, block, 8);
 }
@@ -98,7 +111,8 @@ static int group_suits(const walsh_device *device, const void *problem)
     return device->info.kind == WALSH_DEVICE_GPU ? 10 : 2;
 }
 
-static walsh_status group_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status group_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
 {
     (void)workspace;
     const walsh_fwht_problem *p = problem;
@@ -106,8 +120,10 @@ static walsh_status group_emit(walsh_list *list, const void *problem, const wals
     int values = block >= 2048 ? 16 : block >= 8 ? 8 : 4, items = block / values, share = items < 64 ? 64 / items : 1;
     char options[64];
     snprintf(options, sizeof options, "-DGROUP=1 -DN=%d -DR=%d -DSHARE=%d", block, values, share);
-    walsh_launch launch = {.function = "fwht_group", .options = options,
-                           .global = {(size_t)(p->n / values), (size_t)p->rows}, .local = {(size_t)items, (size_t)share}};
+    walsh_launch launch = {.function = "fwht_group",
+                           .options = options,
+                           .global = {(size_t)(p->n / values), (size_t)p->rows},
+                           .local = {(size_t)items, (size_t)share}};
     WALSH_TRY(emit_blocks(list, p, operand, block, launch));
     return emit_passes(list, p, operand, block, 4);
 }
@@ -118,14 +134,19 @@ static int plain_suits(const walsh_device *device, const void *problem)
     return 1;
 }
 
-static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
 {
     (void)workspace;
     const walsh_fwht_problem *p = problem;
     const walsh_view *x = &operand[WALSH_FWHT_X], *y = &operand[WALSH_FWHT_Y];
-    walsh_launch launch = {.file = "fwht", .function = "fwht_quads", .options = "-DRADIX=16 -DVW=4",
-                           .global = {(size_t)walsh_pad(p->n) / 4, (size_t)p->rows}, .local = {16, 4},
-                           .flops = 2.0 * p->rows * p->n, .bytes = 8.0 * p->rows * p->n};
+    walsh_launch launch = {.file = "fwht",
+                           .function = "fwht_quads",
+                           .options = "-DRADIX=16 -DVW=4",
+                           .global = {(size_t)walsh_pad(p->n) / 4, (size_t)p->rows},
+                           .local = {16, 4},
+                           .flops = 2.0 * p->rows * p->n,
+                           .bytes = 8.0 * p->rows * p->n};
     WALSH_TRY(WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(&operand[WALSH_FWHT_SIGN]), WALSH_TENSOR(y),
                            WALSH_INT(p->rows), WALSH_INT(p->n), WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch),
                            WALSH_FLOAT(p->scale), WALSH_INT(mode_of(p, p->n <= 4))));

@@ -1,4 +1,5 @@
-/* Fast Walsh-Hadamard transform of every row: Y = scale * H (D X) or scale * D (H X), H the Sylvester matrix with entries
+/* Fast Walsh-Hadamard transform of every row: Y = scale * H (D X) or scale * D (H X), H the Sylvester matrix with
+ * entries
  * (-1)^popcount(row & column), D a diagonal of signs. H is symmetric, so the second is the transpose of the first. */
 #ifndef WALSH_ENGINE_OP_FWHT_H
 #define WALSH_ENGINE_OP_FWHT_H

@@ -30,20 +30,23 @@ static walsh_status emit(walsh_list *list, const void *problem, const walsh_view
     const walsh_softmax_problem *p = problem;
     walsh_launch launch = walsh_rows_launch("softmax", "softmax_rows", p->b, form);
     cost(problem, &launch.flops, &launch.bytes);
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&operand[WALSH_SOFTMAX_LOGITS]), WALSH_TENSOR(&operand[WALSH_SOFTMAX_LABELS]),
-                        WALSH_TENSOR(&operand[WALSH_SOFTMAX_VALID]), WALSH_TENSOR(&operand[WALSH_SOFTMAX_G]),
-                        WALSH_TENSOR(&operand[WALSH_SOFTMAX_METRICS]), WALSH_INT(p->b), WALSH_INT(p->c),
-                        WALSH_INT(operand[WALSH_SOFTMAX_LOGITS].shape.pitch), WALSH_INT(operand[WALSH_SOFTMAX_G].shape.pitch),
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&operand[WALSH_SOFTMAX_LOGITS]),
+                        WALSH_TENSOR(&operand[WALSH_SOFTMAX_LABELS]), WALSH_TENSOR(&operand[WALSH_SOFTMAX_VALID]),
+                        WALSH_TENSOR(&operand[WALSH_SOFTMAX_G]), WALSH_TENSOR(&operand[WALSH_SOFTMAX_METRICS]),
+                        WALSH_INT(p->b), WALSH_INT(p->c), WALSH_INT(operand[WALSH_SOFTMAX_LOGITS].shape.pitch),
+                        WALSH_INT(operand[WALSH_SOFTMAX_G].shape.pitch),
                         WALSH_INT(operand[WALSH_SOFTMAX_METRICS].shape.pitch), WALSH_FLOAT(p->label_smoothing));
 }
 
-static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
 {
     (void)workspace;
     return emit(list, problem, operand, WALSH_ROWS_PLAIN);
 }
 
-static walsh_status group_emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_status group_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
 {
     (void)workspace;
     return emit(list, problem, operand, WALSH_ROWS_GROUP);
@@ -55,7 +58,11 @@ static const walsh_variant plain = {.name = "softmax_plain", .suits = walsh_rows
 const walsh_op walsh_softmax = {
     .name = "softmax",
     .problem_size = sizeof(walsh_softmax_problem),
-    .operands = {{"logits", WALSH_READ}, {"labels", WALSH_READ}, {"valid", WALSH_READ}, {"g", WALSH_WRITE}, {"metrics", WALSH_WRITE}},
+    .operands = {{"logits", WALSH_READ},
+                 {"labels", WALSH_READ},
+                 {"valid", WALSH_READ},
+                 {"g", WALSH_WRITE},
+                 {"metrics", WALSH_WRITE}},
     .shapes = shapes,
     .cost = cost,
     .variants = (const walsh_variant *const[]){&group, &plain, NULL},

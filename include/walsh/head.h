@@ -1,7 +1,7 @@
 /* Classifier heads: the last layer, learned or fixed, and the fast Walsh-Hadamard transform.
  *
- * With x̂ = x/sqrt(Σx² + 1e-16), a learned head gives logits y = Wx + b, a fixed one y = alpha*Q x̂ + b with a matrix Q that
- * is never trained (Hoffer, Hubara, Soudry, "Fix your classifier", ICLR 2018). */
+ * With x̂ = x/sqrt(Σx² + 1e-16), a learned head gives logits y = Wx + b, a fixed one y = alpha*Q x̂ + b with a matrix Q
+ * that is never trained (Hoffer, Hubara, Soudry, "Fix your classifier", ICLR 2018). */
 #ifndef WALSH_HEAD_H
 #define WALSH_HEAD_H
 
@@ -21,8 +21,8 @@ typedef enum walsh_head_kind {
 /* What a head is made from; the same description gives the same head for good. */
 typedef struct walsh_head_spec {
     walsh_head_kind kind;
-    int features; /* N: length of x */
-    int classes;  /* C: number of logits */
+    int features;  /* N: length of x */
+    int classes;   /* C: number of logits */
     uint64_t seed; /* of an orthonormal Q; the others do not depend on it */
 } walsh_head_spec;
 
@@ -49,7 +49,8 @@ typedef enum walsh_head_evidence {
     WALSH_HEAD_SAMPLED   /* some pairs were compared: a lower bound */
 } walsh_head_evidence;
 
-/* What training with a head costs: of the whole head, but for `flops`, which is for one sample, forward and backward. */
+/* What training with a head costs: of the whole head, but for `flops`, which is for one sample, forward and backward.
+ */
 typedef struct walsh_head_cost {
     uint64_t parameters;      /* trained numbers */
     uint64_t optimizer_bytes; /* momentum of SGD */
