@@ -7,46 +7,6 @@
 
 #include "engine/device/program.h"
 
-static const char *error_name(cl_int code)
-{
-    static const struct {
-        cl_int code;
-        const char *name;
-    } names[] = {
-        {CL_DEVICE_NOT_FOUND, "CL_DEVICE_NOT_FOUND"},
-        {CL_DEVICE_NOT_AVAILABLE, "CL_DEVICE_NOT_AVAILABLE"},
-        {CL_COMPILER_NOT_AVAILABLE, "CL_COMPILER_NOT_AVAILABLE"},
-        {CL_MEM_OBJECT_ALLOCATION_FAILURE, "CL_MEM_OBJECT_ALLOCATION_FAILURE"},
-        {CL_OUT_OF_RESOURCES, "CL_OUT_OF_RESOURCES"},
-        {CL_OUT_OF_HOST_MEMORY, "CL_OUT_OF_HOST_MEMORY"},
-        {CL_BUILD_PROGRAM_FAILURE, "CL_BUILD_PROGRAM_FAILURE"},
-        {CL_INVALID_VALUE, "CL_INVALID_VALUE"},
-        {CL_INVALID_COMMAND_QUEUE, "CL_INVALID_COMMAND_QUEUE"},
-        {CL_INVALID_MEM_OBJECT, "CL_INVALID_MEM_OBJECT"},
-        {CL_INVALID_BINARY, "CL_INVALID_BINARY"},
-        {CL_INVALID_BUILD_OPTIONS, "CL_INVALID_BUILD_OPTIONS"},
-        {CL_INVALID_KERNEL_NAME, "CL_INVALID_KERNEL_NAME"},
-        {CL_INVALID_ARG_INDEX, "CL_INVALID_ARG_INDEX"},
-        {CL_INVALID_ARG_SIZE, "CL_INVALID_ARG_SIZE"},
-        {CL_INVALID_KERNEL_ARGS, "CL_INVALID_KERNEL_ARGS"},
-        {CL_INVALID_WORK_GROUP_SIZE, "CL_INVALID_WORK_GROUP_SIZE"},
-        {CL_INVALID_BUFFER_SIZE, "CL_INVALID_BUFFER_SIZE"},
-        {CL_INVALID_GLOBAL_WORK_SIZE, "CL_INVALID_GLOBAL_WORK_SIZE"},
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].code == code) return names[i].name;
-    return "OpenCL error";
-}
-
-walsh_status walsh_cl_fail(cl_int code, const char *what)
-{
-    walsh_status status = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY ? WALSH_E_MEMORY
-                          : code == CL_BUILD_PROGRAM_FAILURE                                        ? WALSH_E_BUILD
-                                                                                                    : WALSH_E_OPENCL;
-    /* `what` is the call as written: its name is enough for a message. */
-    WALSH_FAIL(status, "%.*s failed: %s (%d)", (int)strcspn(what, "("), what, error_name(code), (int)code);
-}
-
 /* Restricts a CPU device to `threads` of its compute units. */
 static walsh_status partition(walsh_device *device, unsigned threads)
 {
@@ -140,32 +100,4 @@ void walsh_device_close(walsh_device **device)
     if (closing->is_sub_device) clReleaseDevice(closing->id);
     free(closing);
     *device = NULL;
-}
-
-walsh_status walsh_buffer_create(walsh_device *device, size_t bytes, const char *what, cl_mem *buffer)
-{
-    const double mib = 1.0 / (1 << 20);
-    *buffer = NULL;
-    if (bytes > device->info.max_alloc)
-        WALSH_FAIL(WALSH_E_MEMORY, "%s needs a buffer of %.0f MiB; %s allows %.0f MiB at most", what,
-                   (double)bytes * mib, device->info.name, (double)device->info.max_alloc * mib);
-    cl_int code;
-    *buffer = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes ? bytes : 4, NULL, &code);
-    if (code != CL_SUCCESS)
-        WALSH_FAIL(WALSH_E_MEMORY, "%s needs %.1f MiB of memory on %s, which could not be had: %s", what,
-                   (double)bytes * mib, device->info.name, error_name(code));
-    return WALSH_OK;
-}
-
-walsh_status walsh_buffer_zero(walsh_device *device, cl_mem buffer, size_t bytes)
-{
-    const cl_uchar zero = 0;
-    WALSH_CL(clEnqueueFillBuffer(device->queue, buffer, &zero, 1, 0, bytes, 0, NULL, NULL));
-    return WALSH_OK;
-}
-
-void walsh_buffer_release(cl_mem *buffer)
-{
-    if (*buffer) clReleaseMemObject(*buffer);
-    *buffer = NULL;
 }

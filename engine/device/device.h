@@ -29,6 +29,9 @@ walsh_status walsh_device_find(const char *selector, walsh_device *device);
 /* Writes what compiled kernels and wisdom depend on, one line: device, driver and platform version. */
 void walsh_device_identity(const walsh_device *device, char *out, size_t size);
 
+/* "CL_OUT_OF_RESOURCES" for its code; "OpenCL error" for one without a name here. */
+const char *walsh_cl_name(cl_int code);
+
 /* Sets the message "what: CL_ERROR_NAME" and returns WALSH_E_MEMORY, WALSH_E_BUILD or WALSH_E_OPENCL. */
 walsh_status walsh_cl_fail(cl_int code, const char *what);
 

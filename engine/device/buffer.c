@@ -1,0 +1,29 @@
+#include "engine/device/device.h"
+
+walsh_status walsh_buffer_create(walsh_device *device, size_t bytes, const char *what, cl_mem *buffer)
+{
+    const double mib = 1.0 / (1 << 20);
+    *buffer = NULL;
+    if (bytes > device->info.max_alloc)
+        WALSH_FAIL(WALSH_E_MEMORY, "%s needs a buffer of %.0f MiB; %s allows %.0f MiB at most", what,
+                   (double)bytes * mib, device->info.name, (double)device->info.max_alloc * mib);
+    cl_int code;
+    *buffer = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes ? bytes : 4, NULL, &code);
+    if (code != CL_SUCCESS)
+        WALSH_FAIL(WALSH_E_MEMORY, "%s needs %.1f MiB of memory on %s, which could not be had: %s", what,
+                   (double)bytes * mib, device->info.name, walsh_cl_name(code));
+    return WALSH_OK;
+}
+
+walsh_status walsh_buffer_zero(walsh_device *device, cl_mem buffer, size_t bytes)
+{
+    const cl_uchar zero = 0;
+    WALSH_CL(clEnqueueFillBuffer(device->queue, buffer, &zero, 1, 0, bytes, 0, NULL, NULL));
+    return WALSH_OK;
+}
+
+void walsh_buffer_release(cl_mem *buffer)
+{
+    if (*buffer) clReleaseMemObject(*buffer);
+    *buffer = NULL;
+}
