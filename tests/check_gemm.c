@@ -81,6 +81,26 @@ static void every_layout(void **state)
             }
 }
 
+/* Pad lanes of C are zero whatever lies in those of B. */
+static void pads_of_b_stay_out(void **state)
+{
+    const walsh_gemm_problem p = {.m = 9, .n = 18, .k = 8};
+    float c[9 * 18];
+    (void)state;
+    for (const walsh_variant *const *v = walsh_gemm.variants; *v; v++) {
+        if (!runs_here(*v, &p)) continue;
+        op_case k;
+        op_case_open(&k, &walsh_gemm, &p, 0);
+        op_case_set(&k, WALSH_GEMM_A, (float[9 * 8]){1, 2, 3});
+        op_case_poison(&k, WALSH_GEMM_B);
+        op_case_poison(&k, WALSH_GEMM_C);
+        op_case_run(&k, *v);
+        op_case_get(&k, WALSH_GEMM_C, c);
+        assert_true(c[0] > 1e30f && c[17] > 1e30f && c[18] == 0);
+        op_case_close(&k);
+    }
+}
+
 /* The same numbers on one thread and on all. */
 static void threads_change_nothing(void **state)
 {
@@ -148,10 +168,8 @@ static void wrong_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_layout),
-        cmocka_unit_test(threads_change_nothing),
-        cmocka_unit_test(rules),
-        cmocka_unit_test(wrong_sizes),
+        cmocka_unit_test(every_layout), cmocka_unit_test(pads_of_b_stay_out), cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(rules),        cmocka_unit_test(wrong_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
 }
