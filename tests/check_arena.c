@@ -143,7 +143,7 @@ static void limits(void **state)
     walsh_block many[65];
     for (int i = 0; i < 65; i++) many[i] = (walsh_block){.bytes = 1 << 20, .first = 0, .last = 0};
     arena = make_arena(1 << 20);
-    assert_fails(WALSH_E_MEMORY, "more than 64 buffers", walsh_arena_place(arena, many, 65));
+    assert_fails(WALSH_E_MEMORY, "over 64 buffers of 1 MiB", walsh_arena_place(arena, many, 65));
     walsh_arena_destroy(&arena);
 }
 
