@@ -1,17 +1,17 @@
 /* Convolution as a gather: each output pixel sums, over the filter's taps, an input pixel times that tap's weights.
  * conv_forward and conv_data are both of this form (engine/op/conv_gather.h); they differ in which pixels and taps.
  *
- * A work-item holds TX pixels x OV vectors of VW output channels in registers. Pixels are counted through all images, so
- * that no row length leaves lanes idle; a tap that falls outside the image reads from a block of zeros instead, so that
- * the inner loop has no condition. */
+ * A work-item holds TX pixels x OV vectors of VW output channels in registers. Pixels are counted through all images,
+ * so that no row length leaves lanes idle; a tap that falls outside the image reads from a block of zeros instead, so
+ * that the inner loop has no condition. */
 
-/* Output pixels of a work-item. CPU: (TX + 1) * OV vectors and one more must fit the registers. */
+/* Output pixels of a work-item. (TX + 1) * OV vectors and one more must fit a CPU's registers. */
 #ifndef TX
-#define TX 8
+#define TX 4
 #endif
 /* Vectors of output channels of a work-item. */
 #ifndef OV
-#define OV 1
+#define OV 2
 #endif
 #include "conv.clh"
 
@@ -19,9 +19,9 @@
 /* A coordinate that stays outside of every image whatever tap is added. */
 #define OUTSIDE (-(1 << 30))
 
-/* Writes what conv_gather_plain reads as `packed`: a zero pixel of `in` channels, then the weights, where output channel o
- * of row r = tap*in + i goes to (o / BLOCK)*p_block + r*p_row + o % BLOCK, zeros for o >= out.
- * W has them at r = (tap, i): tap*w_tap + i*w_in + o*w_out. One work-item four output channels of one row. */
+/* Writes what conv_gather_plain reads as `packed`: a zero pixel of `in` channels, then the weights, where output
+ * channel o of row r = tap*in + i goes to (o / BLOCK)*p_block + r*p_row + o % BLOCK, zeros for o >= out.
+ * In W it lies at tap*w_tap + i*w_in + o*w_out. One work-item four output channels of one row. */
 __kernel void conv_gather_pack(__global const float *w, const ulong w_at, __global float *packed, const ulong packed_at,
                                const int rows, const int in, const int out, const int w_tap, const int w_in,
                                const int w_out, const int p_block, const int p_row)
@@ -56,9 +56,9 @@ __kernel void conv_gather_pack(__global const float *w, const ulong w_at, __glob
         weights += p_row;                                                                     \
     }
 
-/* Output pixels are the q_h x q_w grid (q_step*qy + q_y, q_step*qx + q_x) of each of `images` images of y_h x y_w pixels.
- * Tap (i, k) of taps_h x taps_w reads the input pixel (x_step*qy + x_y + t_step*i, x_step*qx + x_x + t_step*k), and its
- * weights are those of tap t_first + i*t_row + k*t_col of `packed`. Channels (in, out) are padded ones. */
+/* Output pixels are the q_h x q_w grid (q_step*qy + q_y, q_step*qx + q_x) of each of `images` images of y_h x y_w
+ * pixels. Tap (i, k) of taps_h x taps_w reads the input pixel (x_step*qy + x_y + t_step*i, x_step*qx + x_x + t_step*k),
+ * and its weights are those of tap t_first + i*t_row + k*t_col of `packed`. Channels (in, out) are padded ones. */
 __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __global const float *packed,
                                 const ulong packed_at, __global float *y, const ulong y_at, const int images,
                                 const int in, const int out, const int p_block, const int p_row,
@@ -75,14 +75,15 @@ __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __glo
     __global const float *block = zeros + in + (size_t)(o / BLOCK) * p_block;
 
     int iy[TX], ix[TX]; /* input pixel of tap 0, 0, and its place */
-    long at[TX], to[TX];
+    long at[TX];
+    int to[TX]; /* the output pixel */
     int qx = first % q_w, qy = first / q_w % q_h, image = first / q_w / q_h;
 #pragma unroll
     for (int j = 0; j < TX; j++) {
         iy[j] = x_step * qy + x_y;
         ix[j] = x_step * qx + x_x;
         at[j] = ((long)(image * x_h + iy[j]) * x_w + ix[j]) * x_pitch;
-        to[j] = ((long)(image * y_h + q_step * qy + q_y) * y_w + q_step * qx + q_x) * y_pitch;
+        to[j] = (image * y_h + q_step * qy + q_y) * y_w + q_step * qx + q_x;
         if (first + j + 1 < count && ++qx == q_w) { /* past the last pixel, the last one is repeated */
             qx = 0;
             if (++qy == q_h) qy = 0, image++;
@@ -124,7 +125,7 @@ __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __glo
 #pragma unroll
         for (int b = 0; b < OV; b++) {
             const int room = out - o - b * VW;
-            __global float *p = y + y_at + to[j] + o + b * VW;
+            __global float *p = y + y_at + (size_t)to[j] * y_pitch + o + b * VW;
             if (first + j >= count || room <= 0) continue;
             if (accumulate) acc[j][b] += load_part(p, room);
             store_part(acc[j][b], p, room);

@@ -110,6 +110,7 @@ static const walsh_conv cases[] = {
     {0, 2, 4, 4, 3, 1, 3, 3, 1, 3}, /* padding beyond the filter: outputs without any tap */
     {0, 7, 3, 3, 64, 30, 1, 1, 1, 0},
     {0, 1, 4, 6, 130, 70, 3, 3, 1, 1},  /* channels beyond any tile */
+    {0, 1, 131, 80, 64, 5, 3, 3, 1, 1}, /* groups of rows that divide nothing, and are cut for the cache */
     {0, 1, 3, 3, 256, 520, 3, 3, 1, 1}, /* so many weights that one group of partial sums is the limit */
 };
 

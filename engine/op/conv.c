@@ -36,3 +36,11 @@ void walsh_conv_cost(const void *problem, double *flops, double *bytes)
     *flops = 2 * pixels * w;
     *bytes = 4 * (x + w + pixels * c->oc);
 }
+
+walsh_conv_class walsh_conv_classify(const walsh_device *device)
+{
+    cl_uint floats = 0;
+    if (device->info.kind != WALSH_DEVICE_CPU) return WALSH_CONV_GPU;
+    clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof floats, &floats, NULL);
+    return floats >= 16 ? WALSH_CONV_WIDE_CPU : WALSH_CONV_CPU;
+}

@@ -22,6 +22,16 @@ int walsh_conv_ow(const walsh_conv *c);
 walsh_status walsh_conv_shapes(const walsh_conv *c, walsh_shape *x, walsh_shape *w, walsh_shape *y);
 void walsh_conv_cost(const void *problem, double *flops, double *bytes);
 
+/* Which of the plain kernels' tilings suits a device: a CPU whose vectors hold less than 16 floats (16 registers of 8
+ * in AVX2), one with 32 registers of 16 floats (AVX-512), or anything else. */
+typedef enum walsh_conv_class {
+    WALSH_CONV_CPU,
+    WALSH_CONV_WIDE_CPU,
+    WALSH_CONV_GPU,
+    WALSH_CONV_CLASSES
+} walsh_conv_class;
+walsh_conv_class walsh_conv_classify(const walsh_device *device);
+
 /* Y = X * W. */
 extern const walsh_op walsh_conv_forward;
 enum { WALSH_CONV_FORWARD_X, WALSH_CONV_FORWARD_W, WALSH_CONV_FORWARD_Y, WALSH_CONV_FORWARD_OPERANDS };

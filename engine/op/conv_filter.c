@@ -7,18 +7,24 @@ enum { MAX_GROUPS = 64, PARTIAL_FLOATS = 1 << 20 };
 /* How work is cut on a device; this does not change the order of any sum. */
 typedef struct tiling {
     const char *options;
-    int lanes;       /* VW */
+    int vector;      /* VW */
+    int block;       /* OV*VW output channels of a work-item */
     int span;        /* input channels of a work-item at most */
     int cached;      /* floats of X and dY that a work-item goes through again and again; 0: no limit */
     size_t local[2]; /* work-items of a work-group */
 } tiling;
 
-static const tiling cpu = {"-DVW=16", 16, 64, 6144, {1, 1}};
-static const tiling gpu = {NULL, 4, 4, 0, {16, 8}};
+static const tiling tilings[WALSH_CONV_CLASSES] = {
+    [WALSH_CONV_CPU] = {"-DVW=16 -DOV=1", 16, 16, 64, 6144, {1, 1}},
+    [WALSH_CONV_WIDE_CPU] = {"-DVW=16 -DOV=2", 16, 32, 64, 6144, {1, 1}},
+    [WALSH_CONV_GPU] = {NULL, 4, 4, 4, 0, {16, 8}},
+};
 
-static const tiling *tiling_of(const walsh_device *device)
+static const tiling *tiling_of(const walsh_device *device, const walsh_conv *c)
 {
-    return device->info.kind == WALSH_DEVICE_CPU ? &cpu : &gpu;
+    walsh_conv_class class = walsh_conv_classify(device);
+    if (class == WALSH_CONV_WIDE_CPU && c->oc <= 16) class = WALSH_CONV_CPU; /* half of a block would be idle */
+    return &tilings[class];
 }
 
 static int divide_up(int a, int b)
@@ -64,22 +70,22 @@ static int groups_of(const walsh_conv *c)
 static size_t workspace_bytes(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
-    const tiling *t = tiling_of(device);
+    const tiling *t = tiling_of(device, c);
     return sizeof(float) * (size_t)groups_of(c) * (size_t)weight_rows(c) *
-           (size_t)(divide_up(c->oc, t->lanes) * t->lanes);
+           (size_t)(divide_up(c->oc, t->block) * t->block);
 }
 
 static walsh_status emit_partial(walsh_list *list, const walsh_conv *c, const walsh_view *x, const walsh_view *dy,
                                  const walsh_view *partial)
 {
-    const tiling *t = tiling_of(walsh_list_device(list));
+    const tiling *t = tiling_of(walsh_list_device(list), c);
     int ic = walsh_pad(c->ic), oc = walsh_pad(c->oc), oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
     int group = group_rows(c), span = smaller(ic, t->span), depth = group;
-    if (t->cached) depth = smaller(group, 1 + t->cached / (ow * (span + t->lanes)));
+    if (t->cached) depth = smaller(group, 1 + t->cached / (ow * (span + t->block)));
     walsh_launch launch = {.file = "conv_filter",
                            .function = "conv_filter_plain",
                            .options = t->options,
-                           .global = {(size_t)divide_up(oc, t->lanes), (size_t)(c->kh * c->kw * divide_up(ic, span)),
+                           .global = {(size_t)divide_up(oc, t->block), (size_t)(c->kh * c->kw * divide_up(ic, span)),
                                       (size_t)groups_of(c)},
                            .local = {t->local[0], t->local[1], 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
@@ -92,13 +98,13 @@ static walsh_status emit_partial(walsh_list *list, const walsh_conv *c, const wa
 
 static walsh_status emit_reduce(walsh_list *list, const walsh_conv *c, const walsh_view *partial, const walsh_view *dw)
 {
-    const tiling *t = tiling_of(walsh_list_device(list));
+    const tiling *t = tiling_of(walsh_list_device(list), c);
     int oc = walsh_pad(c->oc), rows = weight_rows(c), groups = groups_of(c);
     double elements = (double)rows * oc;
     walsh_launch launch = {.file = "conv_filter",
                            .function = "conv_filter_reduce",
                            .options = t->options,
-                           .global = {(size_t)divide_up(oc, t->lanes), (size_t)rows},
+                           .global = {(size_t)divide_up(oc, t->vector), (size_t)rows},
                            .local = {1, 64},
                            .flops = elements * groups,
                            .bytes = 4 * elements * (groups + 1)};

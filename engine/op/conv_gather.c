@@ -8,14 +8,17 @@ typedef struct tiling {
     size_t group;      /* work-items of a work-group */
 } tiling;
 
-/* CPU: 6 pixels of 16 channels fill the registers of AVX2 (twelve sums, two weights, one input), and one block of
- * weights is read from end to end. GPU: the kernel's own defaults. */
-static const tiling cpu = {"-DVW=16 -DOV=1 -DTX=6", 6, 16, false, 1};
-static const tiling gpu = {NULL, 8, 4, true, 128};
+/* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 8 sums hide the
+ * latency of a multiply-add. A CPU reads one block of weights from end to end. GPU: the kernel's own defaults. */
+static const tiling tilings[WALSH_CONV_CLASSES] = {
+    [WALSH_CONV_CPU] = {"-DVW=16 -DOV=1 -DTX=6", 6, 16, false, 16},
+    [WALSH_CONV_WIDE_CPU] = {"-DVW=16 -DOV=1 -DTX=8", 8, 16, false, 16},
+    [WALSH_CONV_GPU] = {NULL, 4, 8, true, 128},
+};
 
 static const tiling *tiling_of(const walsh_device *device)
 {
-    return device->info.kind == WALSH_DEVICE_CPU ? &cpu : &gpu;
+    return &tilings[walsh_conv_classify(device)];
 }
 
 static int blocks_of(const tiling *t, int out)
@@ -53,11 +56,12 @@ walsh_status walsh_gather_pack(walsh_list *list, const walsh_gather_weights *w, 
                         WALSH_INT(by_block), WALSH_INT(by_row));
 }
 
-/* Work-items that share a tile of pixels read the same input, so up to 16 blocks of them stand in one work-group. */
+/* Where weights are interleaved, work-items that share a tile of pixels stand in one work-group, up to 16 blocks of
+ * them; a CPU's work-group is a loop over tiles that use the same block of weights. */
 static void group_of(const tiling *t, size_t blocks, size_t local[2])
 {
     local[0] = 1;
-    while (local[0] < blocks && local[0] < 16 && local[0] < t->group) local[0] *= 2;
+    while (t->interleaved && local[0] < blocks && local[0] < 16) local[0] *= 2;
     local[1] = t->group / local[0];
 }
 
