@@ -128,18 +128,6 @@ walsh_status walsh_list_call(walsh_list *list, walsh_list_function function, voi
     return WALSH_OK;
 }
 
-walsh_status walsh_list_set_int(walsh_list *list, size_t index, unsigned arg, int value)
-{
-    WALSH_CL(clSetKernelArg(list->entries[index].kernel, arg, sizeof value, &value));
-    return WALSH_OK;
-}
-
-walsh_status walsh_list_set_float(walsh_list *list, size_t index, unsigned arg, float value)
-{
-    WALSH_CL(clSetKernelArg(list->entries[index].kernel, arg, sizeof value, &value));
-    return WALSH_OK;
-}
-
 static walsh_status enqueue(walsh_device *device, entry *e, cl_event *event)
 {
     cl_int code = clEnqueueNDRangeKernel(device->queue, e->kernel, 3, NULL, e->global, e->local, 0, NULL, event);

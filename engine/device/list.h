@@ -64,11 +64,6 @@ walsh_status walsh_list_call(walsh_list *list, walsh_list_function function, voi
 /* Number of launches so far: the index of the next one. */
 size_t walsh_list_count(const walsh_list *list);
 
-/* Changes a scalar argument of launch `index`; `arg` counts the kernel's own arguments (a tensor counts two). Takes
- * effect at the next run; what is already enqueued keeps its value. */
-walsh_status walsh_list_set_int(walsh_list *list, size_t index, unsigned arg, int value);
-walsh_status walsh_list_set_float(walsh_list *list, size_t index, unsigned arg, float value);
-
 /* Enqueues every launch in order and flushes; does not wait. Where the device profiles, it waits and adds up times. */
 walsh_status walsh_list_run(walsh_list *list);
 

@@ -1,0 +1,143 @@
+/* Lists of launches: replay, library calls, profiles. */
+#include "tests/op_case.h"
+
+#include "engine/device/list.h"
+
+enum { ELEMENTS = 64 };
+
+/* A list of one kernel: y = a + b over ELEMENTS floats, of which b is y, so that every run adds a once more. */
+static walsh_list *adding_list(walsh_device *device, walsh_tensor *a, walsh_tensor *y)
+{
+    walsh_list *list = NULL;
+    const walsh_launch launch = {.file = "add",
+                                 .function = "add_plain",
+                                 .global = {ELEMENTS / 4, 1},
+                                 .local = {4, 1},
+                                 .flops = ELEMENTS,
+                                 .bytes = 12 * ELEMENTS};
+    assert_ok(walsh_list_create(device, &list));
+    assert_ok(walsh_list_label(list, "sum"));
+    assert_ok(WALSH_LAUNCH(list, launch, WALSH_TENSOR(&a->view), WALSH_TENSOR(&y->view), WALSH_TENSOR(&y->view), WALSH_INT(1),
+                           WALSH_INT(ELEMENTS / 4), WALSH_INT(ELEMENTS), WALSH_INT(ELEMENTS), WALSH_INT(ELEMENTS)));
+    return list;
+}
+
+static void open_tensors(walsh_device *device, walsh_tensor **a, walsh_tensor **y)
+{
+    float values[ELEMENTS];
+    for (int i = 0; i < ELEMENTS; i++) values[i] = (float)i;
+    assert_ok(walsh_tensor_create(device, 1, 1, 1, ELEMENTS, a));
+    assert_ok(walsh_tensor_create(device, 1, 1, 1, ELEMENTS, y));
+    assert_ok(walsh_tensor_upload(*a, values));
+}
+
+static void a_list_replays(void **state)
+{
+    (void)state;
+    walsh_tensor *a, *y;
+    float got[ELEMENTS];
+    open_tensors(op_device(), &a, &y);
+    walsh_list *list = adding_list(op_device(), a, y);
+    assert_int_equal(walsh_list_count(list), 1);
+    for (int run = 1; run <= 3; run++) {
+        assert_ok(walsh_list_run(list));
+        assert_ok(walsh_tensor_download(y, got));
+        for (int i = 0; i < ELEMENTS; i++) assert_true(got[i] == (float)(run * i));
+    }
+    walsh_list_destroy(&list);
+    assert_null(list);
+    walsh_tensor_destroy(&a);
+    walsh_tensor_destroy(&y);
+}
+
+/* A call of the library kind, which counts how often it is made. */
+static int calls;
+
+static walsh_status count_call(walsh_device *device, const void *context)
+{
+    assert_ptr_equal(device, op_device());
+    calls += *(const int *)context;
+    return WALSH_OK;
+}
+
+static walsh_status failing_call(walsh_device *device, const void *context)
+{
+    (void)device, (void)context;
+    WALSH_FAIL(WALSH_E_OPENCL, "the library says no");
+}
+
+static int *boxed(int value)
+{
+    int *box = malloc(sizeof *box);
+    assert_non_null(box);
+    *box = value;
+    return box;
+}
+
+static void calls_run_in_order_and_failures_come_through(void **state)
+{
+    (void)state;
+    walsh_list *list = NULL;
+    assert_ok(walsh_list_create(op_device(), &list));
+    assert_ok(walsh_list_call(list, count_call, boxed(5), 0, 0));
+    assert_ok(walsh_list_run(list));
+    assert_ok(walsh_list_run(list));
+    assert_int_equal(calls, 10);
+    assert_ok(walsh_list_call(list, failing_call, boxed(0), 0, 0));
+    assert_ok(walsh_list_call(list, count_call, boxed(100), 0, 0));
+    assert_fails(WALSH_E_OPENCL, "the library says no", walsh_list_run(list));
+    assert_int_equal(calls, 15); /* what stands behind the failure is not run */
+    walsh_list_destroy(&list);
+}
+
+static void unknown_kernels_are_refused(void **state)
+{
+    (void)state;
+    walsh_list *list = NULL;
+    assert_ok(walsh_list_create(op_device(), &list));
+    const walsh_launch no_file = {.file = "nothing", .function = "add_plain"}, no_function = {.file = "add", .function = "nothing"};
+    assert_fails(WALSH_E_ARGUMENT, "nothing", WALSH_LAUNCH(list, no_file, WALSH_INT(1)));
+    assert_fails(WALSH_E_ARGUMENT, "nothing", WALSH_LAUNCH(list, no_function, WALSH_INT(1)));
+    assert_int_equal(walsh_list_count(list), 0);
+    walsh_list_destroy(&list);
+}
+
+/* Three runs of a launch are one line: its label, its kernel, and sums of its work. */
+static void profiles_add_up(void **state)
+{
+    (void)state;
+    walsh_device *device = NULL;
+    walsh_tensor *a, *y;
+    const walsh_device_options options = {.profile = true};
+    assert_ok(walsh_device_open(&options, &device));
+    open_tensors(device, &a, &y);
+    walsh_list *list = adding_list(device, a, y);
+    walsh_profile *lines = NULL;
+    size_t count = 0;
+    for (int run = 0; run < 3; run++) assert_ok(walsh_list_run(list));
+    assert_ok(walsh_list_profile(list, &lines, &count));
+    assert_int_equal(count, 1);
+    assert_string_equal(lines[0].label, "sum add_plain");
+    assert_int_equal(lines[0].launches, 3);
+    assert_true(lines[0].flops == 3.0 * ELEMENTS && lines[0].bytes == 36.0 * ELEMENTS);
+    assert_true(lines[0].seconds > 0 && lines[0].seconds < 10);
+    assert_ok(walsh_list_profile(list, &lines, &count)); /* another list of the same label adds to its line */
+    assert_int_equal(count, 1);
+    assert_int_equal(lines[0].launches, 6);
+    free(lines);
+    walsh_list_destroy(&list);
+    walsh_tensor_destroy(&a);
+    walsh_tensor_destroy(&y);
+    walsh_device_close(&device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_list_replays),
+        cmocka_unit_test(calls_run_in_order_and_failures_come_through),
+        cmocka_unit_test(unknown_kernels_are_refused),
+        cmocka_unit_test(profiles_add_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, op_device_close);
+}
