@@ -46,7 +46,7 @@ static walsh_status open_device(const walsh_device_options *options, walsh_devic
     if (options->threads) WALSH_TRY(partition(device, options->threads));
     device->profile = options->profile;
     device->driver_caches = strstr(device->info.platform, "Portable Computing Language") != NULL;
-    snprintf(device->build_options, sizeof device->build_options, "-cl-std=CL1.2 -DWALSH_DEVICE_%s=1",
+    snprintf(device->build_options, sizeof device->build_options, "-cl-std=CL1.2 -w -DWALSH_DEVICE_%s=1",
              device->info.kind == WALSH_DEVICE_GPU ? "GPU" : "CPU");
     return open_queue(device);
 }
