@@ -12,13 +12,13 @@ usage: tools/quickstart.sh [OPTION...]
 Installs what is missing (Debian, Ubuntu), builds into build/, and trains ResNet-20 on the built-in sample of CIFAR-10 with
 a learned and with a Hadamard head: a few minutes on two cores. Ends in a table of the two.
 
-  --epochs N        epochs of each run (default: 5)
+  --epochs N        epochs of each run (default: 8)
   --no-install      only say what is missing
   --help            this text
 END
 }
 
-install=yes epochs=5
+install=yes epochs=8
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) usage; exit 0 ;;
