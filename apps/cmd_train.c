@@ -127,11 +127,13 @@ static void announce(watch *w)
 
 static void draw(watch *w, const walsh_train_progress *p)
 {
-    char before[64], after[128], left[WALSH_DURATION];
+    char before[64], after[192], left[WALSH_DURATION];
     snprintf(before, sizeof before, "%s %d/%d", p->evaluating ? "eval " : "epoch", p->epoch, p->epochs);
-    snprintf(after, sizeof after, "%llu/%llu loss %.4f error %.2f %% %.0f images/s %s left",
-             (unsigned long long)p->step, (unsigned long long)p->steps, p->loss, p->error, p->images_per_second,
-             walsh_duration(p->seconds_left, left));
+    int used = snprintf(after, sizeof after, "%llu/%llu loss %.4f error %.2f %%", (unsigned long long)p->step,
+                        (unsigned long long)p->steps, p->loss, p->error);
+    if (!p->evaluating)
+        used += snprintf(after + used, sizeof after - (size_t)used, " %.0f images/s", p->images_per_second);
+    snprintf(after + used, sizeof after - (size_t)used, " %s left", walsh_duration(p->seconds_left, left));
     walsh_bar_draw(&w->bar, before, (double)p->step, (double)p->steps, after);
 }
 

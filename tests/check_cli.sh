@@ -16,7 +16,13 @@ small() {
     head -c $((3073 * 256)) "$sample/data_batch_1.bin" >"$1/data_batch_1.bin"
     head -c $((3073 * 100)) "$sample/test_batch.bin" >"$1/test_batch.bin"
 }
+# hundred FOLDER: 64 black images that CIFAR-100 could hold.
+hundred() {
+    mkdir -p "$1"
+    head -c $((3074 * 64)) /dev/zero | tee "$1/train.bin" >"$1/test.bin"
+}
 small few
+hundred black
 new="train --model resnet20 --data cifar10:few"
 weights="--weights run/last.safetensors --data cifar10:few"
 
@@ -171,6 +177,8 @@ weights() {
     refuse "weights of another model" 1 "resnet20" train --model resnet32 --data cifar10:few \
         --init run/last.safetensors --out none/run
     refuse "weights of another head" 1 "learned" $new --head hadamard --init run/last.safetensors --out none/run
+    refuse "data of other classes" 2 "the model tells 10 classes apart" eval --weights run/last.safetensors \
+        --data cifar100:black
     refuse "logits in no folder" 1 "nowhere/y.npy" predict $weights --out nowhere/y.npy
     absent none/run/state.safetensors
 }
@@ -225,7 +233,7 @@ interrupt() {
         tries=$((tries + 1))
     done
     kill -s "$signal" $process
-    wait $process
+    wait $process 2>/dev/null
     status=$?
 }
 
@@ -238,6 +246,9 @@ signals() {
     what="SIGTERM"
     interrupt TERM train --resume --out stopped
     ended 143 "stopped and saved"
+    what="kill -9"
+    interrupt KILL train --resume --out stopped --save-every 5
+    ended 137 "epoch"
     succeed "resumed" "271835 parameters" train --resume --out stopped
     for file in last best; do expect cmp -s straight/$file.safetensors stopped/$file.safetensors; done
     cut -d, -f1-8 straight/log.csv >before
@@ -250,8 +261,7 @@ examples() {
     mkdir examples
     cd examples || exit 1
     small data/cifar-10-batches-bin
-    mkdir data/cifar-100-binary
-    head -c $((3074 * 64)) /dev/zero | tee data/cifar-100-binary/train.bin >data/cifar-100-binary/test.bin
+    hundred data/cifar-100-binary
     for command in devices train eval predict head; do
         succeed "help" "Usage: walsh $command" $command --help
         sed -n '/^Examples:/,$s/^  walsh //p' out >lines
