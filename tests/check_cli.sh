@@ -2,11 +2,11 @@
 # The command `walsh`, given as $1: what it refuses and how, what it writes, and that it stops and continues. $2 is the
 # sample of CIFAR-10 as files.
 set -u
-walsh=$1 sample=$2
+walsh=$(realpath "$1") sample=$(realpath "$2") || exit 1
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
-unset WALSH_DEVICE WALSH_LOG
+unset WALSH_DEVICE WALSH_LOG WALSH_DISABLE
 failures=0
 
 # small FOLDER: data of 256 and 100 images, for what need not be long.
