@@ -45,7 +45,7 @@ walsh_status walsh_list_create(walsh_device *device, walsh_list **list);
 /* The device that the list's launches run on. */
 walsh_device *walsh_list_device(const walsh_list *list);
 
-/* Names what follows in profiles ("conv_forward 128x32x32x16"), until the next call. */
+/* Names what follows in profiles ("layer1.0.conv1 conv_forward"), until the next call. */
 walsh_status walsh_list_label(walsh_list *list, const char *label);
 
 /* Appends a kernel launch with `count` arguments; use WALSH_LAUNCH. */

@@ -162,7 +162,9 @@ walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
         for (int o = 0; o < walsh_op_operands(s->op); o++)
             views[o] = s->operands[o] < 0 ? absent : plan->values[s->operands[o]].view;
         const walsh_view *workspace = s->workspace < 0 ? &absent : &plan->values[s->workspace].view;
-        walsh_list_label(plan->list, s->label);
+        char label[64];
+        snprintf(label, sizeof label, "%.40s %.20s", s->label, s->op->name);
+        WALSH_TRY(walsh_list_label(plan->list, label));
         WALSH_TRY(s->variant->emit(plan->list, s->problem, views, workspace));
     }
     return WALSH_OK;
