@@ -2,6 +2,10 @@
 #include "walsh.clh"
 #include "channels.clh"
 
+/* Rows added up before they meet the running sum. The gradient that global pooling hands back is the same for all pixels
+ * of an image: hundreds of equal terms in a row would round the same way each time. */
+#define BLOCK_ROWS 16
+
 /* One work-group a group of rows and vectors of channels; PARTIAL [groups][2][pitch]: sum g, sum g*xhat. */
 __kernel void bn_backward_sums_plain(__global const float *dy, const ulong dy_at, __global const float *x,
                                      const ulong x_at, __global const float *saved, const ulong saved_at,
@@ -16,11 +20,17 @@ __kernel void bn_backward_sums_plain(__global const float *dy, const ulong dy_at
     __global const float *bn = saved + saved_at + channel;
     const floatv mean = LOADV(bn), invstd = LOADV(bn + saved_pitch);
     floatv sum = 0.0f, with_x = 0.0f;
-    for (int r = first + (int)get_local_id(1); r < end; r += LANE_STEP) {
-        floatv g = LOADV(dy + dy_at + (size_t)r * dy_pitch + channel);
-        if (relu) g = RELU_MASKV(g, LOADV(y + y_at + (size_t)r * y_pitch + channel));
-        sum += g;
-        with_x += g * (LOADV(x + x_at + (size_t)r * x_pitch + channel) - mean);
+    for (int r = first + (int)get_local_id(1); r < end;) {
+        const int block_end = min(end, r + BLOCK_ROWS * LANE_STEP);
+        floatv block = 0.0f, block_with_x = 0.0f;
+        for (; r < block_end; r += LANE_STEP) {
+            floatv g = LOADV(dy + dy_at + (size_t)r * dy_pitch + channel);
+            if (relu) g = RELU_MASKV(g, LOADV(y + y_at + (size_t)r * y_pitch + channel));
+            block += g;
+            block_with_x += g * (LOADV(x + x_at + (size_t)r * x_pitch + channel) - mean);
+        }
+        sum += block;
+        with_x += block_with_x;
     }
     sum = group_sum(scratch, sum);
     with_x = group_sum(scratch, with_x);

@@ -1,0 +1,319 @@
+/* Three SGD steps of ResNet-20 with each head against PyTorch in float64, from the same initial values.
+ * tools/golden_pytorch.py makes the golden files; its top says what they hold, how the initial values are defined and why
+ * errors are measured by whole tensors, in units of PyTorch's own in float32. Here wrong hyperparameters must be found;
+ * its --selftest does the same for what is fixed in the engine (epsilon, padding, the momentum of batch norm). */
+#include "tests/op_case.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+
+#include <walsh/train.h>
+
+#include "engine/base/rng.h"
+#include "engine/base/safetensors.h"
+#include "tests/temp.h"
+
+enum { STEPS = 3, TEST_IMAGES = 16, CLASSES = 10, FEATURES = 64 };
+
+/* How often PyTorch's float32 error ours may be, and the largest error over all weights, relative to the weights. */
+static const double factor = 5, of_weights = 1e-5;
+
+typedef struct golden {
+    walsh_safetensors *file;
+    cJSON *recipe;
+    walsh_head_kind head;
+} golden;
+
+/* NAME.rule, in the file's order. */
+typedef struct rule {
+    double number, offset, scale, every, step, error;
+} rule;
+
+static double recipe(const golden *g, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(g->recipe, key);
+    assert_true(cJSON_IsNumber(item));
+    return item->valuedouble;
+}
+
+static golden golden_open(walsh_head_kind head, const char *start)
+{
+    golden g = {.head = head};
+    char path[1024];
+    snprintf(path, sizeof path, GOLDEN_FOLDER "/resnet20-%s-%s.safetensors", walsh_head_kind_name(head), start);
+    assert_ok(walsh_safetensors_open(path, &g.file));
+    const char *text = walsh_safetensors_metadata(g.file, "golden");
+    assert_non_null(text);
+    assert_non_null(g.recipe = cJSON_Parse(text));
+    return g;
+}
+
+static void golden_close(golden *g)
+{
+    walsh_safetensors_close(&g->file);
+    cJSON_Delete(g->recipe);
+}
+
+/* Copies a tensor of F64 with `count` elements. */
+static void take(const golden *g, const char *name, const char *suffix, size_t count, double *out)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s%s", name, suffix);
+    const walsh_safetensors_entry *entry = walsh_safetensors_find(g->file, full);
+    if (!entry) fail_msg("the golden file lacks %s", full);
+    assert_int_equal(entry->dtype, WALSH_DTYPE_F64);
+    assert_int_equal(entry->size, count * sizeof *out);
+    memcpy(out, entry->data, entry->size);
+}
+
+static double tolerance(const golden *g, const char *name)
+{
+    double error;
+    take(g, name, ".error", 1, &error);
+    return factor * error;
+}
+
+static rule rule_of(const golden *g, const char *name)
+{
+    double v[6];
+    take(g, name, ".rule", 6, v);
+    return (rule){v[0], v[1], v[2], v[3], v[4], v[5]};
+}
+
+static float *floats_of(const walsh_safetensors_entry *entry, size_t *count)
+{
+    *count = entry->size / (walsh_dtype_bits(entry->dtype) / 8);
+    float *values = op_floats(*count);
+    assert_ok(walsh_safetensors_to_f32(entry, values));
+    return values;
+}
+
+static void fill_initial(const golden *g, const char *name, size_t count, float *out)
+{
+    rule r = rule_of(g, name);
+    walsh_rng rng = walsh_rng_make((uint64_t)recipe(g, "seed"), WALSH_RNG_INIT, (uint32_t)r.number);
+    size_t every = (size_t)r.every;
+    for (size_t i = 0; i < count; i++) {
+        float offset = every && i % every == every - 1 ? -(float)r.offset : (float)r.offset;
+        out[i] = offset + (walsh_rng_uniform(rng, i) - 0.5f) * (float)r.scale;
+    }
+}
+
+static walsh_model_options model_options(const golden *g)
+{
+    return (walsh_model_options){
+        .name = "resnet20", .classes = CLASSES, .head = g->head, .head_seed = (uint64_t)recipe(g, "head_seed")};
+}
+
+/* Writes initial.safetensors: names, shapes and metadata from a model of this kind, values by the golden file's rules. */
+static void write_initial(const golden *g)
+{
+    walsh_model_options options = model_options(g);
+    walsh_model *model = NULL;
+    assert_ok(walsh_model_create(op_device(), &options, &model));
+    assert_ok(walsh_model_initialise(model, 1));
+    assert_ok(walsh_model_save(model, "own.safetensors"));
+    walsh_model_destroy(&model);
+    walsh_safetensors *own = NULL;
+    assert_ok(walsh_safetensors_open("own.safetensors", &own));
+    size_t count = walsh_safetensors_count(own), elements;
+    walsh_safetensors_entry *entries = calloc(count, sizeof *entries);
+    assert_non_null(entries);
+    for (size_t i = 0; i < count; i++) {
+        entries[i] = *walsh_safetensors_at(own, i);
+        if (entries[i].dtype != WALSH_DTYPE_F32) continue; /* a count of batches */
+        float *values = floats_of(&entries[i], &elements);
+        fill_initial(g, entries[i].name, elements, values);
+        entries[i].data = values;
+    }
+    assert_ok(walsh_safetensors_write("initial.safetensors", entries, count, walsh_safetensors_metadata_at(own, 0),
+                                      walsh_safetensors_metadata_count(own)));
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].dtype == WALSH_DTYPE_F32) free((void *)entries[i].data);
+    free(entries);
+    walsh_safetensors_close(&own);
+}
+
+typedef struct trace {
+    double loss[STEPS]; /* of each step */
+    double sum;
+} trace;
+
+/* Notes the losses; stops after the last step, as evaluating the sample would cost more than all of them. */
+static bool observe(void *context, const walsh_train_progress *progress)
+{
+    trace *t = context;
+    size_t step = progress->run_step;
+    assert_true(step >= 1 && step <= STEPS && !progress->evaluating && !progress->row);
+    double sum = progress->loss * (double)step; /* progress tells the mean so far */
+    t->loss[step - 1] = sum - t->sum;
+    t->sum = sum;
+    return step == STEPS;
+}
+
+/* Runs the golden recipe, its momentum and weight decay times a factor; leaves run/state.safetensors. */
+static trace run_steps(const golden *g, const char *out, double momentum, double weight_decay)
+{
+    walsh_train_options options;
+    trace t = {.sum = 0};
+    assert_ok(walsh_train_defaults("resnet20", "sample", &options));
+    options.model = model_options(g);
+    options.out = out;
+    options.init = "initial.safetensors";
+    options.steps = STEPS;
+    options.batch = (int)recipe(g, "batch");
+    options.lr = recipe(g, "lr");
+    options.momentum = recipe(g, "momentum") * momentum;
+    options.weight_decay = recipe(g, "weight_decay") * weight_decay;
+    options.schedule = (walsh_schedule){.kind = WALSH_SCHEDULE_CONSTANT};
+    options.augment = options.shuffle = false;
+    options.exact = true;
+    assert_fails(WALSH_E_STOPPED, "stopped", walsh_train(op_device(), &options, observe, &t, NULL));
+    return t;
+}
+
+/* Sums of squares. */
+typedef struct sums {
+    double error, update, weights;
+} sums;
+
+/* One tensor's, over the elements that the golden file holds. */
+static sums compare_tensor(const golden *g, const char *name, size_t step, const walsh_safetensors_entry *entry)
+{
+    sums s = {0};
+    size_t size, held;
+    const walsh_safetensors_entry *update = walsh_safetensors_find(g->file, name);
+    assert_non_null(update);
+    float *want = floats_of(update, &held), *final = floats_of(entry, &size), *initial = op_floats(size);
+    assert_int_equal(held, size < 256 ? size : 256);
+    fill_initial(g, name, size, initial);
+    for (size_t j = 0; j < held; j++) {
+        size_t at = j * step % size;
+        double got = (double)final[at] - (double)initial[at], d = got - (double)want[j];
+        s.error += d * d;
+        s.update += (double)want[j] * want[j];
+        s.weights += (double)initial[at] * initial[at];
+    }
+    double share = (double)size / (double)held;
+    free(want), free(final), free(initial);
+    return (sums){s.error * share, s.update * share, s.weights * share};
+}
+
+/* Counts the tensors that are beyond the tolerance; says which if `tell`. The whole model counts as two more. */
+static size_t compare_updates(const golden *g, const char *path, bool tell)
+{
+    walsh_safetensors *final = NULL;
+    sums whole = {0};
+    size_t beyond = 0, compared = 0;
+    double worst = 0, model_error[2];
+    assert_ok(walsh_safetensors_open(path, &final));
+    for (size_t i = 0; i < walsh_safetensors_count(final); i++) {
+        const walsh_safetensors_entry *entry = walsh_safetensors_at(final, i);
+        if (entry->dtype != WALSH_DTYPE_F32 || !strncmp(entry->name, "momentum.", 9)) continue;
+        rule r = rule_of(g, entry->name);
+        sums s = compare_tensor(g, entry->name, (size_t)r.step, entry);
+        double error = sqrt(s.error / s.update), ratio = error / r.error;
+        if (!(ratio <= factor)) {
+            beyond++;
+            if (tell) print_message("%s: error %.3g of the update, PyTorch's %.3g\n", entry->name, error, r.error);
+        }
+        worst = fmax(worst, ratio);
+        compared++;
+        if (strstr(entry->name, "running_")) continue;
+        whole.error += s.error, whole.update += s.update, whole.weights += s.weights;
+    }
+    walsh_safetensors_close(&final);
+    assert_int_equal(compared, 107);
+    take(g, "model", ".error", 2, model_error);
+    double of_update = sqrt(whole.error / whole.update), relative = sqrt(whole.error / whole.weights);
+    if (tell)
+        print_message("whole model: %.3g of the update (PyTorch %.3g), %.3g of the weights (PyTorch %.3g); the worst tensor "
+                      "has %.2g times PyTorch's error\n",
+                      of_update, model_error[0], relative, model_error[1], worst);
+    return beyond + !(of_update <= factor * model_error[0]) + !(relative <= of_weights);
+}
+
+static void compare_losses(const golden *g, const trace *t)
+{
+    double want[STEPS];
+    take(g, "losses", "", STEPS, want);
+    for (int i = 0; i < STEPS; i++)
+        if (!(fabs(t->loss[i] / want[i] - 1) <= tolerance(g, "losses") + 4e-7)) /* metrics are sums in float32 */
+            fail_msg("loss of step %d: %.9g, PyTorch's %.9g", i + 1, t->loss[i], want[i]);
+}
+
+static void compare_logits(const golden *g, const char *path)
+{
+    walsh_model *model = NULL;
+    walsh_dataset *set = NULL;
+    double want[TEST_IMAGES * CLASSES], error = 0, norm = 0;
+    assert_ok(walsh_model_open(op_device(), path, NULL, &model));
+    assert_ok(walsh_dataset_open("sample", WALSH_SPLIT_TEST, &set));
+    float *got = op_floats(walsh_dataset_describe(set)->images * CLASSES);
+    assert_ok(walsh_predict(model, set, 100, 1, NULL, NULL, got));
+    take(g, "logits", "", TEST_IMAGES * CLASSES, want);
+    for (int i = 0; i < TEST_IMAGES * CLASSES; i++) error += pow((double)got[i] - want[i], 2), norm += want[i] * want[i];
+    print_message("logits: error %.3g (PyTorch %.3g)\n", sqrt(error / norm), tolerance(g, "logits") / factor);
+    assert_true(sqrt(error / norm) <= tolerance(g, "logits"));
+    free(got);
+    walsh_dataset_close(&set);
+    walsh_model_destroy(&model);
+}
+
+/* The matrix of a fixed head is the one that the reference used. */
+static void compare_q(const golden *g)
+{
+    walsh_head_spec spec = {g->head, FEATURES, CLASSES, (uint64_t)recipe(g, "head_seed")};
+    size_t count;
+    if (g->head == WALSH_HEAD_LEARNED) return;
+    const walsh_safetensors_entry *entry = walsh_safetensors_find(g->file, "q");
+    assert_non_null(entry);
+    float *want = floats_of(entry, &count), *got = op_floats((size_t)CLASSES * FEATURES);
+    assert_int_equal(count, CLASSES * FEATURES);
+    assert_ok(walsh_head_rows(&spec, 0, CLASSES, got));
+    for (size_t i = 0; i < count; i++) assert_true(fabsf(got[i] - want[i]) <= 6e-8f); /* one rounding */
+    free(want), free(got);
+}
+
+static void check_start(walsh_head_kind head, const char *start)
+{
+    golden g = golden_open(head, start);
+    compare_q(&g);
+    write_initial(&g);
+    trace t = run_steps(&g, "run", 1, 1);
+    size_t beyond = compare_updates(&g, "run/state.safetensors", true);
+    compare_losses(&g, &t);
+    compare_logits(&g, "run/state.safetensors");
+    assert_int_equal(beyond, 0);
+    if (!strcmp(start, "margin")) { /* the sharp one: wrong settings show */
+        run_steps(&g, "wrong-momentum", 0.8 / 0.9, 1);
+        assert_true(compare_updates(&g, "wrong-momentum/state.safetensors", false) > 20);
+        run_steps(&g, "wrong-decay", 1, 0);
+        assert_true(compare_updates(&g, "wrong-decay/state.safetensors", false) > 20);
+    }
+    golden_close(&g);
+}
+
+#define start_test(head, kind, start)                                                                                  \
+    static void head##_##start(void **state)                                                                           \
+    {                                                                                                                  \
+        (void)state;                                                                                                   \
+        check_start(kind, #start);                                                                                     \
+    }
+start_test(learned, WALSH_HEAD_LEARNED, he)
+start_test(learned, WALSH_HEAD_LEARNED, margin)
+start_test(orthonormal, WALSH_HEAD_ORTHONORMAL, he)
+start_test(orthonormal, WALSH_HEAD_ORTHONORMAL, margin)
+start_test(hadamard, WALSH_HEAD_HADAMARD, he)
+start_test(hadamard, WALSH_HEAD_HADAMARD, margin)
+
+#define in_folder(test) cmocka_unit_test_setup_teardown(test, temp_enter, temp_leave)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        in_folder(learned_he),         in_folder(learned_margin), in_folder(orthonormal_he),
+        in_folder(orthonormal_margin), in_folder(hadamard_he),    in_folder(hadamard_margin),
+    };
+    return cmocka_run_group_tests(tests, NULL, op_device_close);
+}
