@@ -231,6 +231,7 @@ def write_golden(path, start, head, golden, error, draws):
         tensors["q"] = golden["model"].fc.q.float().numpy()
     about = dict(model="resnet20", head=head, head_seed=HEAD_SEED, start=start, seed=golden["seed"], batch=BATCH,
                  steps=STEPS, data="sample", draws=draws, torch=torch.__version__, **RECIPE)
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}  # save() takes them as they lie
     path.write_bytes(safetensors.numpy.save(tensors, {"golden": json.dumps(about, sort_keys=True)}))
 
 
