@@ -178,8 +178,18 @@ static void build_errors(void **state)
     assert_non_null(strstr(walsh_message(), "cl/add.cl does not compile"));
     assert_fails(WALSH_E_FILE, "reduce.cl",
                  walsh_kernel_create(op_device(), "reduce", "reduce_plain", "-DA=1", &kernel));
-    assert_int_equal(unsetenv("WALSH_KERNEL_DIR"), 0);
+    /* An edited file with an edited include: a kernel that only they have. */
+    static const char including[] =
+        "/* edited */\n#include \"own.clh\"\n__kernel void own_plain(OWN y) { y[0] = 1.0f; }\n";
+    static const char included[] = "#define OWN __global float *\n";
+    temp_write("own.cl", including, strlen(including));
+    assert_fails(WALSH_E_FILE, "own.clh", walsh_kernel_create(op_device(), "own", "own_plain", "", &kernel));
     assert_null(kernel);
+    temp_write("own.clh", included, strlen(included));
+    assert_ok(walsh_kernel_create(op_device(), "own", "own_plain", "", &kernel));
+    clReleaseKernel(kernel);
+    assert_int_equal(unsetenv("WALSH_KERNEL_DIR"), 0);
+    kernel = NULL;
     assert_ok(walsh_kernel_create(op_device(), "add", "add_plain", "-DA=1", &kernel));
     clReleaseKernel(kernel);
 }

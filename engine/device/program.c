@@ -15,17 +15,39 @@ struct walsh_program {
     char file[]; /* the kernel file's name */
 };
 
-/* The text of cl/FILE.cl: from $WALSH_KERNEL_DIR where it is there, else embedded. *edited is to be freed if not NULL.
- */
+/* Reads FOLDER/NAME with every line `#include "x"` replaced by FOLDER/x, as embed.py does: so that the kernel caches,
+ * which know only the text, see what is included. The caller frees *text. */
+static walsh_status read_source(const char *folder, const char *name, int depth, char **text)
+{
+    static const char directive[] = "\n#include \"";
+    char path[4096], included[256], *at;
+    size_t size;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (depth > 8) WALSH_FAIL(WALSH_E_FORMAT, "%s: includes go deeper than 8 files", path);
+    WALSH_TRY(walsh_file_read(path, text, &size));
+    while ((at = strstr(*text, directive)) && sscanf(at + sizeof directive - 1, "%255[^\"\n]\"", included) == 1) {
+        char *inner = NULL, *joined = NULL;
+        const char *rest = strchr(at + 1, '\n');
+        WALSH_TRY(read_source(folder, included, depth + 1, &inner));
+        int length = asprintf(&joined, "%.*s\n%s%s", (int)(at - *text), *text, inner, rest ? rest : "");
+        free(inner);
+        if (length < 0) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for the kernel file %s", path);
+        free(*text);
+        *text = joined;
+    }
+    return WALSH_OK;
+}
+
+/* The text of cl/FILE.cl: from $WALSH_KERNEL_DIR where that is set, else embedded. *edited is to be freed, also after a
+ * failure. */
 static walsh_status find_source(const char *file, const char **source, char **edited)
 {
     const char *folder = getenv("WALSH_KERNEL_DIR");
     *edited = NULL;
     if (folder && *folder) {
-        char path[4096];
-        size_t size;
-        snprintf(path, sizeof path, "%s/%s.cl", folder, file);
-        WALSH_TRY(walsh_file_read(path, edited, &size));
+        char name[256];
+        snprintf(name, sizeof name, "%s.cl", file);
+        WALSH_TRY(read_source(folder, name, 0, edited));
         *source = *edited;
         return WALSH_OK;
     }
@@ -74,9 +96,12 @@ static walsh_status obtain(walsh_device *device, const char *file, const char *o
 {
     const char *source = NULL;
     char *edited, all_options[1024];
-    WALSH_TRY(find_source(file, &source, &edited));
+    walsh_status status = find_source(file, &source, &edited);
+    if (status) {
+        free(edited);
+        return status;
+    }
     snprintf(all_options, sizeof all_options, "%s %s", device->build_options, options);
-    walsh_status status = WALSH_OK;
     *program = device->driver_caches ? NULL : walsh_kernel_cache_load(device, source, all_options);
     if (!*program) {
         status = build(device, file, source, all_options, program);
