@@ -28,7 +28,11 @@ static walsh_status read_source(const char *folder, const char *name, int depth,
     while ((at = strstr(*text, directive)) && sscanf(at + sizeof directive - 1, "%255[^\"\n]\"", included) == 1) {
         char *inner = NULL, *joined = NULL;
         const char *rest = strchr(at + 1, '\n');
-        WALSH_TRY(read_source(folder, included, depth + 1, &inner));
+        walsh_status status = read_source(folder, included, depth + 1, &inner);
+        if (status) {
+            free(inner);
+            return status;
+        }
         int length = asprintf(&joined, "%.*s\n%s%s", (int)(at - *text), *text, inner, rest ? rest : "");
         free(inner);
         if (length < 0) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for the kernel file %s", path);
