@@ -212,7 +212,8 @@ static void forward_conv(walsh_lowering *l, walsh_node node)
     const walsh_layer *layer = layer_of(l, node);
     walsh_conv p = conv_problem(l, node);
     const walsh_value operands[] = {l->output[layer->input[0]], weights(l, layer->weight),
-                                    l->output[node] = walsh_plan_value(l->plan, shape_of(l, node))};
+                                    l->output[node] = walsh_plan_value(l->plan, shape_of(l, node)), WALSH_NO_VALUE,
+                                    WALSH_NO_VALUE};
     walsh_plan_add(l->plan, layer->name, &walsh_conv_forward, &p, operands);
 }
 
@@ -311,7 +312,7 @@ static void backward_conv(walsh_lowering *l, walsh_node node)
     const walsh_layer *layer = layer_of(l, node);
     walsh_node from = layer->input[0];
     walsh_conv p = conv_problem(l, node);
-    const walsh_value filter[] = {l->output[from], l->gradient[node], gradient_of(l, layer->weight)};
+    const walsh_value filter[] = {l->output[from], l->gradient[node], gradient_of(l, layer->weight), WALSH_NO_VALUE};
     walsh_plan_add(l->plan, layer->name, &walsh_conv_filter, &p, filter);
     if (layer_of(l, from)->kind == WALSH_LAYER_INPUT) return; /* nobody needs the image's gradient */
     walsh_value data[] = {l->gradient[node], weights(l, layer->weight), WALSH_NO_VALUE};

@@ -2,6 +2,8 @@
 
 #include <limits.h>
 
+#include "engine/op/batchnorm.h"
+
 int walsh_conv_oh(const walsh_conv *c)
 {
     return (c->h + 2 * c->pad - c->kh) / c->stride + 1;
@@ -26,6 +28,17 @@ walsh_status walsh_conv_shapes(const walsh_conv *c, walsh_shape *x, walsh_shape 
     if (walsh_shape_rows(*x) > INT_MAX / 2 || walsh_shape_rows(*y) > INT_MAX / 2)
         WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: %d images of %dx%d are more pixels than 2^30", c->n, c->h, c->w);
     return WALSH_OK;
+}
+
+walsh_shape walsh_conv_saved_shape(const walsh_conv *c)
+{
+    return c->fuse & WALSH_FUSE_AFFINE ? walsh_shape_matrix(WALSH_BN_SAVED_ROWS, c->ic) : walsh_shape_absent;
+}
+
+walsh_shape walsh_conv_partial_shape(const walsh_conv *c)
+{
+    const walsh_bn output = {.n = c->n, .h = walsh_conv_oh(c), .w = walsh_conv_ow(c), .c = c->oc};
+    return c->fuse & WALSH_FUSE_STATS ? walsh_op_shape(&walsh_bn_stats, &output, WALSH_BN_STATS_PARTIAL) : walsh_shape_absent;
 }
 
 void walsh_conv_cost(const void *problem, double *flops, double *bytes)

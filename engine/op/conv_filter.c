@@ -38,6 +38,7 @@ static int smaller(int a, int b)
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
+    operand[WALSH_CONV_FILTER_SAVED] = walsh_conv_saved_shape(problem);
     return walsh_conv_shapes(problem, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DW],
                              &operand[WALSH_CONV_FILTER_DY]);
 }
@@ -124,7 +125,7 @@ static const walsh_variant plain = {
 const walsh_op walsh_conv_filter = {
     .name = "conv_filter",
     .problem_size = sizeof(walsh_conv),
-    .operands = {{"x", WALSH_READ}, {"dy", WALSH_READ}, {"dw", WALSH_WRITE}},
+    .operands = {{"x", WALSH_READ}, {"dy", WALSH_READ}, {"dw", WALSH_WRITE}, {"saved", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
     .variants = (const walsh_variant *const[]){&plain, NULL},

@@ -2,6 +2,8 @@
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
+    operand[WALSH_CONV_FORWARD_SAVED] = walsh_conv_saved_shape(problem);
+    operand[WALSH_CONV_FORWARD_PARTIAL] = walsh_conv_partial_shape(problem);
     return walsh_conv_shapes(problem, &operand[WALSH_CONV_FORWARD_X], &operand[WALSH_CONV_FORWARD_W],
                              &operand[WALSH_CONV_FORWARD_Y]);
 }
@@ -57,7 +59,7 @@ static const walsh_variant plain = {
 const walsh_op walsh_conv_forward = {
     .name = "conv_forward",
     .problem_size = sizeof(walsh_conv),
-    .operands = {{"x", WALSH_READ}, {"w", WALSH_READ}, {"y", WALSH_WRITE}},
+    .operands = {{"x", WALSH_READ}, {"w", WALSH_READ}, {"y", WALSH_WRITE}, {"saved", WALSH_READ}, {"partial", WALSH_WRITE}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
     .variants = (const walsh_variant *const[]){&plain, NULL},
