@@ -1,4 +1,5 @@
-/* Batch normalisation backward: the two sums over rows, and then the gradient of the input. */
+/* Batch normalisation backward: the two sums over rows, and then the gradient of the input. A ReLU's mask is computed
+ * again from X, which is read anyway: the forward pass's expression, so the same bits. */
 #include "walsh.clh"
 #include "channels.clh"
 
@@ -9,25 +10,26 @@
 /* One work-group a group of rows and vectors of channels; PARTIAL [groups][2][pitch]: sum g, sum g*xhat. */
 __kernel void bn_backward_sums_plain(__global const float *dy, const ulong dy_at, __global const float *x,
                                      const ulong x_at, __global const float *saved, const ulong saved_at,
-                                     __global const float *y, const ulong y_at, __global float *partial,
-                                     const ulong partial_at, const int rows, const int group_rows, const int vectors,
-                                     const int dy_pitch, const int x_pitch, const int saved_pitch, const int y_pitch,
-                                     const int partial_pitch, const int relu)
+                                     __global float *partial, const ulong partial_at, const int rows,
+                                     const int group_rows, const int vectors, const int dy_pitch, const int x_pitch,
+                                     const int saved_pitch, const int partial_pitch, const int relu)
 {
     __local floatv scratch[GROUP_ITEMS];
     const int group = (int)get_group_id(1), channel = VW * min((int)get_global_id(0), vectors - 1);
     const int first = group * group_rows, end = min(rows, first + group_rows);
     __global const float *bn = saved + saved_at + channel;
     const floatv mean = LOADV(bn), invstd = LOADV(bn + saved_pitch);
+    const floatv scale = LOADV(bn + 2 * saved_pitch), shift = LOADV(bn + 3 * saved_pitch);
     floatv sum = 0.0f, with_x = 0.0f;
     for (int r = first + (int)get_local_id(1); r < end;) {
         const int block_end = min(end, r + BLOCK_ROWS * LANE_STEP);
         floatv block = 0.0f, block_with_x = 0.0f;
         for (; r < block_end; r += LANE_STEP) {
+            const floatv v = LOADV(x + x_at + (size_t)r * x_pitch + channel);
             floatv g = LOADV(dy + dy_at + (size_t)r * dy_pitch + channel);
-            if (relu) g = RELU_MASKV(g, LOADV(y + y_at + (size_t)r * y_pitch + channel));
+            if (relu) g = RELU_MASKV(g, scale * v + shift);
             block += g;
-            block_with_x += g * (LOADV(x + x_at + (size_t)r * x_pitch + channel) - mean);
+            block_with_x += g * (v - mean);
         }
         sum += block;
         with_x += block_with_x;
@@ -43,22 +45,23 @@ __kernel void bn_backward_sums_plain(__global const float *dy, const ulong dy_at
 /* dX = scale*g - offset - slope*(X - mean), the header's formula with its per-channel factors collected. */
 __kernel void bn_backward_data_plain(__global const float *dy, const ulong dy_at, __global const float *x,
                                      const ulong x_at, __global const float *saved, const ulong saved_at,
-                                     __global const float *y, const ulong y_at, __global const float *dgamma,
-                                     const ulong dgamma_at, __global const float *dbeta, const ulong dbeta_at,
-                                     __global float *dx, const ulong dx_at, const int rows, const int vectors,
-                                     const int each, const int dy_pitch, const int x_pitch, const int saved_pitch,
-                                     const int y_pitch, const int dx_pitch, const int relu)
+                                     __global const float *dgamma, const ulong dgamma_at,
+                                     __global const float *dbeta, const ulong dbeta_at, __global float *dx,
+                                     const ulong dx_at, const int rows, const int vectors, const int each,
+                                     const int dy_pitch, const int x_pitch, const int saved_pitch, const int dx_pitch,
+                                     const int relu)
 {
     if ((int)get_global_id(0) >= vectors) return;
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
     __global const float *bn = saved + saved_at + channel;
-    const floatv mean = LOADV(bn), scale = LOADV(bn + 2 * saved_pitch), share = scale / (float)rows;
+    const floatv mean = LOADV(bn), scale = LOADV(bn + 2 * saved_pitch), shift = LOADV(bn + 3 * saved_pitch);
+    const floatv share = scale / (float)rows;
     const floatv offset = share * LOADV(dbeta + dbeta_at + channel);
     const floatv slope = share * LOADV(bn + saved_pitch) * LOADV(dgamma + dgamma_at + channel);
     for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+        const floatv v = LOADV(x + x_at + (size_t)r * x_pitch + channel);
         floatv g = LOADV(dy + dy_at + (size_t)r * dy_pitch + channel);
-        if (relu) g = RELU_MASKV(g, LOADV(y + y_at + (size_t)r * y_pitch + channel));
-        const floatv d = LOADV(x + x_at + (size_t)r * x_pitch + channel) - mean;
-        STOREV(scale * g - (offset + slope * d), dx + dx_at + (size_t)r * dx_pitch + channel);
+        if (relu) g = RELU_MASKV(g, scale * v + shift);
+        STOREV(scale * g - (offset + slope * (v - mean)), dx + dx_at + (size_t)r * dx_pitch + channel);
     }
 }

@@ -26,7 +26,7 @@ static size_t count_of(const walsh_bn *p)
 
 enum { APART = -1 }; /* dX has memory of its own */
 
-/* The forward pass as a whole, and the gradients of sum(dy*y). y is computed first, and masks if p->relu. */
+/* The forward pass as a whole, and the gradients of sum(dy*y). y is computed first: its sign masks if p->relu. */
 typedef struct reference {
     double *x, *gamma, *beta, *dy, *y, *dx, *dgamma, *dbeta;
 } reference;
@@ -133,28 +133,23 @@ static void widen(const float *from, double *to, size_t count)
     for (size_t i = 0; i < count; i++) to[i] = from[i];
 }
 
-/* SAVED holds the reference's moments rounded to float, and the reference goes on from the rounded values. */
+/* SAVED holds the reference's moments rounded to float, and the reference goes on from the rounded values; its y is
+ * what the forward pass gives from them, which is the mask of a ReLU. */
 static void set_saved(op_case *k, const walsh_bn *p, reference *f, double *mean, double *invstd)
 {
-    size_t c = (size_t)p->c;
+    size_t c = (size_t)p->c, count = count_of(p);
     float *saved = op_floats(4 * c);
     moments_of(p, f->x, mean, invstd);
     fill(f->gamma, c, 3, 0.5);
+    fill(f->beta, c, 4, -0.5);
     for (size_t i = 0; i < c; i++) {
         saved[i] = (float)mean[i], saved[c + i] = (float)invstd[i], saved[2 * c + i] = (float)(f->gamma[i] * invstd[i]);
         mean[i] = saved[i], invstd[i] = saved[c + i], f->gamma[i] = saved[2 * c + i] / invstd[i];
+        saved[3 * c + i] = (float)(f->beta[i] - mean[i] * saved[2 * c + i]);
     }
+    for (size_t i = 0; i < count; i++) f->y[i] = (double)saved[2 * c + i % c] * f->x[i] + saved[3 * c + i % c];
     op_case_set(k, WALSH_BN_BACKWARD_SAVED, saved);
     free(saved);
-}
-
-/* Y as ReLU leaves it: half of it exact zeros. */
-static void set_output(op_case *k, reference *f, size_t count, float *y)
-{
-    op_case_random(k, WALSH_BN_BACKWARD_Y, 3, y);
-    for (size_t i = 0; i < count; i++) y[i] = y[i] > 0 ? y[i] : 0;
-    op_case_set(k, WALSH_BN_BACKWARD_Y, y);
-    widen(y, f->y, count);
 }
 
 static void backward_one(const walsh_bn *p, int extra, int in_place)
@@ -170,7 +165,6 @@ static void backward_one(const walsh_bn *p, int extra, int in_place)
         for (int i = WALSH_BN_BACKWARD_DGAMMA; i <= WALSH_BN_BACKWARD_DX; i++) op_case_poison(&k, i);
         op_case_random(&k, WALSH_BN_BACKWARD_X, 1, got), widen(got, f.x, count);
         op_case_random(&k, WALSH_BN_BACKWARD_DY, 2, got), widen(got, f.dy, count);
-        if (p->relu) set_output(&k, &f, count, got);
         set_saved(&k, p, &f, mean, invstd);
         ref_backward(p, &f, mean, invstd);
         op_case_run(&k, *v);

@@ -16,7 +16,9 @@ struct walsh_lowering {
     bool train;
     walsh_value *output;   /* [layers] stored output; none while it is pending or after fusion into a follower */
     walsh_value *saved;    /* [layers] a batch norm's SAVED */
+    walsh_value *partial;  /* [layers] a convolution's statistics, where it computes them itself */
     walsh_value *gradient; /* [layers] of the stored output */
+    bool *unstored;        /* [layers] its readers normalise what the batch norm before it reads */
     bool *shared;          /* [layers] that gradient is another layer's too: read it, do not write into it */
 };
 
@@ -28,8 +30,8 @@ walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, i
     *lowering = NULL;
     WALSH_TRY(walsh_alloc(&made, 1, sizeof *made, "a plan"));
     *made = (walsh_lowering){.plan = plan, .graph = graph, .batch = batch, .train = train};
-    walsh_value **array[] = {&made->output, &made->saved, &made->gradient};
-    for (int i = 0; i < 3; i++) {
+    walsh_value **array[] = {&made->output, &made->saved, &made->partial, &made->gradient};
+    for (int i = 0; i < 4; i++) {
         walsh_status status = walsh_alloc(array[i], n, sizeof **array[i], "a plan");
         if (status) {
             walsh_lowering_destroy(&made);
@@ -38,6 +40,7 @@ walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, i
         for (size_t k = 0; k < n; k++) (*array[i])[k] = WALSH_NO_VALUE;
     }
     walsh_status status = walsh_alloc(&made->shared, n, sizeof *made->shared, "a plan");
+    if (!status) status = walsh_alloc(&made->unstored, n, sizeof *made->unstored, "a plan");
     if (status) walsh_lowering_destroy(&made);
     *lowering = made;
     return status;
@@ -123,6 +126,25 @@ static group group_of(const walsh_lowering *l, walsh_node node)
     return g;
 }
 
+static bool can(const walsh_lowering *l, const walsh_op *op, const void *problem)
+{
+    return walsh_op_can(walsh_plan_device(l->plan), op, problem);
+}
+
+static walsh_conv conv_problem(const walsh_lowering *l, walsh_node node)
+{
+    const walsh_layer *layer = layer_of(l, node), *from = layer_of(l, layer->input[0]);
+    return (walsh_conv){.n = l->batch,
+                        .h = from->h,
+                        .w = from->w,
+                        .ic = from->c,
+                        .oc = layer->c,
+                        .kh = layer->window,
+                        .kw = layer->window,
+                        .stride = layer->stride,
+                        .pad = layer->pad};
+}
+
 static walsh_bn bn_problem(const walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = layer_of(l, node);
@@ -142,10 +164,13 @@ static void forward_batchnorm(walsh_lowering *l, walsh_node node)
         walsh_plan_add(l->plan, layer->name, &walsh_bn_eval, &p, operands);
         return;
     }
-    walsh_value partial = output_value(l, &walsh_bn_stats, &p, WALSH_BN_STATS_PARTIAL);
-    const walsh_value stats[] = {l->output[layer->input[0]], partial};
+    walsh_value partial = l->partial[layer->input[0]];
+    if (partial < 0) {
+        partial = output_value(l, &walsh_bn_stats, &p, WALSH_BN_STATS_PARTIAL);
+        const walsh_value stats[] = {l->output[layer->input[0]], partial};
+        walsh_plan_add(l->plan, layer->name, &walsh_bn_stats, &p, stats);
+    }
     const walsh_value finalize[] = {partial, gamma, beta, mean, var, saved};
-    walsh_plan_add(l->plan, layer->name, &walsh_bn_stats, &p, stats);
     walsh_plan_add(l->plan, layer->name, &walsh_bn_finalize, &p, finalize);
 }
 
@@ -155,8 +180,28 @@ static walsh_value stored_input(const walsh_lowering *l, walsh_node node)
     return is_pending(l, node) ? l->output[layer_of(l, node)->input[0]] : l->output[node];
 }
 
+/* Whether every reader of a group's output is a convolution that can normalise its input itself, so that the output
+ * need not be stored. */
+static bool readers_normalise(const walsh_lowering *l, group g)
+{
+    if (!g.relu || g.other >= 0 || !layer_of(l, g.last)->consumers) return false;
+    for (walsh_node i = g.last + 1; i < walsh_graph_layers(l->graph); i++) {
+        const walsh_layer *reader = layer_of(l, i);
+        if (reader->input[0] != g.last && reader->input[1] != g.last) continue;
+        if (reader->kind != WALSH_LAYER_CONV) return false;
+        walsh_conv p = conv_problem(l, i);
+        p.fuse = WALSH_FUSE_AFFINE;
+        if (!can(l, &walsh_conv_forward, &p) || (l->train && !can(l, &walsh_conv_filter, &p))) return false;
+    }
+    return true;
+}
+
 static void forward_group(walsh_lowering *l, group g)
 {
+    if (readers_normalise(l, g)) {
+        l->unstored[g.last] = true;
+        return;
+    }
     const char *name = layer_of(l, g.main)->name;
     walsh_value y = l->output[g.last] = walsh_plan_value(l->plan, shape_of(l, g.last));
     bool normalises = is_batchnorm(l, g.main) && (g.other < 0 || is_pending(l, g.main));
@@ -193,27 +238,39 @@ static void forward_relu(walsh_lowering *l, walsh_node node)
     walsh_plan_add(l->plan, "relu", &walsh_relu_forward, &p, operands);
 }
 
-static walsh_conv conv_problem(const walsh_lowering *l, walsh_node node)
+/* What a convolution reads for its input `node`: the stored tensor, or the one before batch norm and ReLU, which it
+ * then normalises on the way in. */
+typedef struct source {
+    walsh_value x, saved;
+    unsigned fuse;
+} source;
+
+static source source_of(const walsh_lowering *l, walsh_node node)
 {
-    const walsh_layer *layer = layer_of(l, node), *from = layer_of(l, layer->input[0]);
-    return (walsh_conv){.n = l->batch,
-                        .h = from->h,
-                        .w = from->w,
-                        .ic = from->c,
-                        .oc = layer->c,
-                        .kh = layer->window,
-                        .kw = layer->window,
-                        .stride = layer->stride,
-                        .pad = layer->pad};
+    if (!l->unstored[node]) return (source){l->output[node], WALSH_NO_VALUE, 0};
+    walsh_node norm = group_of(l, node).main;
+    return (source){l->output[layer_of(l, norm)->input[0]], l->saved[norm], WALSH_FUSE_AFFINE};
+}
+
+/* Whether a batch norm reads the output of `node`. */
+static bool feeds_batchnorm(const walsh_lowering *l, walsh_node node)
+{
+    for (walsh_node i = node + 1; i < walsh_graph_layers(l->graph); i++)
+        if (is_batchnorm(l, i) && layer_of(l, i)->input[0] == node) return true;
+    return false;
 }
 
 static void forward_conv(walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = layer_of(l, node);
+    source from = source_of(l, layer->input[0]);
     walsh_conv p = conv_problem(l, node);
-    const walsh_value operands[] = {l->output[layer->input[0]], weights(l, layer->weight),
-                                    l->output[node] = walsh_plan_value(l->plan, shape_of(l, node)), WALSH_NO_VALUE,
-                                    WALSH_NO_VALUE};
+    p.fuse = from.fuse | WALSH_FUSE_STATS;
+    if (!l->train || !feeds_batchnorm(l, node) || !can(l, &walsh_conv_forward, &p)) p.fuse = from.fuse;
+    walsh_value y = l->output[node] = walsh_plan_value(l->plan, shape_of(l, node));
+    if (p.fuse & WALSH_FUSE_STATS)
+        l->partial[node] = output_value(l, &walsh_conv_forward, &p, WALSH_CONV_FORWARD_PARTIAL);
+    const walsh_value operands[] = {from.x, weights(l, layer->weight), y, from.saved, l->partial[node]};
     walsh_plan_add(l->plan, layer->name, &walsh_conv_forward, &p, operands);
 }
 
@@ -287,16 +344,19 @@ static void contribute(walsh_lowering *l, walsh_node node, const char *name, con
     unsigned *fuse = problem;
     walsh_value before = l->gradient[node];
     *fuse |= WALSH_FUSE_ACCUMULATE;
-    bool accumulates = before >= 0 && !l->shared[node] && walsh_op_can(walsh_plan_device(l->plan), op, problem);
+    bool accumulates = before >= 0 && !l->shared[node] && can(l, op, problem);
     if (!accumulates) *fuse &= ~(unsigned)WALSH_FUSE_ACCUMULATE;
     walsh_value target = accumulates ? before : walsh_plan_value(l->plan, shape_of(l, node));
     operands[slot] = target;
     walsh_plan_add(l->plan, name, op, problem, operands);
-    if (before >= 0 && !accumulates) add_gradient(l, node, target, target);
-    else l->gradient[node] = target;
+    if (before >= 0 && !accumulates)
+        add_gradient(l, node, target, target);
+    else
+        l->gradient[node] = target;
 }
 
-/* The gradient that an addition passes on unchanged: the tensor itself, no copy. `shared`: somebody else still needs it. */
+/* The gradient that an addition passes on unchanged: the tensor itself, no copy. `shared`: somebody else still needs
+ * it. */
 static void pass_on(walsh_lowering *l, walsh_node node, walsh_value g, bool shared)
 {
     if (l->gradient[node] >= 0) {
@@ -311,28 +371,26 @@ static void backward_conv(walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = layer_of(l, node);
     walsh_node from = layer->input[0];
+    source x = source_of(l, from);
     walsh_conv p = conv_problem(l, node);
-    const walsh_value filter[] = {l->output[from], l->gradient[node], gradient_of(l, layer->weight), WALSH_NO_VALUE};
+    p.fuse = x.fuse;
+    const walsh_value filter[] = {x.x, l->gradient[node], gradient_of(l, layer->weight), x.saved};
     walsh_plan_add(l->plan, layer->name, &walsh_conv_filter, &p, filter);
+    p.fuse = 0;
     if (layer_of(l, from)->kind == WALSH_LAYER_INPUT) return; /* nobody needs the image's gradient */
     walsh_value data[] = {l->gradient[node], weights(l, layer->weight), WALSH_NO_VALUE};
     contribute(l, from, layer->name, &walsh_conv_data, &p, data, WALSH_CONV_DATA_DX);
 }
 
-/* Through the batch norm `node` to the convolution (or other layer) before it; masked by y > 0 where y is given. */
-static void backward_batchnorm(walsh_lowering *l, walsh_node node, walsh_value dy, walsh_value y)
+/* Through the batch norm `node`, and the ReLU behind it if there is one, to the convolution (or other layer) before. */
+static void backward_batchnorm(walsh_lowering *l, walsh_node node, walsh_value dy, bool relu)
 {
     const walsh_layer *layer = layer_of(l, node);
     walsh_node from = layer->input[0];
     walsh_bn p = bn_problem(l, node);
-    p.relu = y >= 0;
-    walsh_value operands[] = {dy,
-                              l->output[from],
-                              l->saved[node],
-                              y,
-                              gradient_of(l, layer->gamma),
-                              gradient_of(l, layer->beta),
-                              WALSH_NO_VALUE};
+    p.relu = relu;
+    walsh_value operands[] = {
+        dy, l->output[from], l->saved[node], gradient_of(l, layer->gamma), gradient_of(l, layer->beta), WALSH_NO_VALUE};
     contribute(l, from, layer->name, &walsh_bn_backward, &p, operands, WALSH_BN_BACKWARD_DX);
 }
 
@@ -347,7 +405,7 @@ static void backward_group(walsh_lowering *l, group g)
 {
     walsh_value dy = l->gradient[g.last];
     if (g.other < 0) { /* batch norm [ReLU]: the mask is part of its backward pass */
-        backward_batchnorm(l, g.main, dy, g.relu ? l->output[g.last] : WALSH_NO_VALUE);
+        backward_batchnorm(l, g.main, dy, g.relu);
         return;
     }
     bool shared = l->shared[g.last];
@@ -362,7 +420,7 @@ static void backward_group(walsh_lowering *l, group g)
     shared = shared || (!pending[0] && !pending[1]);
     /* Batch norms first: they only read the gradient, which may then be handed on as it is. */
     for (int i = 0; i < 2; i++)
-        if (pending[i]) backward_batchnorm(l, side[i], dy, WALSH_NO_VALUE);
+        if (pending[i]) backward_batchnorm(l, side[i], dy, false);
     for (int i = 0; i < 2; i++)
         if (!pending[i]) pass_on(l, side[i], dy, shared);
 }
@@ -413,6 +471,8 @@ void walsh_lowering_destroy(walsh_lowering **lowering)
     free((*lowering)->output);
     free((*lowering)->saved);
     free((*lowering)->gradient);
+    free((*lowering)->partial);
+    free((*lowering)->unstored);
     free((*lowering)->shared);
     free(*lowering);
     *lowering = NULL;

@@ -29,7 +29,7 @@ enum { WALSH_BN_MERGE_LANES = 64 };
 typedef struct walsh_bn {
     unsigned fuse;
     int n, h, w, c;
-    int relu;     /* bn_apply: Y = max(0, .); bn_backward: mask dY by Y > 0 */
+    int relu;     /* bn_apply: Y = max(0, .); bn_backward: mask dY by Y > 0, computed again from X */
     int residual; /* bn_apply: 0 none, 1 adds RES, 2 adds RES normalised by RES_SAVED */
 } walsh_bn;
 
@@ -75,15 +75,14 @@ enum {
     WALSH_BN_APPLY_OPERANDS
 };
 
-/* With g = dY, or dY where Y > 0 and else 0 if `relu` (Y is then required; NaN counts as > 0):
+/* With g = dY, or with `relu` dY where scale*X + shift > 0 and else 0 (NaN counts as > 0):
  * dBETA = sum g, dGAMMA = sum g*xhat, dX = scale*(g - dBETA/rows - xhat*dGAMMA/rows), xhat = (X - mean)*invstd.
- * dX may be dY, X or Y. */
+ * dX may be dY or X. */
 extern const walsh_op walsh_bn_backward;
 enum {
     WALSH_BN_BACKWARD_DY,
     WALSH_BN_BACKWARD_X,
     WALSH_BN_BACKWARD_SAVED,
-    WALSH_BN_BACKWARD_Y, /* only with relu */
     WALSH_BN_BACKWARD_DGAMMA,
     WALSH_BN_BACKWARD_DBETA,
     WALSH_BN_BACKWARD_DX,
