@@ -1,0 +1,146 @@
+/* The passes that the graph's layers become. A batch norm's affine part waits ("pending") for the last layer of its
+ * group: batch norm, [add,] [ReLU], which runs as one bn_apply whose output is stored under that last layer. */
+#include "engine/nn/lowering.h"
+
+#include "engine/op/add.h"
+
+/* Statistics and SAVED of a batch norm. */
+static void forward_batchnorm(walsh_lowering *l, walsh_node node)
+{
+    const walsh_layer *layer = walsh_lower_layer(l, node);
+    walsh_bn p = walsh_lower_bn(l, node);
+    walsh_value gamma = walsh_lower_weights(l, layer->gamma), beta = walsh_lower_weights(l, layer->beta);
+    walsh_value mean = walsh_lower_weights(l, layer->run_mean), var = walsh_lower_weights(l, layer->run_var);
+    walsh_value saved = l->saved[node] = walsh_lower_output(l, &walsh_bn_eval, &p, WALSH_BN_EVAL_SAVED);
+    if (!l->train) {
+        const walsh_value operands[] = {gamma, beta, mean, var, saved};
+        walsh_plan_add(l->plan, layer->name, &walsh_bn_eval, &p, operands);
+        return;
+    }
+    walsh_value partial = l->partial[layer->input[0]];
+    if (partial < 0) {
+        partial = walsh_lower_output(l, &walsh_bn_stats, &p, WALSH_BN_STATS_PARTIAL);
+        const walsh_value stats[] = {l->output[layer->input[0]], partial};
+        walsh_plan_add(l->plan, layer->name, &walsh_bn_stats, &p, stats);
+    }
+    const walsh_value finalize[] = {partial, gamma, beta, mean, var, saved};
+    walsh_plan_add(l->plan, layer->name, &walsh_bn_finalize, &p, finalize);
+}
+
+/* What a pending batch norm, or any other layer, gives to the pass that ends its group. */
+static walsh_value stored_input(const walsh_lowering *l, walsh_node node)
+{
+    return walsh_lower_is_pending(l, node) ? l->output[walsh_lower_layer(l, node)->input[0]] : l->output[node];
+}
+
+/* Whether every reader of a group's output is a convolution that can normalise its input itself, so that the output
+ * need not be stored. */
+static bool readers_normalise(const walsh_lowering *l, walsh_lower_grouping g)
+{
+    if (!g.relu || g.other >= 0 || !walsh_lower_layer(l, g.last)->consumers) return false;
+    for (walsh_node i = g.last + 1; i < walsh_graph_layers(l->graph); i++) {
+        const walsh_layer *reader = walsh_lower_layer(l, i);
+        if (reader->input[0] != g.last && reader->input[1] != g.last) continue;
+        if (reader->kind != WALSH_LAYER_CONV) return false;
+        walsh_conv p = walsh_lower_conv(l, i);
+        p.fuse = WALSH_FUSE_AFFINE;
+        if (!walsh_lower_can(l, &walsh_conv_forward, &p) || (l->train && !walsh_lower_can(l, &walsh_conv_filter, &p)))
+            return false;
+    }
+    return true;
+}
+
+static void forward_group(walsh_lowering *l, walsh_lower_grouping g)
+{
+    if (readers_normalise(l, g)) {
+        l->unstored[g.last] = true;
+        return;
+    }
+    const char *name = walsh_lower_layer(l, g.main)->name;
+    walsh_value y = l->output[g.last] = walsh_plan_value(l->plan, walsh_lower_shape(l, g.last));
+    bool normalises = walsh_lower_is_batchnorm(l, g.main) && (g.other < 0 || walsh_lower_is_pending(l, g.main));
+    if (!normalises) {
+        walsh_add_problem p = {.n = l->batch,
+                               .h = walsh_lower_layer(l, g.last)->h,
+                               .w = walsh_lower_layer(l, g.last)->w,
+                               .c = walsh_lower_layer(l, g.last)->c,
+                               .relu = g.relu};
+        const walsh_value operands[] = {l->output[g.main], l->output[g.other], y};
+        walsh_plan_add(l->plan, name, &walsh_add, &p, operands);
+        return;
+    }
+    walsh_bn p = walsh_lower_bn(l, g.main);
+    p.relu = g.relu;
+    p.residual = g.other < 0 ? 0 : walsh_lower_is_pending(l, g.other) ? 2 : 1;
+    const walsh_value operands[] = {l->output[walsh_lower_layer(l, g.main)->input[0]], l->saved[g.main],
+                                    g.other < 0 ? WALSH_NO_VALUE : stored_input(l, g.other),
+                                    p.residual == 2 ? l->saved[g.other] : WALSH_NO_VALUE, y};
+    walsh_plan_add(l->plan, name, &walsh_bn_apply, &p, operands);
+}
+
+static void forward_relu(walsh_lowering *l, walsh_node node)
+{
+    walsh_relu p = walsh_lower_relu(l, node);
+    const walsh_value operands[] = {l->output[walsh_lower_layer(l, node)->input[0]],
+                                    l->output[node] = walsh_plan_value(l->plan, walsh_lower_shape(l, node))};
+    walsh_plan_add(l->plan, "relu", &walsh_relu_forward, &p, operands);
+}
+
+/* Whether a batch norm reads the output of `node`. */
+static bool feeds_batchnorm(const walsh_lowering *l, walsh_node node)
+{
+    for (walsh_node i = node + 1; i < walsh_graph_layers(l->graph); i++)
+        if (walsh_lower_is_batchnorm(l, i) && walsh_lower_layer(l, i)->input[0] == node) return true;
+    return false;
+}
+
+static void forward_conv(walsh_lowering *l, walsh_node node)
+{
+    const walsh_layer *layer = walsh_lower_layer(l, node);
+    walsh_lower_operand from = walsh_lower_source(l, layer->input[0]);
+    walsh_conv p = walsh_lower_conv(l, node);
+    p.fuse = from.fuse | WALSH_FUSE_STATS;
+    if (!l->train || !feeds_batchnorm(l, node) || !walsh_lower_can(l, &walsh_conv_forward, &p)) p.fuse = from.fuse;
+    walsh_value y = l->output[node] = walsh_plan_value(l->plan, walsh_lower_shape(l, node));
+    if (p.fuse & WALSH_FUSE_STATS)
+        l->partial[node] = walsh_lower_output(l, &walsh_conv_forward, &p, WALSH_CONV_FORWARD_PARTIAL);
+    const walsh_value operands[] = {from.x, walsh_lower_weights(l, layer->weight), y, from.saved, l->partial[node]};
+    walsh_plan_add(l->plan, layer->name, &walsh_conv_forward, &p, operands);
+}
+
+static void forward_pool(walsh_lowering *l, walsh_node node)
+{
+    walsh_pool p = walsh_lower_pool(l, node);
+    const walsh_value operands[] = {l->output[walsh_lower_layer(l, node)->input[0]],
+                                    l->output[node] = walsh_plan_value(l->plan, walsh_lower_shape(l, node))};
+    walsh_plan_add(l->plan, "pool", &walsh_pool_forward, &p, operands);
+}
+
+static void forward_layer(walsh_lowering *l, walsh_node node)
+{
+    switch (walsh_lower_layer(l, node)->kind) {
+    case WALSH_LAYER_CONV:
+        forward_conv(l, node);
+        return;
+    case WALSH_LAYER_POOL:
+        forward_pool(l, node);
+        return;
+    case WALSH_LAYER_BATCHNORM:
+        forward_batchnorm(l, node);
+        break;
+    default:
+        break;
+    }
+    walsh_lower_grouping g = walsh_lower_group(l, node);
+    if (g.last >= 0 && g.main >= 0)
+        forward_group(l, g);
+    else if (g.last >= 0)
+        forward_relu(l, node);
+}
+
+walsh_value walsh_lower_forward(walsh_lowering *l, walsh_value image)
+{
+    l->output[0] = image;
+    for (walsh_node node = 1; node < walsh_graph_layers(l->graph); node++) forward_layer(l, node);
+    return l->output[walsh_graph_layers(l->graph) - 1];
+}

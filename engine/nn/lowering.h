@@ -1,0 +1,67 @@
+/* What the two halves of lowering share: engine/nn/lower_forward.c and lower_backward.c. */
+#ifndef WALSH_ENGINE_NN_LOWERING_H
+#define WALSH_ENGINE_NN_LOWERING_H
+
+#include "engine/nn/lower.h"
+#include "engine/op/batchnorm.h"
+#include "engine/op/conv.h"
+#include "engine/op/relu.h"
+
+struct walsh_lowering {
+    walsh_plan *plan;
+    const walsh_graph *graph;
+    int batch;
+    bool train;
+    walsh_value *output;   /* [layers] stored output; none while it is pending or after fusion into a follower */
+    walsh_value *saved;    /* [layers] a batch norm's SAVED */
+    walsh_value *partial;  /* [layers] a convolution's statistics, where it computes them itself */
+    walsh_value *gradient; /* [layers] of the stored output */
+    bool *unstored;        /* [layers] its readers normalise what the batch norm before it reads */
+    bool *shared;          /* [layers] that gradient is another layer's too: read it, do not write into it */
+};
+
+/* A layer, and the shape of its output for the whole batch. */
+const walsh_layer *walsh_lower_layer(const walsh_lowering *l, walsh_node node);
+walsh_shape walsh_lower_shape(const walsh_lowering *l, walsh_node node);
+
+/* A parameter's weights or gradient as a value of the plan. */
+walsh_value walsh_lower_weights(walsh_lowering *l, int parameter);
+walsh_value walsh_lower_gradient(walsh_lowering *l, int parameter);
+
+/* A new value of the shape that an operation gives to one of its operands. */
+walsh_value walsh_lower_output(walsh_lowering *l, const walsh_op *op, const void *problem, int operand);
+
+/* Whether some variant takes the problem with the extras that it asks for. */
+bool walsh_lower_can(const walsh_lowering *l, const walsh_op *op, const void *problem);
+
+/* The problem of a layer of that kind, without extras. */
+walsh_conv walsh_lower_conv(const walsh_lowering *l, walsh_node node);
+walsh_bn walsh_lower_bn(const walsh_lowering *l, walsh_node node);
+walsh_relu walsh_lower_relu(const walsh_lowering *l, walsh_node node);
+walsh_pool walsh_lower_pool(const walsh_lowering *l, walsh_node node);
+
+bool walsh_lower_is_batchnorm(const walsh_lowering *l, walsh_node node);
+
+/* Whether a batch norm is applied by the layer that reads it, not by itself. */
+bool walsh_lower_is_pending(const walsh_lowering *l, walsh_node node);
+
+/* A batch norm (`main`, -1: none), what is added to it (`other`, -1: none), and whether a ReLU follows: what one stored
+ * tensor, the output of layer `last`, is made of. */
+typedef struct walsh_lower_grouping {
+    walsh_node main, other, last;
+    bool relu;
+} walsh_lower_grouping;
+
+/* The group that ends in `node`, or last = -1 where `node` is only a part of one that ends later. */
+walsh_lower_grouping walsh_lower_group(const walsh_lowering *l, walsh_node node);
+
+/* What a convolution reads for its input `node`: the stored tensor, or the one before batch norm and ReLU, which it
+ * then normalises on the way in. */
+typedef struct walsh_lower_operand {
+    walsh_value x, saved;
+    unsigned fuse;
+} walsh_lower_operand;
+
+walsh_lower_operand walsh_lower_source(const walsh_lowering *l, walsh_node node);
+
+#endif
