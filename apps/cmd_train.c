@@ -95,6 +95,7 @@ static walsh_status read_options(const walsh_arguments *arguments, walsh_train_o
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_THREADS, 1, &threads));
     options->out = walsh_argument(arguments, WALSH_OPTION_OUT);
     if (init) options->init = init;
+    options->tune = walsh_argument(arguments, WALSH_OPTION_TUNE);
     *device = (walsh_device_options){.selector = walsh_argument(arguments, WALSH_OPTION_DEVICE),
                                      .threads = (unsigned)threads,
                                      .profile = walsh_argument(arguments, WALSH_OPTION_PROFILE)};
@@ -240,6 +241,7 @@ static const struct argp_option running[] = {
     {"save-every", WALSH_OPTION_SAVE_EVERY, "STEPS", 0, "save the state so often, besides each epoch's end", 0},
     {"loaders", WALSH_OPTION_LOADERS, "L", 0, "threads that prepare images", 0},
     {"math", WALSH_OPTION_MATH, "MATH", 0, "fast (default), or exact: nothing that trades accuracy for speed", 0},
+    {"tune", WALSH_OPTION_TUNE, NULL, 0, "measure the kernels' variants first, about half a minute ('walsh tune')", 0},
     {"profile", WALSH_OPTION_PROFILE, NULL, 0, "print where the device's time went", 0},
     {0},
 };

@@ -11,5 +11,6 @@ extern const walsh_command walsh_command_train;
 extern const walsh_command walsh_command_eval;
 extern const walsh_command walsh_command_predict;
 extern const walsh_command walsh_command_head;
+extern const walsh_command walsh_command_tune;
 
 #endif

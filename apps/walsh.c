@@ -12,8 +12,13 @@
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const walsh_command *const commands[] = {
-    &walsh_command_devices, &walsh_command_train, &walsh_command_eval,
-    &walsh_command_predict, &walsh_command_head,  NULL,
+    &walsh_command_devices,
+    &walsh_command_train,
+    &walsh_command_eval,
+    &walsh_command_predict,
+    &walsh_command_head,
+    &walsh_command_tune,
+    NULL,
 };
 
 static void print_help(void)
@@ -25,7 +30,7 @@ static void print_help(void)
          "\n"
          "Environment:\n"
          "  WALSH_DEVICE      device to use where --device is not given\n"
-         "  WALSH_CACHE       folder of compiled kernels (default: $XDG_CACHE_HOME/walsh)\n"
+         "  WALSH_CACHE       folder of compiled kernels and wisdom (default: $XDG_CACHE_HOME/walsh)\n"
          "  WALSH_KERNEL_DIR  folder of edited kernels, used instead of the built-in ones\n"
          "  WALSH_DISABLE     variants of operations not to use, separated by commas\n"
          "  WALSH_LOG         error, info or debug: messages about what the engine does\n"

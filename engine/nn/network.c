@@ -21,6 +21,7 @@ struct walsh_network {
     int batch;
     walsh_arena *arena;
     walsh_plan *train, *evaluate;
+    walsh_wisdom *wisdom; /* NULL: by rule */
     /* What the plans read and write outside the arena. */
     walsh_tensor *pixels, *labels, *valid, *hyper, *metrics, *logits;
     float read_back[SLOTS][4];
@@ -181,6 +182,7 @@ static walsh_status plan_training(walsh_network *network, bool nesterov, float l
     WALSH_TRY(walsh_head_valid(&head));
     WALSH_TRY(walsh_plan_create(network->device, &network->train));
     walsh_plan *plan = network->train;
+    walsh_plan_consult(plan, network->wisdom);
     WALSH_TRY(walsh_lowering_create(plan, network->graph, network->batch, true, &lowering));
     walsh_head_parts parts = head_parts(network, plan, walsh_lower_forward(lowering, plan_image(network, plan)));
     parts.d_weight = bind_parameter(network, plan, WALSH_COPY_GRADIENT, network->weight);
@@ -201,6 +203,7 @@ static walsh_status plan_evaluation(walsh_network *network)
     walsh_lowering *lowering = NULL;
     WALSH_TRY(walsh_plan_create(network->device, &network->evaluate));
     walsh_plan *plan = network->evaluate;
+    walsh_plan_consult(plan, network->wisdom);
     WALSH_TRY(walsh_lowering_create(plan, network->graph, network->batch, false, &lowering));
     walsh_head_parts parts = head_parts(network, plan, walsh_lower_forward(lowering, plan_image(network, plan)));
     parts.logits = walsh_plan_bind(plan, &network->logits->view);
@@ -265,6 +268,26 @@ walsh_status walsh_network_prepare(walsh_network *network, int batch, bool train
     WALSH_TRY(walsh_arena_commit(network->arena));
     if (train) WALSH_TRY(walsh_plan_emit(network->train, network->arena));
     return walsh_plan_emit(network->evaluate, network->arena);
+}
+
+void walsh_network_consult(walsh_network *network, walsh_wisdom **wisdom)
+{
+    walsh_wisdom_destroy(&network->wisdom);
+    network->wisdom = *wisdom;
+    *wisdom = NULL;
+}
+
+walsh_status walsh_network_choices(const walsh_network *network, walsh_wisdom *wisdom)
+{
+    if (network->train) WALSH_TRY(walsh_plan_choices(network->train, wisdom));
+    return walsh_plan_choices(network->evaluate, wisdom);
+}
+
+walsh_status walsh_network_tune(walsh_network *network, double seconds, walsh_wisdom *wisdom,
+                                walsh_tune_observer observer, void *context)
+{
+    walsh_plan *plans[] = {network->evaluate, network->train};
+    return walsh_tune_plans(plans, network->train ? 2 : 1, seconds, wisdom, observer, context);
 }
 
 static walsh_status enqueue_write(walsh_network *network, const walsh_tensor *to, const void *from, size_t bytes)
@@ -344,6 +367,7 @@ void walsh_network_destroy(walsh_network **network)
     if (!*network) return;
     release_plans(*network);
     walsh_tensor_destroy(&(*network)->constant);
+    walsh_wisdom_destroy(&(*network)->wisdom);
     walsh_graph_destroy(&(*network)->graph);
     free(*network);
     *network = NULL;

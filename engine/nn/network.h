@@ -4,6 +4,7 @@
 
 #include "engine/nn/graph.h"
 #include "engine/nn/head.h"
+#include "engine/op/tune.h"
 
 typedef struct walsh_network walsh_network;
 
@@ -33,6 +34,16 @@ walsh_status walsh_network_create(walsh_device *device, walsh_graph **graph, con
 
 walsh_parameters *walsh_network_parameters(const walsh_network *network);
 walsh_device *walsh_network_device(const walsh_network *network);
+
+/* Plans made from now on choose variants as `*wisdom` says, which the network takes over; NULL: by rule. */
+void walsh_network_consult(walsh_network *network, walsh_wisdom **wisdom);
+
+/* What the present plans have chosen, added to `wisdom`. */
+walsh_status walsh_network_choices(const walsh_network *network, walsh_wisdom *wisdom);
+
+/* walsh_tune_plans over the present plans. */
+walsh_status walsh_network_tune(walsh_network *network, double seconds, walsh_wisdom *wisdom,
+                                walsh_tune_observer observer, void *context);
 
 /* Plans evaluation of batches of `batch` images, and training too where `train` and the network trains. Replaces
  * earlier plans; both share one arena. Fails with WALSH_E_MEMORY where the batch is too large. */

@@ -28,29 +28,54 @@ static bool is_disabled(const char *name)
     return false;
 }
 
-static const walsh_variant *best(const walsh_device *device, const walsh_op *op, const void *problem)
+/* How well a variant suits a problem, extras and $WALSH_DISABLE considered; 0: not at all. */
+static int suitability(const walsh_device *device, const walsh_op *op, const walsh_variant *variant,
+                       const void *problem)
 {
     unsigned wanted = *(const unsigned *)problem; /* every problem begins with its `fuse` */
+    const walsh_variant *const *last = op->variants;
+    while (last[1]) last++;
+    if ((wanted & ~variant->fuses) || (variant != *last && is_disabled(variant->name))) return 0;
+    return variant->suits(device, problem);
+}
+
+bool walsh_op_takes(const walsh_device *device, const walsh_op *op, const walsh_variant *variant, const void *problem)
+{
+    return suitability(device, op, variant, problem) > 0;
+}
+
+const walsh_variant *walsh_op_variant(const walsh_op *op, const char *name)
+{
+    const walsh_variant *const *v = op->variants;
+    while (*v && strcmp((*v)->name, name)) v++;
+    return *v;
+}
+
+static const walsh_variant *best(const walsh_device *device, const walsh_op *op, const void *problem)
+{
     const walsh_variant *chosen = NULL;
     int most = 0;
     for (const walsh_variant *const *v = op->variants; *v; v++) {
-        bool plain = !v[1];
-        if ((wanted & ~(*v)->fuses) || (!plain && is_disabled((*v)->name))) continue;
-        int suits = (*v)->suits(device, problem);
+        int suits = suitability(device, op, *v, problem);
         if (suits > most) most = suits, chosen = *v;
     }
     return chosen;
 }
 
-walsh_status walsh_op_choose(const walsh_device *device, const walsh_op *op, const void *problem, const walsh_variant **variant)
+walsh_status walsh_op_choose(const walsh_device *device, const walsh_op *op, const void *problem,
+                             const walsh_variant **variant)
 {
     *variant = best(device, op, problem);
     if (!*variant)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "no variant of %s takes this problem (fused extras 0x%x)", op->name, *(const unsigned *)problem);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "no variant of %s takes this problem (fused extras 0x%x)", op->name,
+                   *(const unsigned *)problem);
     return WALSH_OK;
 }
 
-bool walsh_op_can(const walsh_device *device, const walsh_op *op, const void *problem) { return best(device, op, problem); }
+bool walsh_op_can(const walsh_device *device, const walsh_op *op, const void *problem)
+{
+    return best(device, op, problem);
+}
 
 walsh_status walsh_op_check(const walsh_op *op, const void *problem, const walsh_view *operand)
 {

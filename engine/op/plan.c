@@ -22,6 +22,7 @@ typedef struct step {
 struct walsh_plan {
     walsh_device *device;
     walsh_list *list;
+    const walsh_wisdom *wisdom; /* NULL: by rule */
     value *values;
     int value_count, value_capacity;
     step *steps;
@@ -39,7 +40,15 @@ walsh_status walsh_plan_create(walsh_device *device, walsh_plan **plan)
     return status;
 }
 
-walsh_device *walsh_plan_device(const walsh_plan *plan) { return plan->device; }
+void walsh_plan_consult(walsh_plan *plan, const walsh_wisdom *wisdom)
+{
+    plan->wisdom = wisdom;
+}
+
+walsh_device *walsh_plan_device(const walsh_plan *plan)
+{
+    return plan->device;
+}
 
 void walsh_plan_fail(walsh_plan *plan, walsh_status status)
 {
@@ -73,7 +82,10 @@ static walsh_value add_value(walsh_plan *plan, walsh_view view, bool bound)
     return plan->value_count++;
 }
 
-walsh_value walsh_plan_bind(walsh_plan *plan, const walsh_view *view) { return add_value(plan, *view, true); }
+walsh_value walsh_plan_bind(walsh_plan *plan, const walsh_view *view)
+{
+    return add_value(plan, *view, true);
+}
 
 walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape)
 {
@@ -95,7 +107,17 @@ static void touch(walsh_plan *plan, walsh_value v)
     block->bytes = walsh_shape_bytes(plan->values[v].view.shape);
 }
 
-static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const void *problem, const walsh_value *operands)
+static walsh_status choose(const walsh_plan *plan, const walsh_op *op, const void *problem,
+                           const walsh_variant **variant)
+{
+    const char *name = plan->wisdom ? walsh_wisdom_find(plan->wisdom, op, problem) : NULL;
+    *variant = name ? walsh_op_variant(op, name) : NULL;
+    if (*variant && walsh_op_takes(plan->device, op, *variant, problem)) return WALSH_OK;
+    return walsh_op_choose(plan->device, op, problem, variant);
+}
+
+static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const void *problem,
+                            const walsh_value *operands)
 {
     walsh_view views[WALSH_MAX_OPERANDS];
     for (int i = 0; i < walsh_op_operands(op); i++) {
@@ -103,16 +125,18 @@ static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const
         views[i] = (walsh_view){.shape = walsh_plan_shape(plan, operands[i])};
         if (operands[i] >= 0 && op->operands[i].role == WALSH_READ && !plan->values[operands[i]].bound &&
             plan->values[operands[i]].block.first < 0)
-            WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is read before anything wrote it", op->name, op->operands[i].name);
+            WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is read before anything wrote it", op->name,
+                       op->operands[i].name);
     }
     WALSH_TRY(walsh_op_check(op, problem, views));
-    WALSH_TRY(walsh_op_choose(plan->device, op, problem, &s->variant));
+    WALSH_TRY(choose(plan, op, problem, &s->variant));
     WALSH_TRY(walsh_alloc(&s->problem, 1, op->problem_size, "a plan"));
     memcpy(s->problem, problem, op->problem_size);
     return WALSH_OK;
 }
 
-void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem, const walsh_value *operands)
+void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem,
+                    const walsh_value *operands)
 {
     if (plan->status || !grow(plan, &plan->steps, plan->step_count, &plan->step_capacity, sizeof *plan->steps)) return;
     step *s = &plan->steps[plan->step_count];
@@ -170,9 +194,30 @@ walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
     return WALSH_OK;
 }
 
-walsh_status walsh_plan_run(walsh_plan *plan) { return walsh_list_run(plan->list); }
+walsh_status walsh_plan_run(walsh_plan *plan)
+{
+    return walsh_list_run(plan->list);
+}
 
-walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value v) { return plan->values[v].view; }
+walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value v)
+{
+    return plan->values[v].view;
+}
+
+walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom)
+{
+    for (int i = 0; i < plan->step_count; i++) {
+        const step *s = &plan->steps[i];
+        WALSH_TRY(walsh_wisdom_set(wisdom, s->op, s->problem, s->variant->name));
+    }
+    return WALSH_OK;
+}
+
+walsh_status walsh_plan_visit(const walsh_plan *plan, walsh_plan_visitor visit, void *context)
+{
+    for (int i = 0; i < plan->step_count; i++) WALSH_TRY(visit(context, plan->steps[i].op, plan->steps[i].problem));
+    return WALSH_OK;
+}
 
 walsh_status walsh_plan_profile(const walsh_plan *plan, walsh_profile **lines, size_t *count)
 {

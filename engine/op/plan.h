@@ -10,15 +10,19 @@
 #define WALSH_ENGINE_OP_PLAN_H
 
 #include "engine/op/arena.h"
-#include "engine/op/op.h"
+#include "engine/op/wisdom.h"
 
 typedef struct walsh_plan walsh_plan;
-typedef int walsh_value; /* number of a tensor in a plan */
+typedef int walsh_value;      /* number of a tensor in a plan */
 enum { WALSH_NO_VALUE = -1 }; /* an absent optional operand */
 
 walsh_status walsh_plan_create(walsh_device *device, walsh_plan **plan);
 
 walsh_device *walsh_plan_device(const walsh_plan *plan);
+
+/* Operations added from now on take the variants that `wisdom` names, where they still may, else the rule's. It must
+ * outlive the building of the plan. */
+void walsh_plan_consult(walsh_plan *plan, const walsh_wisdom *wisdom);
 
 /* A value whose memory lives outside the plan and longer than it. */
 walsh_value walsh_plan_bind(walsh_plan *plan, const walsh_view *view);
@@ -30,7 +34,8 @@ walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape);
 walsh_shape walsh_plan_shape(const walsh_plan *plan, walsh_value value);
 
 /* Appends an operation. `label` names it in profiles (layer's name); `operands` as in op->operands. */
-void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem, const walsh_value *operands);
+void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem,
+                    const walsh_value *operands);
 
 /* Records a failure of whoever builds the plan, as if an operation had failed; the thread's message is kept. */
 void walsh_plan_fail(walsh_plan *plan, walsh_status status);
@@ -46,6 +51,13 @@ walsh_status walsh_plan_run(walsh_plan *plan);
 
 /* Where a value lies; after walsh_plan_emit. */
 walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value value);
+
+/* Adds the plan's choices to `wisdom`: consulting it later repeats them. */
+walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom);
+
+/* Calls `visit` for every operation of the plan, in order, until it fails. */
+typedef walsh_status (*walsh_plan_visitor)(void *context, const walsh_op *op, const void *problem);
+walsh_status walsh_plan_visit(const walsh_plan *plan, walsh_plan_visitor visit, void *context);
 
 /* See walsh_list_profile. */
 walsh_status walsh_plan_profile(const walsh_plan *plan, walsh_profile **lines, size_t *count);

@@ -54,8 +54,8 @@ enum { ROW = 256 };
 /* A row's columns without those of time. Numbers as %.9g: enough to tell two floats apart. */
 static int row_text(const walsh_train_row *r, char *out)
 {
-    return snprintf(out, ROW, "%d,%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", r->epoch, (unsigned long long)r->step, r->lr, r->train_loss,
-                    r->train_error, r->val_loss, r->val_error, r->alpha);
+    return snprintf(out, ROW, "%d,%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", r->epoch, (unsigned long long)r->step, r->lr,
+                    r->train_loss, r->train_error, r->val_loss, r->val_error, r->alpha);
 }
 
 /* The rows as text, which the caller frees: log.csv, or without header and times for the state. */
@@ -97,6 +97,20 @@ static walsh_status store_position(walsh_snapshot *snapshot, const walsh_positio
     return status;
 }
 
+/* The variants that the run's plans have chosen. */
+static walsh_status store_plan(walsh_snapshot *snapshot, const walsh_model *model)
+{
+    walsh_wisdom *choices = NULL;
+    char *text = NULL;
+    WALSH_TRY(walsh_wisdom_create(&choices));
+    walsh_status status = walsh_network_choices(model->network, choices);
+    if (!status) status = walsh_wisdom_text(choices, &text);
+    if (!status) status = walsh_snapshot_add_text(snapshot, "train.plan", text);
+    free(text);
+    walsh_wisdom_destroy(&choices);
+    return status;
+}
+
 static walsh_status write_state(const char *folder, const walsh_model *model, const walsh_train_options *options,
                                 const walsh_position *position)
 {
@@ -108,6 +122,7 @@ static walsh_status write_state(const char *folder, const walsh_model *model, co
     if (!status) status = walsh_snapshot_add_momentum(snapshot, model);
     if (!status) status = walsh_options_store(options, snapshot);
     if (!status) status = store_position(snapshot, position);
+    if (!status) status = store_plan(snapshot, model);
     if (!status) status = walsh_snapshot_write(snapshot, path);
     walsh_snapshot_destroy(&snapshot);
     return status;
@@ -138,7 +153,8 @@ static void recall_times(const char *log, walsh_train_row *row)
     char columns[ROW];
     int length = row_text(row, columns);
     const char *line = log ? strstr(log, columns) : NULL;
-    if (!line || sscanf(line + length, ",%lf,%lf", &row->seconds, &row->images_per_second) != 2) row->seconds = row->images_per_second = 0;
+    if (!line || sscanf(line + length, ",%lf,%lf", &row->seconds, &row->images_per_second) != 2)
+        row->seconds = row->images_per_second = 0;
 }
 
 static walsh_status recall_rows(const char *path, const char *text, const char *log, walsh_position *position)
@@ -147,8 +163,9 @@ static walsh_status recall_rows(const char *path, const char *text, const char *
         walsh_train_row r = {0};
         unsigned long long step;
         int used = 0;
-        if (sscanf(line, "%d,%llu,%lf,%lf,%lf,%lf,%lf,%lf\n%n", &r.epoch, &step, &r.lr, &r.train_loss, &r.train_error, &r.val_loss,
-                   &r.val_error, &r.alpha, &used) != 8 || !used)
+        if (sscanf(line, "%d,%llu,%lf,%lf,%lf,%lf,%lf,%lf\n%n", &r.epoch, &step, &r.lr, &r.train_loss, &r.train_error,
+                   &r.val_loss, &r.val_error, &r.alpha, &used) != 8 ||
+            !used)
             WALSH_FAIL(WALSH_E_FORMAT, "%s: its train.log cannot be read from '%.40s'", path, walsh_show(line).text);
         r.step = step;
         recall_times(log, &r);
@@ -165,8 +182,8 @@ static walsh_status recall_position(const walsh_safetensors *file, const char *p
     unsigned long long epoch_step, step, images, best_step;
     *p = (walsh_position){0};
     if (!text || !rows ||
-        sscanf(text, "%d %llu %llu %la %la %llu %la %llu", &p->epoch, &epoch_step, &step, &p->loss, &p->wrong,
-               &images, &p->best_error, &best_step) != 8)
+        sscanf(text, "%d %llu %llu %la %la %llu %la %llu", &p->epoch, &epoch_step, &step, &p->loss, &p->wrong, &images,
+               &p->best_error, &best_step) != 8)
         WALSH_FAIL(WALSH_E_FORMAT, "%s: this is no state of a run: 'train.position' or 'train.log' cannot be read",
                    path);
     p->epoch_step = epoch_step, p->step = step, p->images = images, p->best_step = best_step;
@@ -177,6 +194,19 @@ static walsh_status open_state(const char *folder, char path[PATH], walsh_safete
 {
     WALSH_TRY(path_of(folder, "state.safetensors", path));
     return walsh_safetensors_open(path, file);
+}
+
+walsh_status walsh_checkpoint_wisdom(const char *folder, walsh_wisdom **wisdom)
+{
+    char path[PATH];
+    walsh_safetensors *file = NULL;
+    WALSH_TRY(open_state(folder, path, &file));
+    const char *text = walsh_safetensors_metadata(file, "train.plan");
+    walsh_status status = walsh_wisdom_create(wisdom);
+    if (!status && text) status = walsh_wisdom_parse(*wisdom, text, path);
+    if (status) walsh_wisdom_destroy(wisdom);
+    walsh_safetensors_close(&file);
+    return status;
 }
 
 walsh_status walsh_checkpoint_resume(const char *folder, const walsh_train_options *options, walsh_model *model,

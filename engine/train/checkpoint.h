@@ -28,6 +28,10 @@ walsh_status walsh_checkpoint_begin(const char *folder);
 walsh_status walsh_checkpoint_save(const char *folder, const walsh_model *model, const walsh_train_options *options,
                                    const walsh_position *position);
 
+/* The choices of variants that a folder's run was begun with: a resumed run repeats them, whatever wisdom has come
+ * since. */
+walsh_status walsh_checkpoint_wisdom(const char *folder, walsh_wisdom **wisdom);
+
 /* Restores model and position from a folder's state after comparing options, and mends the files that follow from it.
  * position->rows is the caller's to free. */
 walsh_status walsh_checkpoint_resume(const char *folder, const walsh_train_options *options, walsh_model *model,

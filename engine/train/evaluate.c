@@ -6,6 +6,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
 #include "engine/model/model.h"
+#include "engine/train/tuning.h"
 
 /* What one pass has gathered. */
 typedef struct pass {
@@ -97,6 +98,7 @@ static walsh_status whole_pass(walsh_model *model, walsh_dataset *dataset, int b
     if (!batch) batch = 128;
     if ((size_t)batch > images) batch = (int)images;
     WALSH_TRY(walsh_evaluate_check(model, dataset));
+    WALSH_TRY(walsh_tuning_consult_device(model));
     WALSH_TRY(walsh_network_prepare(model->network, batch, false, false, 0));
     walsh_loader *loader = NULL;
     walsh_loader_options options = {.batch = (size_t)batch, .threads = loaders > 0 ? loaders : 1};

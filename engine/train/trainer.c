@@ -10,6 +10,10 @@
 #include "engine/base/log.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/evaluate.h"
+#include "engine/train/tuning.h"
+
+/* What `--tune` may take; a CIFAR network has about 30 different problems. */
+#define TUNING_SECONDS 30.0
 
 typedef struct trainer {
     const walsh_train_options *options;
@@ -316,13 +320,22 @@ static walsh_status take_profile(trainer *t)
     return status;
 }
 
-static walsh_status train(trainer *t, walsh_device *device)
+/* Data, model and plans, ready to run. */
+static walsh_status prepare(trainer *t, walsh_device *device)
 {
     const walsh_train_options *o = t->options;
     WALSH_TRY(walsh_options_check(o));
     WALSH_TRY(open_data(t));
     WALSH_TRY(open_model(t, device));
-    WALSH_TRY(walsh_network_prepare(t->model->network, o->batch, true, o->nesterov, (float)o->label_smoothing));
+    WALSH_TRY(walsh_tuning_consult(t->model, o));
+    return walsh_network_prepare(t->model->network, o->batch, true, o->nesterov, (float)o->label_smoothing);
+}
+
+static walsh_status train(trainer *t, walsh_device *device)
+{
+    const walsh_train_options *o = t->options;
+    WALSH_TRY(prepare(t, device));
+    if (o->tune && !o->resume) WALSH_TRY(walsh_tuning_run(t->model, o, TUNING_SECONDS, NULL, NULL));
     WALSH_TRY(open_run(t));
     walsh_log(WALSH_LOG_INFO, "%s: %zu trained parameters, %zu MiB of activations and workspaces", o->model.name,
               t->model->info.parameters, walsh_network_arena_bytes(t->model->network) >> 20);
@@ -334,21 +347,37 @@ static walsh_status train(trainer *t, walsh_device *device)
     return status;
 }
 
+static void close_trainer(trainer *t)
+{
+    if (t->model) walsh_network_drain(t->model->network); /* steps under way read the loader's memory */
+    walsh_loader_close(&t->train_loader);
+    walsh_loader_close(&t->test_loader);
+    walsh_dataset_close(&t->train_set);
+    walsh_dataset_close(&t->test_set);
+    walsh_model_destroy(&t->model);
+    free(t->position.rows);
+}
+
 walsh_status walsh_train(walsh_device *device, const walsh_train_options *options, walsh_train_observer observer,
                          void *context, walsh_train_result *result)
 {
     trainer t = {.options = options, .observer = observer, .context = context, .began = walsh_clock()};
     walsh_status status = train(&t, device);
-    if (t.model) walsh_network_drain(t.model->network); /* steps under way read the loader's memory */
-    walsh_loader_close(&t.train_loader);
-    walsh_loader_close(&t.test_loader);
-    walsh_dataset_close(&t.train_set);
-    walsh_dataset_close(&t.test_set);
-    walsh_model_destroy(&t.model);
-    free(t.position.rows);
+    close_trainer(&t);
     if (result)
         *result = t.result;
     else
         free(t.result.profile);
+    return status;
+}
+
+walsh_status walsh_tune_training(walsh_device *device, const walsh_train_options *options, double seconds,
+                                 walsh_tuning_observer observer, void *context)
+{
+    trainer t = {.options = options};
+    if (!(seconds > 0)) WALSH_FAIL(WALSH_E_ARGUMENT, "tuning for %g seconds: expected a positive number", seconds);
+    walsh_status status = prepare(&t, device);
+    if (!status) status = walsh_tuning_run(t.model, options, seconds, observer, context);
+    close_trainer(&t);
     return status;
 }
