@@ -7,6 +7,8 @@ folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
 unset WALSH_DEVICE WALSH_LOG WALSH_DISABLE
+WALSH_CACHE=$folder/cache # no wisdom of the user's
+export WALSH_CACHE
 failures=0
 
 # small FOLDER: data of 256 and 100 images, for what need not be long.
@@ -256,18 +258,35 @@ signals() {
     expect cmp -s before after
 }
 
+# Few variants are measured here: which of them wins is no test.
+tuning() {
+    WALSH_DISABLE=conv_forward_direct,conv_data_direct,conv_filter_direct,gemm_clblast
+    WALSH_DISABLE=$WALSH_DISABLE,conv_forward_clblast,conv_data_clblast,conv_filter_clblast
+    export WALSH_DISABLE
+    refuse "tune without a model" 2 "expected --model" tune
+    refuse "tune for no time" 2 "--seconds 0: expected a positive number" tune --model resnet20 --seconds 0
+    succeed "tune" "problems" tune --model resnet20 --batch 4 --seconds 0.1
+    expect test "$(ls "$WALSH_CACHE"/*.wisdom | wc -l)" = 1
+    succeed "train --tune" "272474 parameters" $new $two --tune --out tuned
+    what="the choices of a run"
+    expect grep -qaF '"train.plan":"' tuned/state.safetensors
+    rm "$WALSH_CACHE"/*.wisdom
+    succeed "resume without the wisdom" "272474 parameters" train --resume --steps 3 --out tuned
+    unset WALSH_DISABLE
+}
+
 # Every example of the help runs as it stands; training is cut short.
 examples() {
     mkdir examples
     cd examples || exit 1
     small data/cifar-10-batches-bin
     hundred data/cifar-100-binary
-    for command in devices train eval predict head; do
+    for command in devices train eval predict head tune; do
         succeed "help" "Usage: walsh $command" $command --help
         sed -n '/^Examples:/,$s/^  walsh //p' out >lines
         expect test -s lines
         while read -r line; do
-            case $line in *--resume*) line="$line --steps 2" ;; train*) line="$line --steps 1 --batch 16" ;; esac
+            case $line in *--resume*) line="$line --steps 2" ;; train*) line="$line --steps 1 --batch 16" ;; tune*) continue ;; esac
             # shellcheck disable=SC2086 # words
             succeed "example walsh $line" "" $line </dev/null
         done <lines
@@ -287,6 +306,7 @@ folders
 full_disk
 not_finite
 signals
+tuning
 examples
 [ $failures = 0 ] || exit 1
 echo "all as expected"
