@@ -65,7 +65,8 @@ static void assert_same_run(const char *a, const char *b)
         snprintf(command, sizeof command, "cmp %s/%s %s/%s", a, files[i], b, files[i]);
         if (system(command)) fail_msg("%s differs between %s and %s", files[i], a, b);
     }
-    snprintf(command, sizeof command, "cut -d, -f1-8 %s/log.csv > a.csv; cut -d, -f1-8 %s/log.csv > b.csv; cmp a.csv b.csv", a, b);
+    snprintf(command, sizeof command,
+             "cut -d, -f1-8 %s/log.csv > a.csv; cut -d, -f1-8 %s/log.csv > b.csv; cmp a.csv b.csv", a, b);
     assert_int_equal(system(command), 0);
 }
 
@@ -87,7 +88,9 @@ static void runs_repeat_to_the_bit(void **state)
 static void threads_do_not_matter(void **state)
 {
     (void)state;
-    if (walsh_device_describe(op_device())->kind != WALSH_DEVICE_CPU || walsh_device_describe(op_device())->compute_units < 2) skip();
+    if (walsh_device_describe(op_device())->kind != WALSH_DEVICE_CPU ||
+        walsh_device_describe(op_device())->compute_units < 2)
+        skip();
     walsh_train_options options = tiny("one", 3);
     train_on(1, &options);
     options.out = "two";

@@ -32,7 +32,10 @@ static int by_place(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1); }
+static size_t aligned(size_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
 
 /* The lowest gap of `need` bytes in `chunk` between `others` (sorted by place; `*at` is left past the last of them). */
 static bool find_gap(walsh_block *const *others, size_t count, int chunk, size_t need, size_t limit, size_t *at)
@@ -101,14 +104,17 @@ walsh_status walsh_arena_commit(walsh_arena *arena)
 {
     size_t bytes = walsh_arena_bytes(arena);
     if (bytes > arena->device->info.memory)
-        WALSH_FAIL(WALSH_E_MEMORY, "activations and workspaces need %zu MiB; %s has %zu MiB: use a smaller batch", bytes >> 20,
-                   arena->device->info.name, (size_t)arena->device->info.memory >> 20);
+        WALSH_FAIL(WALSH_E_MEMORY, "activations and workspaces need %zu MiB; %s has %zu MiB: use a smaller batch",
+                   bytes >> 20, arena->device->info.name, (size_t)arena->device->info.memory >> 20);
     for (int i = 0; i < arena->chunks; i++)
         WALSH_TRY(walsh_buffer_create(arena->device, arena->bytes[i], "the arena of activations", &arena->memory[i]));
     return WALSH_OK;
 }
 
-cl_mem walsh_arena_memory(const walsh_arena *arena, int chunk) { return arena->memory[chunk]; }
+cl_mem walsh_arena_memory(const walsh_arena *arena, int chunk)
+{
+    return arena->memory[chunk];
+}
 
 void walsh_arena_destroy(walsh_arena **arena)
 {

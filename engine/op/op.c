@@ -42,15 +42,20 @@ static const walsh_variant *best(const walsh_device *device, const walsh_op *op,
     return chosen;
 }
 
-walsh_status walsh_op_choose(const walsh_device *device, const walsh_op *op, const void *problem, const walsh_variant **variant)
+walsh_status walsh_op_choose(const walsh_device *device, const walsh_op *op, const void *problem,
+                             const walsh_variant **variant)
 {
     *variant = best(device, op, problem);
     if (!*variant)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "no variant of %s takes this problem (fused extras 0x%x)", op->name, *(const unsigned *)problem);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "no variant of %s takes this problem (fused extras 0x%x)", op->name,
+                   *(const unsigned *)problem);
     return WALSH_OK;
 }
 
-bool walsh_op_can(const walsh_device *device, const walsh_op *op, const void *problem) { return best(device, op, problem); }
+bool walsh_op_can(const walsh_device *device, const walsh_op *op, const void *problem)
+{
+    return best(device, op, problem);
+}
 
 walsh_status walsh_op_check(const walsh_op *op, const void *problem, const walsh_view *operand)
 {

@@ -4,9 +4,10 @@
  * one description drives the plan (which variant, how much memory), the checks, the benchmarks and the profiles.
  *
  * A *problem* is a plain struct that says which instance of the operation is meant (sizes, strides, flags); it begins
- * with `unsigned fuse`, the WALSH_FUSE_* extras that are asked of it. A *variant* is one way to compute it, and declares
- * which extras it can fuse. Who builds a plan asks for a fused problem first and adds a pass of its own where no variant
- * takes it (walsh_op_can). Each operation's last variant is the plain one: it applies everywhere and is the oracle. */
+ * with `unsigned fuse`, the WALSH_FUSE_* extras that are asked of it. A *variant* is one way to compute it, and
+ * declares which extras it can fuse. Who builds a plan asks for a fused problem first and adds a pass of its own where
+ * no variant takes it (walsh_op_can). Each operation's last variant is the plain one: it applies everywhere and is the
+ * oracle. */
 #ifndef WALSH_ENGINE_OP_OP_H
 #define WALSH_ENGINE_OP_OP_H
 
@@ -63,7 +64,8 @@ walsh_shape walsh_op_shape(const walsh_op *op, const void *problem, int operand)
 /* The variant that the rule chooses: the highest `suits` among those that $WALSH_DISABLE (names, comma-separated) does
  * not name and that fuse what the problem asks for; the first in the table among equals. The plain variant cannot be
  * disabled. Fails with WALSH_E_ARGUMENT where the problem asks for a fusion that no variant has. */
-walsh_status walsh_op_choose(const walsh_device *device, const walsh_op *op, const void *problem, const walsh_variant **variant);
+walsh_status walsh_op_choose(const walsh_device *device, const walsh_op *op, const void *problem,
+                             const walsh_variant **variant);
 
 /* Whether some variant would be chosen: with the extras in problem->fuse. */
 bool walsh_op_can(const walsh_device *device, const walsh_op *op, const void *problem);

@@ -39,7 +39,10 @@ walsh_status walsh_plan_create(walsh_device *device, walsh_plan **plan)
     return status;
 }
 
-walsh_device *walsh_plan_device(const walsh_plan *plan) { return plan->device; }
+walsh_device *walsh_plan_device(const walsh_plan *plan)
+{
+    return plan->device;
+}
 
 void walsh_plan_fail(walsh_plan *plan, walsh_status status)
 {
@@ -73,7 +76,10 @@ static walsh_value add_value(walsh_plan *plan, walsh_view view, bool bound)
     return plan->value_count++;
 }
 
-walsh_value walsh_plan_bind(walsh_plan *plan, const walsh_view *view) { return add_value(plan, *view, true); }
+walsh_value walsh_plan_bind(walsh_plan *plan, const walsh_view *view)
+{
+    return add_value(plan, *view, true);
+}
 
 walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape)
 {
@@ -95,7 +101,8 @@ static void touch(walsh_plan *plan, walsh_value v)
     block->bytes = walsh_shape_bytes(plan->values[v].view.shape);
 }
 
-static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const void *problem, const walsh_value *operands)
+static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const void *problem,
+                            const walsh_value *operands)
 {
     walsh_view views[WALSH_MAX_OPERANDS];
     for (int i = 0; i < walsh_op_operands(op); i++) {
@@ -103,7 +110,8 @@ static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const
         views[i] = (walsh_view){.shape = walsh_plan_shape(plan, operands[i])};
         if (operands[i] >= 0 && op->operands[i].role == WALSH_READ && !plan->values[operands[i]].bound &&
             plan->values[operands[i]].block.first < 0)
-            WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is read before anything wrote it", op->name, op->operands[i].name);
+            WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is read before anything wrote it", op->name,
+                       op->operands[i].name);
     }
     WALSH_TRY(walsh_op_check(op, problem, views));
     WALSH_TRY(walsh_op_choose(plan->device, op, problem, &s->variant));
@@ -112,7 +120,8 @@ static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const
     return WALSH_OK;
 }
 
-void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem, const walsh_value *operands)
+void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem,
+                    const walsh_value *operands)
 {
     if (plan->status || !grow(plan, &plan->steps, plan->step_count, &plan->step_capacity, sizeof *plan->steps)) return;
     step *s = &plan->steps[plan->step_count];
@@ -170,9 +179,15 @@ walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
     return WALSH_OK;
 }
 
-walsh_status walsh_plan_run(walsh_plan *plan) { return walsh_list_run(plan->list); }
+walsh_status walsh_plan_run(walsh_plan *plan)
+{
+    return walsh_list_run(plan->list);
+}
 
-walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value v) { return plan->values[v].view; }
+walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value v)
+{
+    return plan->values[v].view;
+}
 
 walsh_status walsh_plan_profile(const walsh_plan *plan, walsh_profile **lines, size_t *count)
 {

@@ -13,7 +13,7 @@
 #include "engine/op/op.h"
 
 typedef struct walsh_plan walsh_plan;
-typedef int walsh_value; /* number of a tensor in a plan */
+typedef int walsh_value;      /* number of a tensor in a plan */
 enum { WALSH_NO_VALUE = -1 }; /* an absent optional operand */
 
 walsh_status walsh_plan_create(walsh_device *device, walsh_plan **plan);
@@ -30,7 +30,8 @@ walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape);
 walsh_shape walsh_plan_shape(const walsh_plan *plan, walsh_value value);
 
 /* Appends an operation. `label` names it in profiles (layer's name); `operands` as in op->operands. */
-void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem, const walsh_value *operands);
+void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem,
+                    const walsh_value *operands);
 
 /* Records a failure of whoever builds the plan, as if an operation had failed; the thread's message is kept. */
 void walsh_plan_fail(walsh_plan *plan, walsh_status status);

@@ -54,8 +54,8 @@ enum { ROW = 256 };
 /* A row's columns without those of time. Numbers as %.9g: enough to tell two floats apart. */
 static int row_text(const walsh_train_row *r, char *out)
 {
-    return snprintf(out, ROW, "%d,%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", r->epoch, (unsigned long long)r->step, r->lr, r->train_loss,
-                    r->train_error, r->val_loss, r->val_error, r->alpha);
+    return snprintf(out, ROW, "%d,%llu,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", r->epoch, (unsigned long long)r->step, r->lr,
+                    r->train_loss, r->train_error, r->val_loss, r->val_error, r->alpha);
 }
 
 /* The rows as text, which the caller frees: log.csv, or without header and times for the state. */
@@ -138,7 +138,8 @@ static void recall_times(const char *log, walsh_train_row *row)
     char columns[ROW];
     int length = row_text(row, columns);
     const char *line = log ? strstr(log, columns) : NULL;
-    if (!line || sscanf(line + length, ",%lf,%lf", &row->seconds, &row->images_per_second) != 2) row->seconds = row->images_per_second = 0;
+    if (!line || sscanf(line + length, ",%lf,%lf", &row->seconds, &row->images_per_second) != 2)
+        row->seconds = row->images_per_second = 0;
 }
 
 static walsh_status recall_rows(const char *path, const char *text, const char *log, walsh_position *position)
@@ -147,8 +148,9 @@ static walsh_status recall_rows(const char *path, const char *text, const char *
         walsh_train_row r = {0};
         unsigned long long step;
         int used = 0;
-        if (sscanf(line, "%d,%llu,%lf,%lf,%lf,%lf,%lf,%lf\n%n", &r.epoch, &step, &r.lr, &r.train_loss, &r.train_error, &r.val_loss,
-                   &r.val_error, &r.alpha, &used) != 8 || !used)
+        if (sscanf(line, "%d,%llu,%lf,%lf,%lf,%lf,%lf,%lf\n%n", &r.epoch, &step, &r.lr, &r.train_loss, &r.train_error,
+                   &r.val_loss, &r.val_error, &r.alpha, &used) != 8 ||
+            !used)
             WALSH_FAIL(WALSH_E_FORMAT, "%s: its train.log cannot be read from '%.40s'", path, walsh_show(line).text);
         r.step = step;
         recall_times(log, &r);
@@ -165,8 +167,8 @@ static walsh_status recall_position(const walsh_safetensors *file, const char *p
     unsigned long long epoch_step, step, images, best_step;
     *p = (walsh_position){0};
     if (!text || !rows ||
-        sscanf(text, "%d %llu %llu %la %la %llu %la %llu", &p->epoch, &epoch_step, &step, &p->loss, &p->wrong,
-               &images, &p->best_error, &best_step) != 8)
+        sscanf(text, "%d %llu %llu %la %la %llu %la %llu", &p->epoch, &epoch_step, &step, &p->loss, &p->wrong, &images,
+               &p->best_error, &best_step) != 8)
         WALSH_FAIL(WALSH_E_FORMAT, "%s: this is no state of a run: 'train.position' or 'train.log' cannot be read",
                    path);
     p->epoch_step = epoch_step, p->step = step, p->images = images, p->best_step = best_step;

@@ -29,9 +29,9 @@ typedef struct walsh_schedule {
 WALSH_API walsh_status walsh_schedule_parse(const char *text, walsh_schedule *schedule);
 
 /* The learning rate of step `step` (from 0) of `steps`, with `steps_per_epoch`; `step` multiplies by 0.1 at
- * the start of each milestone; `linear` and `cosine` (half a period) go to 0; `onecycle` rises by a cosine from lr/25 to lr
- * over the first 30 % and falls by a cosine to lr/250,000 (Smith and Topin, 2018; PyTorch's OneCycleLR). A warm-up is
- * linear from 0, and the schedule then runs over the steps that remain. */
+ * the start of each milestone; `linear` and `cosine` (half a period) go to 0; `onecycle` rises by a cosine from lr/25
+ * to lr over the first 30 % and falls by a cosine to lr/250,000 (Smith and Topin, 2018; PyTorch's OneCycleLR). A
+ * warm-up is linear from 0, and the schedule then runs over the steps that remain. */
 WALSH_API double walsh_schedule_rate(const walsh_schedule *schedule, double lr, uint64_t step, uint64_t steps,
                                      uint64_t steps_per_epoch);
 
@@ -50,17 +50,17 @@ typedef struct walsh_train_options {
     uint64_t seed;
     uint64_t save_every; /* steps between saved states; 0: after each epoch only */
     bool augment, shuffle;
-    bool exact; /* no variant that trades accuracy for speed, no reduced storage */
+    bool exact;  /* no variant that trades accuracy for speed, no reduced storage */
     int loaders; /* loader threads; at least 1 */
 } walsh_train_options;
 
-/* The recipe of a model on a data set (NULL where not known yet): every field set, the model's and data set's names taken
- * over. Fails with WALSH_E_ARGUMENT for an unknown model. */
+/* The recipe of a model on a data set (NULL where not known yet): every field set, the model's and data set's names
+ * taken over. Fails with WALSH_E_ARGUMENT for an unknown model. */
 WALSH_API walsh_status walsh_train_defaults(const char *model, const char *data, walsh_train_options *options);
 
-/* The options of the run in folder `out`, as its state remembers them, with `resume` set: the start for a resumed run whose
- * caller only changes some. Strings point into *memory, which the caller frees with free() after use.
- * Fails with WALSH_E_FILE or WALSH_E_FORMAT where `out` holds no readable state. */
+/* The options of the run in folder `out`, as its state remembers them, with `resume` set: the start for a resumed run
+ * whose caller only changes some. Strings point into *memory, which the caller frees with free() after use. Fails with
+ * WALSH_E_FILE or WALSH_E_FORMAT where `out` holds no readable state. */
 WALSH_API walsh_status walsh_train_recall(const char *out, walsh_train_options *options, char **memory);
 
 /* What stands in a row of log.csv. Errors in per cent. */
@@ -71,13 +71,13 @@ typedef struct walsh_train_row {
 } walsh_train_row;
 
 typedef struct walsh_train_progress {
-    bool evaluating;          /* the evaluation at an epoch's end; else training */
-    int epoch, epochs;        /* from 1; the last one */
-    uint64_t step, steps;     /* done in this epoch (or evaluation), and of how many */
+    bool evaluating;              /* the evaluation at an epoch's end; else training */
+    int epoch, epochs;            /* from 1; the last one */
+    uint64_t step, steps;         /* done in this epoch (or evaluation), and of how many */
     uint64_t run_step, run_steps; /* done in the whole run, and of how many */
-    double loss, error;       /* so far in this epoch; error in per cent */
+    double loss, error;           /* so far in this epoch; error in per cent */
     double lr, images_per_second;
-    double seconds_left;      /* estimate for the whole run; negative: unknown */
+    double seconds_left;        /* estimate for the whole run; negative: unknown */
     const walsh_train_row *row; /* the epoch's row once it is complete, else NULL */
 } walsh_train_progress;
 
@@ -86,17 +86,17 @@ typedef struct walsh_train_progress {
 typedef bool (*walsh_train_observer)(void *context, const walsh_train_progress *progress);
 
 typedef struct walsh_profile_line {
-    char label[96];              /* layer and kernel */
+    char label[96]; /* layer and kernel */
     uint64_t launches;
-    double milliseconds;         /* all launches together */
-    double gflops, gbs;          /* billions of operations and bytes a second while it ran */
+    double milliseconds; /* all launches together */
+    double gflops, gbs;  /* billions of operations and bytes a second while it ran */
 } walsh_profile_line;
 
 typedef struct walsh_train_result {
     walsh_train_row last;
-    double best_error;       /* per cent, over the epochs so far */
+    double best_error; /* per cent, over the epochs so far */
     size_t parameters;
-    double first_step_seconds; /* from the call to the end of the first step */
+    double first_step_seconds;   /* from the call to the end of the first step */
     walsh_profile_line *profile; /* where the device was opened with `profile`; the caller frees it with free() */
     size_t profile_lines;
 } walsh_train_result;
@@ -108,7 +108,8 @@ typedef struct walsh_train_result {
  * walsh_device *device = NULL;
  * walsh_train_options options;
  * walsh_train_result result;
- * if (walsh_device_open(NULL, &device) == WALSH_OK && walsh_train_defaults("resnet20", "sample", &options) == WALSH_OK) {
+ * if (walsh_device_open(NULL, &device) == WALSH_OK &&
+ *     walsh_train_defaults("resnet20", "sample", &options) == WALSH_OK) {
  *     options.model.head = WALSH_HEAD_HADAMARD;
  *     if (walsh_train(device, &options, NULL, NULL, &result) == WALSH_OK)
  *         printf("error %.2f %%\n", result.last.val_error);
@@ -116,10 +117,10 @@ typedef struct walsh_train_result {
  * walsh_device_close(&device);
  * @endcode
  *
- * Fails with WALSH_E_ARGUMENT (options), WALSH_E_FILE, WALSH_E_FORMAT, WALSH_E_MEMORY, WALSH_E_NOT_FINITE where the loss
- * or a weight is no longer finite (the last good state stays), WALSH_E_STOPPED. */
-WALSH_API walsh_status walsh_train(walsh_device *device, const walsh_train_options *options, walsh_train_observer observer,
-                                   void *context, walsh_train_result *result);
+ * Fails with WALSH_E_ARGUMENT (options), WALSH_E_FILE, WALSH_E_FORMAT, WALSH_E_MEMORY, WALSH_E_NOT_FINITE where the
+ * loss or a weight is no longer finite (the last good state stays), WALSH_E_STOPPED. */
+WALSH_API walsh_status walsh_train(walsh_device *device, const walsh_train_options *options,
+                                   walsh_train_observer observer, void *context, walsh_train_result *result);
 
 typedef struct walsh_evaluation {
     size_t images;
