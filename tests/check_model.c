@@ -1,6 +1,7 @@
 /* Models: exact numbers of parameters, weights files in and out, and files that are not what they should be. */
 #include "tests/op_case.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include <walsh/model.h>
@@ -68,6 +69,10 @@ static void contradictions_are_refused(void **state)
     assert_fails(WALSH_E_ARGUMENT, "resnet20, resnet32", walsh_model_create(op_device(), &options, &model));
     options = (walsh_model_options){.name = "resnet20", .classes = 0};
     assert_fails(WALSH_E_ARGUMENT, "at least 1", walsh_model_create(op_device(), &options, &model));
+    options.classes = INT_MAX;
+    assert_fails(WALSH_E_ARGUMENT, "2^30", walsh_model_create(op_device(), &options, &model));
+    options.classes = 1 << 30; /* 2^36 weights */
+    assert_fails(WALSH_E_MEMORY, "numbers", walsh_model_create(op_device(), &options, &model));
     options = (walsh_model_options){.name = "resnet20", .classes = 10, .loss = WALSH_LOSS_COSINE};
     assert_fails(WALSH_E_ARGUMENT, "cosine", walsh_model_create(op_device(), &options, &model));
     options = (walsh_model_options){.name = "resnet20", .classes = 129, .head = WALSH_HEAD_HADAMARD};
