@@ -41,8 +41,8 @@ typedef struct walsh_train_options {
     const char *out;           /* folder of the run; NULL: nothing is written */
     const char *init;          /* weights file to start from; NULL: initialise from `seed` */
     bool resume;               /* continue the run in `out` */
-    int epochs;                /* of the schedule, and where training ends ... */
-    uint64_t steps;            /* ... unless this is not 0: then after so many steps */
+    int epochs;                /* length of the run and of its schedule ... */
+    uint64_t steps;            /* ... unless this is not 0: then so many steps are */
     int batch;
     double lr, momentum, weight_decay, label_smoothing;
     bool nesterov;
