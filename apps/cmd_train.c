@@ -41,6 +41,7 @@ static walsh_status read_recipe(const walsh_arguments *arguments, walsh_train_op
     const char *schedule = walsh_argument(arguments, WALSH_OPTION_SCHEDULE);
     int exact = options->exact;
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_EPOCHS, 1, &options->epochs));
+    if (walsh_argument(arguments, WALSH_OPTION_EPOCHS)) options->steps = 0; /* of the run that is continued */
     WALSH_TRY(walsh_value_u64(arguments, WALSH_OPTION_STEPS, 1, &options->steps));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_BATCH, 1, &options->batch));
     WALSH_TRY(walsh_value_real(arguments, WALSH_OPTION_LR, WALSH_RANGE_POSITIVE, &options->lr));
@@ -222,8 +223,8 @@ static const struct argp_option head[] = {
 
 static const struct argp_option recipe[] = {
     {NULL, 0, NULL, 0, "Recipe (defaults: the model's published one):", 0},
-    {"epochs", WALSH_OPTION_EPOCHS, "E", 0, "epochs of the schedule", 0},
-    {"steps", WALSH_OPTION_STEPS, "K", 0, "end after so many steps", 0},
+    {"epochs", WALSH_OPTION_EPOCHS, "E", 0, "length of the run and of its schedule, in epochs", 0},
+    {"steps", WALSH_OPTION_STEPS, "K", 0, "the same in steps; goes before --epochs", 0},
     {"batch", WALSH_OPTION_BATCH, "B", 0, "images a step", 0},
     {"lr", WALSH_OPTION_LR, "LR", 0, "learning rate, at its highest", 0},
     {"schedule", WALSH_OPTION_SCHEDULE, "SCHEDULE", 0, "constant, step:E1,E2,..., linear, cosine or onecycle", 0},

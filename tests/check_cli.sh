@@ -120,7 +120,7 @@ devices() {
     absent none/run
     POCL_MEMORY_LIMIT=1
     export POCL_MEMORY_LIMIT
-    refuse "memory" 1 "memory" train --model resnet110 --data sample --batch 2000 --out none/run
+    refuse "memory" 1 "use a smaller batch" train --model resnet110 --data sample --batch 2000 --out none/run
     unset POCL_MEMORY_LIMIT
     absent none/run
 }
@@ -191,10 +191,19 @@ folders() {
     refuse "resume with another rate" 2 "--lr" train --resume --out run --lr 0.7
     refuse "resume with another model" 2 "--model resnet32" train --resume --out run --model resnet32
     refuse "resume with another batch" 2 "--batch" $new --resume --out run --batch 32
+    refuse "resume with other arithmetic" 2 "--math exact contradicts" train --resume --out run --math exact
+    refuse "resume from other weights" 2 "--init" train --resume --out run --init run/last.safetensors
     refuse "resume nothing" 1 "none" train --resume --out none
     what="refused runs"
     sums run >after
     expect cmp -s before after
+}
+
+# --epochs on resuming goes before the --steps that the run was begun with.
+lengths() {
+    succeed "a few steps" "" $new $two --out longer
+    succeed "an epoch instead" "" train --resume --out longer --epochs 1
+    expect grep -q '^1,16,' longer/log.csv
 }
 
 # A limit on the size of files stands in for a full disk: both make write() fail.
@@ -219,6 +228,7 @@ not_finite() {
     "$walsh" $new --batch 16 --steps 8 --lr 1e30 --schedule constant --out wild >out 2>err
     status=$?
     ended 1 "the loss is"
+    expect test "$(grep -c '^walsh' err)" = 1
     succeed "the last good state" "top-1" eval --weights wild/last.safetensors --data cifar10:few
 }
 
@@ -303,6 +313,7 @@ data
 small_run
 weights
 folders
+lengths
 full_disk
 not_finite
 signals

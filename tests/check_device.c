@@ -4,6 +4,7 @@
 #include "tests/temp.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <sys/wait.h>
 
 #include "engine/device/kernel_cache.h"
@@ -207,6 +208,15 @@ static void huge_buffer(void **state)
     assert_fails(WALSH_E_MEMORY, "a tensor",
                  walsh_tensor_create(op_device(), 1 << 15, 1 << 10, 1 << 10, 1 << 10, &tensor));
     assert_null(tensor);
+    /* Sizes whose product wraps around: to 0 bytes, and by the pad lanes. */
+    static const int sizes[][4] = {
+        {1 << 16, 1 << 16, 1 << 14, 1 << 16}, {1, 1, 1, INT_MAX}, {INT_MAX, INT_MAX, INT_MAX, INT_MAX}};
+    for (int i = 0; i < 3; i++) {
+        const int *s = sizes[i];
+        assert_fails(WALSH_E_MEMORY, "more bytes than can be counted",
+                     walsh_tensor_create(op_device(), s[0], s[1], s[2], s[3], &tensor));
+        assert_null(tensor);
+    }
 }
 
 /* The one file in the folder `cache`. */

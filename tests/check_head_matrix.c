@@ -2,6 +2,7 @@
  * coherence, orthonormality, and what is refused. */
 #include "tests/check.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include <walsh/head.h>
@@ -280,6 +281,8 @@ static void refusals(void **state)
         {{WALSH_HEAD_ORTHONORMAL, 1 << 20, 1 << 20, 0}, "268435456 entries"},
         {{WALSH_HEAD_LEARNED, 0, 10, 0}, "found 0 and 10"},
         {{WALSH_HEAD_LEARNED, 10, -1, 0}, "found 10 and -1"},
+        {{WALSH_HEAD_LEARNED, 10, INT_MAX, 0}, "at most 2^30"},
+        {{WALSH_HEAD_LEARNED, INT_MAX, 10, 0}, "at most 2^30"},
         {{(walsh_head_kind)9, 8, 8, 0}, "unknown kind"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -17,8 +17,9 @@ static walsh_list *adding_list(walsh_device *device, walsh_tensor *a, walsh_tens
                                  .bytes = 12 * ELEMENTS};
     assert_ok(walsh_list_create(device, &list));
     assert_ok(walsh_list_label(list, "sum"));
-    assert_ok(WALSH_LAUNCH(list, launch, WALSH_TENSOR(&a->view), WALSH_TENSOR(&y->view), WALSH_TENSOR(&y->view), WALSH_INT(1),
-                           WALSH_INT(ELEMENTS / 4), WALSH_INT(ELEMENTS), WALSH_INT(ELEMENTS), WALSH_INT(ELEMENTS)));
+    assert_ok(WALSH_LAUNCH(list, launch, WALSH_TENSOR(&a->view), WALSH_TENSOR(&y->view), WALSH_TENSOR(&y->view),
+                           WALSH_INT(1), WALSH_INT(ELEMENTS / 4), WALSH_INT(ELEMENTS), WALSH_INT(ELEMENTS),
+                           WALSH_INT(ELEMENTS)));
     return list;
 }
 
@@ -95,7 +96,8 @@ static void unknown_kernels_are_refused(void **state)
     (void)state;
     walsh_list *list = NULL;
     assert_ok(walsh_list_create(op_device(), &list));
-    const walsh_launch no_file = {.file = "nothing", .function = "add_plain"}, no_function = {.file = "add", .function = "nothing"};
+    const walsh_launch no_file = {.file = "nothing", .function = "add_plain"},
+                       no_function = {.file = "add", .function = "nothing"};
     assert_fails(WALSH_E_ARGUMENT, "nothing", WALSH_LAUNCH(list, no_file, WALSH_INT(1)));
     assert_fails(WALSH_E_ARGUMENT, "nothing", WALSH_LAUNCH(list, no_function, WALSH_INT(1)));
     assert_int_equal(walsh_list_count(list), 0);

@@ -1,5 +1,5 @@
-/* Graphs become plans: gradients of whole small networks against finite differences of their own forward pass, for every
- * way in which layers can meet (fused or not, one reader or several). */
+/* Graphs become plans: gradients of whole small networks against finite differences of their own forward pass, for
+ * every way in which layers can meet (fused or not, one reader or several). */
 #include "tests/op_case.h"
 
 #include <math.h>
@@ -56,7 +56,8 @@ static void open_net(net *n, builder build)
     assert_ok(walsh_lowering_create(n->plan, n->graph, BATCH, true, &lowering));
     walsh_value features = walsh_lower_forward(lowering, walsh_plan_bind(n->plan, &n->image->view));
     walsh_add_problem copy = {.n = BATCH, .h = 1, .w = 1, .c = c};
-    const walsh_value operands[] = {features, walsh_plan_bind(n->plan, &n->zero->view), walsh_plan_bind(n->plan, &n->features->view)};
+    const walsh_value operands[] = {features, walsh_plan_bind(n->plan, &n->zero->view),
+                                    walsh_plan_bind(n->plan, &n->features->view)};
     walsh_plan_add(n->plan, "copy", &walsh_add, &copy, operands);
     walsh_lower_backward(lowering, walsh_plan_bind(n->plan, &n->direction->view));
     walsh_lowering_destroy(&lowering);
@@ -94,7 +95,8 @@ static void check_parameter(net *n, int index)
     walsh_parameters *parameters = walsh_graph_parameters(n->graph);
     const walsh_parameter *p = walsh_parameters_at(parameters, index);
     size_t extent = walsh_parameters_extent(parameters, WALSH_COPY_WEIGHTS), elements = walsh_parameter_elements(p);
-    float *weights = op_floats(extent), *moved = op_floats(extent), *gradient = op_floats(extent), *dense = op_floats(elements);
+    float *weights = op_floats(extent), *moved = op_floats(extent), *gradient = op_floats(extent),
+          *dense = op_floats(elements);
     loss_of(n);
     assert_ok(walsh_parameters_read(parameters, WALSH_COPY_WEIGHTS, weights));
     assert_ok(walsh_parameters_read(parameters, WALSH_COPY_GRADIENT, gradient));
@@ -117,7 +119,8 @@ static void check_parameter(net *n, int index)
     }
     assert_ok(walsh_parameters_write(parameters, WALSH_COPY_WEIGHTS, weights));
     double measured = (sides[0] - sides[1]) / (2 * step);
-    /* Float32 losses of size ~10 differ by 1e-6 relative at best, and ReLUs bend: a few per cent of the gradient's size. */
+    /* Float32 losses of size ~10 differ by 1e-6 relative at best, and ReLUs bend: a few per cent of the gradient's
+     * size. */
     if (!(fabs(measured - slope) < 0.03 * scale + 2e-2))
         fail_msg("%s: slope %g by differences, %g by the backward pass (size %g)", p->name, measured, slope, scale);
     free(weights), free(moved), free(gradient), free(dense);
@@ -133,7 +136,10 @@ static void check_gradients(builder build)
     close_net(&n);
 }
 
-static void global(walsh_graph *g, walsh_node x) { walsh_graph_pool(g, WALSH_POOL_GLOBAL, x, 0, 0, 0); }
+static void global(walsh_graph *g, walsh_node x)
+{
+    walsh_graph_pool(g, WALSH_POOL_GLOBAL, x, 0, 0, 0);
+}
 
 /* conv - bn - relu, twice, with an identity shortcut: everything fuses. */
 static void residual_block(walsh_graph *g)

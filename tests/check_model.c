@@ -1,6 +1,7 @@
 /* Models: exact numbers of parameters, weights files in and out, and files that are not what they should be. */
 #include "tests/op_case.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include <walsh/model.h>
@@ -27,16 +28,16 @@ static void parameters_are_exact(void **state)
         walsh_head_kind head;
         size_t parameters;
     } known[] = {
-        {"resnet20", 10, WALSH_HEAD_LEARNED, 272474},    {"resnet32", 10, WALSH_HEAD_LEARNED, 466906},
-        {"resnet44", 10, WALSH_HEAD_LEARNED, 661338},    {"resnet56", 10, WALSH_HEAD_LEARNED, 855770},
-        {"resnet110", 10, WALSH_HEAD_LEARNED, 1730714},  {"resnet20", 10, WALSH_HEAD_HADAMARD, 271835},
-        {"resnet32", 10, WALSH_HEAD_HADAMARD, 466267},   {"resnet44", 10, WALSH_HEAD_ORTHONORMAL, 660699},
-        {"resnet56", 10, WALSH_HEAD_HADAMARD, 855131},   {"resnet110", 10, WALSH_HEAD_ORTHONORMAL, 1730075},
-        {"resnet20", 100, WALSH_HEAD_LEARNED, 278324},   {"resnet32", 100, WALSH_HEAD_LEARNED, 472756},
-        {"resnet44", 100, WALSH_HEAD_LEARNED, 667188},   {"resnet56", 100, WALSH_HEAD_LEARNED, 861620},
-        {"resnet110", 100, WALSH_HEAD_LEARNED, 1736564}, {"resnet20", 100, WALSH_HEAD_HADAMARD, 271925},
+        {"resnet20", 10, WALSH_HEAD_LEARNED, 272474},      {"resnet32", 10, WALSH_HEAD_LEARNED, 466906},
+        {"resnet44", 10, WALSH_HEAD_LEARNED, 661338},      {"resnet56", 10, WALSH_HEAD_LEARNED, 855770},
+        {"resnet110", 10, WALSH_HEAD_LEARNED, 1730714},    {"resnet20", 10, WALSH_HEAD_HADAMARD, 271835},
+        {"resnet32", 10, WALSH_HEAD_HADAMARD, 466267},     {"resnet44", 10, WALSH_HEAD_ORTHONORMAL, 660699},
+        {"resnet56", 10, WALSH_HEAD_HADAMARD, 855131},     {"resnet110", 10, WALSH_HEAD_ORTHONORMAL, 1730075},
+        {"resnet20", 100, WALSH_HEAD_LEARNED, 278324},     {"resnet32", 100, WALSH_HEAD_LEARNED, 472756},
+        {"resnet44", 100, WALSH_HEAD_LEARNED, 667188},     {"resnet56", 100, WALSH_HEAD_LEARNED, 861620},
+        {"resnet110", 100, WALSH_HEAD_LEARNED, 1736564},   {"resnet20", 100, WALSH_HEAD_HADAMARD, 271925},
         {"resnet32", 100, WALSH_HEAD_ORTHONORMAL, 466357}, {"resnet44", 100, WALSH_HEAD_HADAMARD, 660789},
-        {"resnet56", 100, WALSH_HEAD_HADAMARD, 855221},  {"resnet110", 100, WALSH_HEAD_HADAMARD, 1730165},
+        {"resnet56", 100, WALSH_HEAD_HADAMARD, 855221},    {"resnet110", 100, WALSH_HEAD_HADAMARD, 1730165},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         walsh_model *model = make(known[i].name, known[i].classes, known[i].head);
@@ -53,7 +54,8 @@ static void fixed_alpha_is_no_parameter(void **state)
 {
     (void)state;
     walsh_model *model = NULL;
-    walsh_model_options options = {.name = "resnet20", .classes = 10, .head = WALSH_HEAD_HADAMARD, .alpha_fixed = true, .alpha = 1};
+    walsh_model_options options = {
+        .name = "resnet20", .classes = 10, .head = WALSH_HEAD_HADAMARD, .alpha_fixed = true, .alpha = 1};
     assert_ok(walsh_model_create(op_device(), &options, &model));
     assert_int_equal(walsh_model_describe(model)->parameters, 271834);
     walsh_model_destroy(&model);
@@ -67,6 +69,10 @@ static void contradictions_are_refused(void **state)
     assert_fails(WALSH_E_ARGUMENT, "resnet20, resnet32", walsh_model_create(op_device(), &options, &model));
     options = (walsh_model_options){.name = "resnet20", .classes = 0};
     assert_fails(WALSH_E_ARGUMENT, "at least 1", walsh_model_create(op_device(), &options, &model));
+    options.classes = INT_MAX;
+    assert_fails(WALSH_E_ARGUMENT, "2^30", walsh_model_create(op_device(), &options, &model));
+    options.classes = 1 << 30; /* 2^36 weights */
+    assert_fails(WALSH_E_MEMORY, "numbers", walsh_model_create(op_device(), &options, &model));
     options = (walsh_model_options){.name = "resnet20", .classes = 10, .loss = WALSH_LOSS_COSINE};
     assert_fails(WALSH_E_ARGUMENT, "cosine", walsh_model_create(op_device(), &options, &model));
     options = (walsh_model_options){.name = "resnet20", .classes = 129, .head = WALSH_HEAD_HADAMARD};
@@ -149,7 +155,8 @@ static void other_models_weights_are_refused(void **state)
     assert_ok(walsh_model_save(small, "before.safetensors"));
     assert_fails(WALSH_E_FORMAT, "resnet32", walsh_model_load(small, "deep.safetensors"));
     assert_fails(WALSH_E_FORMAT, "hadamard", walsh_model_load(small, "fixed.safetensors"));
-    assert_fails(WALSH_E_FORMAT, "fc.weight is [100, 64], this model expects [10, 64]", walsh_model_load(small, "many.safetensors"));
+    assert_fails(WALSH_E_FORMAT, "fc.weight is [100, 64], this model expects [10, 64]",
+                 walsh_model_load(small, "many.safetensors"));
     assert_fails(WALSH_E_FILE, "nothing.safetensors", walsh_model_load(small, "nothing.safetensors"));
     assert_ok(walsh_model_save(small, "after.safetensors"));
     assert_int_equal(system("cmp before.safetensors after.safetensors"), 0);
@@ -163,7 +170,8 @@ static void nan_is_not_saved(void **state)
     walsh_model *model = make("resnet20", 10, WALSH_HEAD_LEARNED);
     assert_ok(walsh_model_initialise(model, 1));
     walsh_parameters *parameters = walsh_network_parameters(model->network);
-    walsh_view view = walsh_parameters_view(parameters, WALSH_COPY_WEIGHTS, walsh_parameters_find(parameters, "bn1.bias"));
+    walsh_view view =
+        walsh_parameters_view(parameters, WALSH_COPY_WEIGHTS, walsh_parameters_find(parameters, "bn1.bias"));
     float values[16] = {0};
     values[5] = NAN;
     assert_ok(walsh_view_upload(op_device(), &view, values));

@@ -43,8 +43,14 @@ static void onecycle_is_pytorchs(void **state)
     static const struct {
         uint64_t step;
         double rate;
-    } known[] = {{0, 0.016}, {1, 0.020813840861089894}, {7, 0.208}, {14, 0.4}, {15, 0.3991948620196127},
-                 {30, 0.22684734577691845}, {48, 0.0008067379803873826}, {49, 1.6e-06}};
+    } known[] = {{0, 0.016},
+                 {1, 0.020813840861089894},
+                 {7, 0.208},
+                 {14, 0.4},
+                 {15, 0.3991948620196127},
+                 {30, 0.22684734577691845},
+                 {48, 0.0008067379803873826},
+                 {49, 1.6e-06}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         assert_near(rate("onecycle", 0.4, known[i].step, 50, 10), known[i].rate);
     /* Too short to rise: still finite and never above the peak. */
@@ -71,7 +77,8 @@ static void wrong_schedules_are_refused(void **state)
 {
     (void)state;
     walsh_schedule schedule = {0};
-    static const char *const wrong[] = {"", "step", "step:", "step:5,", "step:5,5", "step:9,3", "step:-1", "step:0", "step:a", "steps", "cosinus", "step:1,2,x"};
+    static const char *const wrong[] = {"",        "step",   "step:",  "step:5,", "step:5,5", "step:9,3",
+                                        "step:-1", "step:0", "step:a", "steps",   "cosinus",  "step:1,2,x"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_fails(WALSH_E_ARGUMENT, "expected constant", walsh_schedule_parse(wrong[i], &schedule));
 }

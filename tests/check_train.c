@@ -65,7 +65,8 @@ static void assert_same_run(const char *a, const char *b)
         snprintf(command, sizeof command, "cmp %s/%s %s/%s", a, files[i], b, files[i]);
         if (system(command)) fail_msg("%s differs between %s and %s", files[i], a, b);
     }
-    snprintf(command, sizeof command, "cut -d, -f1-8 %s/log.csv > a.csv; cut -d, -f1-8 %s/log.csv > b.csv; cmp a.csv b.csv", a, b);
+    snprintf(command, sizeof command,
+             "cut -d, -f1-8 %s/log.csv > a.csv; cut -d, -f1-8 %s/log.csv > b.csv; cmp a.csv b.csv", a, b);
     assert_int_equal(system(command), 0);
 }
 
@@ -87,7 +88,9 @@ static void runs_repeat_to_the_bit(void **state)
 static void threads_do_not_matter(void **state)
 {
     (void)state;
-    if (walsh_device_describe(op_device())->kind != WALSH_DEVICE_CPU || walsh_device_describe(op_device())->compute_units < 2) skip();
+    if (walsh_device_describe(op_device())->kind != WALSH_DEVICE_CPU ||
+        walsh_device_describe(op_device())->compute_units < 2)
+        skip();
     walsh_train_options options = tiny("one", 3);
     train_on(1, &options);
     options.out = "two";
@@ -222,11 +225,22 @@ static void contradictions_are_refused(void **state)
     assert_fails(WALSH_E_ARGUMENT, "already holds a run", walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.resume = true;
     options.lr = 0.5;
-    assert_fails(WALSH_E_ARGUMENT, "--lr 0.5 contradicts", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_fails(WALSH_E_ARGUMENT, "--lr 0.5 contradicts the run in run/state.safetensors, which has --lr 0.01",
+                 walsh_train(op_device(), &options, NULL, NULL, NULL));
     options = tiny("run", 1);
     options.resume = true;
     options.model.head = WALSH_HEAD_LEARNED;
     assert_fails(WALSH_E_ARGUMENT, "--head learned contradicts", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options = tiny("run", 1);
+    options.resume = true;
+    options.shuffle = false;
+    assert_fails(WALSH_E_ARGUMENT, "--no-shuffle contradicts the run in run/state.safetensors, which has shuffling",
+                 walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options = tiny("run", 1);
+    options.resume = true;
+    options.init = "run/last.safetensors";
+    assert_fails(WALSH_E_ARGUMENT, "--init run/last.safetensors contradicts",
+                 walsh_train(op_device(), &options, NULL, NULL, NULL));
     options = tiny("elsewhere", 1);
     options.resume = true;
     assert_fails(WALSH_E_FILE, "elsewhere/state.safetensors", walsh_train(op_device(), &options, NULL, NULL, NULL));
@@ -253,10 +267,17 @@ static void options_are_recalled(void **state)
     assert_string_equal(recalled.model.name, "resnet20");
     assert_string_equal(recalled.data, "cifar10:data");
     assert_true(recalled.label_smoothing == 0.1 && recalled.momentum == 1.0 / 3 && recalled.resume);
+    assert_null(recalled.init);
     assert_int_equal(recalled.schedule.milestones[1], 5);
     recalled.out = "run";
     recalled.steps = 2;
     assert_ok(walsh_train(op_device(), &recalled, NULL, NULL, NULL));
+    free(memory);
+    options.out = "second";
+    options.init = "run/last.safetensors";
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_ok(walsh_train_recall("second", &recalled, &memory));
+    assert_string_equal(recalled.init, "run/last.safetensors");
     free(memory);
 }
 

@@ -12,7 +12,10 @@ walsh_device *op_device(void)
     return shared_device;
 }
 
-void op_device_pose(walsh_device_kind kind) { op_device()->info.kind = kind; }
+void op_device_pose(walsh_device_kind kind)
+{
+    op_device()->info.kind = kind;
+}
 
 int op_device_close(void **state)
 {

@@ -74,13 +74,15 @@ void walsh_device_identity(const walsh_device *device, char *out, size_t size)
              device->info.platform_version);
 }
 
-/* POCL's workers let go of their last event after clFinish has returned, and read the sub-device as they do: it must not
- * be released before. Every event holds a reference to its queue. Another holder of the queue is not waited for long. */
+/* POCL's workers let go of their last event after clFinish has returned, and read the sub-device as they do: it must
+ * not be released before. Every event holds a reference to its queue. Another holder of the queue is not waited for
+ * long. */
 static void wait_for_events(cl_command_queue queue)
 {
     cl_uint references = 1;
     for (int ms = 0; ms < 1000; ms++) {
-        if (clGetCommandQueueInfo(queue, CL_QUEUE_REFERENCE_COUNT, sizeof references, &references, NULL) != CL_SUCCESS) return;
+        if (clGetCommandQueueInfo(queue, CL_QUEUE_REFERENCE_COUNT, sizeof references, &references, NULL) != CL_SUCCESS)
+            return;
         if (references <= 1) return;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }

@@ -1,5 +1,6 @@
 #include "engine/device/view.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,12 +95,23 @@ walsh_status walsh_view_download(walsh_device *device, const walsh_view *view, f
     return status;
 }
 
+/* Whether the bytes of a shape fit in 63 bits. */
+static bool countable(walsh_shape s)
+{
+    size_t bytes = (size_t)s.n;
+    return !__builtin_mul_overflow(bytes, (size_t)s.h, &bytes) && !__builtin_mul_overflow(bytes, (size_t)s.w, &bytes) &&
+           !__builtin_mul_overflow(bytes, (size_t)s.pitch, &bytes) && bytes <= PTRDIFF_MAX / walsh_type_size(s.type);
+}
+
 walsh_status walsh_tensor_make(walsh_device *device, walsh_shape shape, walsh_tensor **tensor)
 {
     char text[48];
     *tensor = NULL;
     if (shape.n < 1 || shape.h < 1 || shape.w < 1 || shape.c < 1)
         WALSH_FAIL(WALSH_E_ARGUMENT, "a tensor of %s: every size must be at least 1", walsh_shape_text(shape, text));
+    if (!countable(shape))
+        WALSH_FAIL(WALSH_E_MEMORY, "a tensor of %s needs more bytes than can be counted",
+                   walsh_shape_text(shape, text));
     walsh_tensor *made = NULL;
     WALSH_TRY(walsh_alloc(&made, 1, sizeof *made, "a tensor"));
     made->device = device;

@@ -32,10 +32,11 @@ typedef struct walsh_view {
     walsh_shape shape;
 } walsh_view;
 
-/* Channels with their pad lanes: the next multiple of 4. */
+/* Channels with their pad lanes: the next multiple of 4. Negative where that is no int: walsh_tensor_make() refuses it.
+ */
 static inline int walsh_pad(int channels)
 {
-    return (channels + 3) & ~3;
+    return (int)(((unsigned)channels + 3) & ~3u);
 }
 
 /* Densely packed float32 shapes. */

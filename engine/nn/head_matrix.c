@@ -50,6 +50,9 @@ walsh_status walsh_head_choose(const walsh_head_spec *spec, walsh_construction *
     if (spec->features < 1 || spec->classes < 1)
         WALSH_FAIL(WALSH_E_ARGUMENT, "a head needs at least 1 feature and 1 class, found %d and %d", spec->features,
                    spec->classes);
+    if (spec->features > WALSH_HEAD_MAX_SIDE || spec->classes > WALSH_HEAD_MAX_SIDE)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "a head has at most 2^30 features and classes, found %d and %d", spec->features,
+                   spec->classes);
     *construction = WALSH_CONSTRUCTION_LEARNED;
     switch (spec->kind) {
     case WALSH_HEAD_LEARNED:

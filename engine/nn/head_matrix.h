@@ -22,7 +22,7 @@
 #include <walsh/head.h>
 
 /* Limits of this version. */
-enum { WALSH_HEAD_MAX_FEATURES = 1 << 24, WALSH_HEAD_MAX_ENTRIES = 1 << 28 };
+enum { WALSH_HEAD_MAX_FEATURES = 1 << 24, WALSH_HEAD_MAX_ENTRIES = 1 << 28, WALSH_HEAD_MAX_SIDE = 1 << 30 };
 
 typedef enum walsh_construction {
     WALSH_CONSTRUCTION_LEARNED,

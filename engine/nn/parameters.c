@@ -1,5 +1,6 @@
 #include "engine/nn/parameters.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,8 @@ walsh_status walsh_parameters_allocate(walsh_parameters *parameters, walsh_devic
     parameters->trained = end;
     place(parameters, WALSH_ROLE_STATISTIC, &end);
     parameters->all = end;
+    if (end > INT_MAX)
+        WALSH_FAIL(WALSH_E_MEMORY, "a model of %zu numbers: this version holds at most %d", end, INT_MAX);
     for (int copy = 0; copy < WALSH_COPIES; copy++) {
         if (copy != WALSH_COPY_WEIGHTS && !train) continue;
         walsh_view *view = &parameters->buffer[copy];

@@ -57,8 +57,10 @@ static walsh_status place(walsh_arena *arena, walsh_block *block, walsh_block *c
     int chunk = 0;
     while (chunk < MAX_CHUNKS && !find_gap(others, count, chunk, need, limit, &at)) chunk++;
     if (chunk == MAX_CHUNKS)
-        WALSH_FAIL(WALSH_E_MEMORY, "a plan needs more memory than %s has: over %d buffers of %zu MiB, its largest",
-                   arena->device->info.name, MAX_CHUNKS, limit >> 20);
+        WALSH_FAIL(WALSH_E_MEMORY,
+                   "activations and workspaces need over %d buffers of %zu MiB, the largest that %s allows: use a "
+                   "smaller batch",
+                   MAX_CHUNKS, limit >> 20, arena->device->info.name);
     block->chunk = chunk;
     block->offset = at;
     if (chunk >= arena->chunks) arena->chunks = chunk + 1;

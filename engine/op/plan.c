@@ -1,5 +1,6 @@
 #include "engine/op/plan.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +118,7 @@ static walsh_status choose(const walsh_plan *plan, const walsh_op *op, const voi
 }
 
 static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const void *problem,
-                            const walsh_value *operands)
+                            const walsh_value *operands, size_t *workspace)
 {
     walsh_view views[WALSH_MAX_OPERANDS];
     for (int i = 0; i < walsh_op_operands(op); i++) {
@@ -130,6 +131,9 @@ static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const
     }
     WALSH_TRY(walsh_op_check(op, problem, views));
     WALSH_TRY(choose(plan, op, problem, &s->variant));
+    *workspace = s->variant->workspace ? s->variant->workspace(plan->device, problem) : 0;
+    if (*workspace / sizeof(float) > INT_MAX / 2) /* its floats are counted by an int */
+        WALSH_FAIL(WALSH_E_MEMORY, "a workspace of %zu MiB is needed: use a smaller batch", *workspace >> 20);
     WALSH_TRY(walsh_alloc(&s->problem, 1, op->problem_size, "a plan"));
     memcpy(s->problem, problem, op->problem_size);
     return WALSH_OK;
@@ -142,13 +146,13 @@ void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, con
     step *s = &plan->steps[plan->step_count];
     *s = (step){.op = op, .workspace = WALSH_NO_VALUE};
     snprintf(s->label, sizeof s->label, "%s", label);
-    walsh_status status = prepare(plan, s, op, problem, operands);
+    size_t bytes = 0;
+    walsh_status status = prepare(plan, s, op, problem, operands, &bytes);
     if (status) {
         walsh_fail(status, "%s: %s", label, walsh_message());
         walsh_plan_fail(plan, status);
         return;
     }
-    size_t bytes = s->variant->workspace ? s->variant->workspace(plan->device, problem) : 0;
     if (bytes) s->workspace = walsh_plan_value(plan, walsh_shape_vector((int)((bytes + 3) / 4)));
     for (int i = 0; i < walsh_op_operands(op); i++) touch(plan, operands[i]);
     touch(plan, s->workspace);

@@ -227,6 +227,23 @@ walsh_status walsh_checkpoint_resume(const char *folder, const walsh_train_optio
     return status ? status : write_followers(folder, model, position);
 }
 
+/* Moves the options' strings into one block, so that they outlive the file. */
+static walsh_status keep_strings(walsh_train_options *options, char **memory)
+{
+    const char **const strings[] = {&options->model.name, &options->data, &options->init};
+    size_t bytes = 0;
+    for (int i = 0; i < 3; i++) bytes += *strings[i] ? strlen(*strings[i]) + 1 : 0;
+    WALSH_TRY(walsh_alloc(memory, bytes, 1, "the options of a run"));
+    char *end = *memory;
+    for (int i = 0; i < 3; i++) {
+        if (!*strings[i]) continue;
+        const char *kept = end;
+        end = stpcpy(end, *strings[i]) + 1;
+        *strings[i] = kept;
+    }
+    return WALSH_OK;
+}
+
 walsh_status walsh_train_recall(const char *out, walsh_train_options *options, char **memory)
 {
     char path[PATH];
@@ -234,13 +251,7 @@ walsh_status walsh_train_recall(const char *out, walsh_train_options *options, c
     *memory = NULL;
     WALSH_TRY(open_state(out, path, &file));
     walsh_status status = walsh_options_recall(file, path, options);
-    /* The strings outlive the file in one block: model's name, then the data set's. */
-    size_t name = status ? 0 : strlen(options->model.name) + 1;
-    if (!status) status = walsh_alloc(memory, name + strlen(options->data) + 1, 1, "the options of a run");
-    if (!status) {
-        options->model.name = strcpy(*memory, options->model.name);
-        options->data = strcpy(*memory + name, options->data);
-    }
+    if (!status) status = keep_strings(options, memory);
     walsh_safetensors_close(&file);
     return status;
 }

@@ -21,40 +21,42 @@ typedef enum field_type {
 } field_type;
 
 typedef struct field {
-    const char *name; /* as on the command line */
+    const char *name; /* in the state file; what is no TYPE_BOOL is called so on the command line too */
     field_type type;
-    size_t at;       /* within walsh_train_options */
-    bool may_change; /* on resuming */
+    size_t at;            /* within walsh_train_options */
+    bool may_change;      /* on resuming */
+    const char *no, *yes; /* TYPE_BOOL: as the command line says it */
 } field;
 
 #define AT(member) offsetof(walsh_train_options, member)
 
 static const field fields[] = {
-    {"model", TYPE_TEXT, AT(model.name), false},
-    {"head", TYPE_HEAD, AT(model.head), false},
-    {"head-seed", TYPE_U64, AT(model.head_seed), false},
-    {"alpha-fixed", TYPE_BOOL, AT(model.alpha_fixed), false},
-    {"alpha", TYPE_FLOAT, AT(model.alpha), false},
-    {"decay-alpha", TYPE_BOOL, AT(model.decay_alpha), false},
-    {"loss", TYPE_LOSS, AT(model.loss), false},
-    {"image-size", TYPE_INT, AT(model.image_size), false},
-    {"data", TYPE_TEXT, AT(data), false},
-    {"epochs", TYPE_INT, AT(epochs), true},
-    {"steps", TYPE_U64, AT(steps), true},
-    {"batch", TYPE_INT, AT(batch), false},
-    {"lr", TYPE_DOUBLE, AT(lr), false},
-    {"momentum", TYPE_DOUBLE, AT(momentum), false},
-    {"nesterov", TYPE_BOOL, AT(nesterov), false},
-    {"weight-decay", TYPE_DOUBLE, AT(weight_decay), false},
-    {"label-smoothing", TYPE_DOUBLE, AT(label_smoothing), false},
-    {"schedule", TYPE_SCHEDULE, AT(schedule), false},
-    {"warmup", TYPE_DOUBLE, AT(schedule.warmup), false},
-    {"seed", TYPE_U64, AT(seed), false},
-    {"save-every", TYPE_U64, AT(save_every), true},
-    {"augment", TYPE_BOOL, AT(augment), false},
-    {"shuffle", TYPE_BOOL, AT(shuffle), false},
-    {"exact", TYPE_BOOL, AT(exact), false},
-    {"loaders", TYPE_INT, AT(loaders), true},
+    {"model", TYPE_TEXT, AT(model.name), false, NULL, NULL},
+    {"head", TYPE_HEAD, AT(model.head), false, NULL, NULL},
+    {"head-seed", TYPE_U64, AT(model.head_seed), false, NULL, NULL},
+    {"alpha-fixed", TYPE_BOOL, AT(model.alpha_fixed), false, "a learned alpha", "a fixed --alpha"},
+    {"alpha", TYPE_FLOAT, AT(model.alpha), false, NULL, NULL},
+    {"decay-alpha", TYPE_BOOL, AT(model.decay_alpha), false, "no --decay-alpha", "--decay-alpha"},
+    {"loss", TYPE_LOSS, AT(model.loss), false, NULL, NULL},
+    {"image-size", TYPE_INT, AT(model.image_size), false, NULL, NULL},
+    {"data", TYPE_TEXT, AT(data), false, NULL, NULL},
+    {"init", TYPE_TEXT, AT(init), false, NULL, NULL},
+    {"epochs", TYPE_INT, AT(epochs), true, NULL, NULL},
+    {"steps", TYPE_U64, AT(steps), true, NULL, NULL},
+    {"batch", TYPE_INT, AT(batch), false, NULL, NULL},
+    {"lr", TYPE_DOUBLE, AT(lr), false, NULL, NULL},
+    {"momentum", TYPE_DOUBLE, AT(momentum), false, NULL, NULL},
+    {"nesterov", TYPE_BOOL, AT(nesterov), false, "no --nesterov", "--nesterov"},
+    {"weight-decay", TYPE_DOUBLE, AT(weight_decay), false, NULL, NULL},
+    {"label-smoothing", TYPE_DOUBLE, AT(label_smoothing), false, NULL, NULL},
+    {"schedule", TYPE_SCHEDULE, AT(schedule), false, NULL, NULL},
+    {"warmup", TYPE_DOUBLE, AT(schedule.warmup), false, NULL, NULL},
+    {"seed", TYPE_U64, AT(seed), false, NULL, NULL},
+    {"save-every", TYPE_U64, AT(save_every), true, NULL, NULL},
+    {"augment", TYPE_BOOL, AT(augment), false, "--no-augment", "augmentation"},
+    {"shuffle", TYPE_BOOL, AT(shuffle), false, "--no-shuffle", "shuffling"},
+    {"exact", TYPE_BOOL, AT(exact), false, "--math fast", "--math exact"},
+    {"loaders", TYPE_INT, AT(loaders), true, NULL, NULL},
 };
 
 enum { FIELDS = sizeof fields / sizeof *fields, VALUE = 4200 };
@@ -166,7 +168,29 @@ walsh_status walsh_options_recall(const walsh_safetensors *file, const char *pat
         if (!from_text(&fields[i], text, options))
             WALSH_FAIL(WALSH_E_FORMAT, "%s: its train.%s is '%s'", path, fields[i].name, walsh_show(text).text);
     }
+    if (!*options->init) options->init = NULL;
     return WALSH_OK;
+}
+
+/* A field's value, given as in the state, as the command line says it. */
+static void say(const field *f, const char *value, char out[VALUE])
+{
+    if (f->type == TYPE_BOOL)
+        snprintf(out, VALUE, "%s", strcmp(value, "yes") ? f->no : f->yes);
+    else if (f->type == TYPE_DOUBLE)
+        snprintf(out, VALUE, "--%s %.12g", f->name, strtod(value, NULL)); /* 0.1, not all 17 digits */
+    else if (*value)
+        snprintf(out, VALUE, "--%s %.4000s", f->name, value);
+    else
+        snprintf(out, VALUE, "no --%s", f->name);
+}
+
+static walsh_status contradiction(const field *f, const char *value, const char *was, const char *path)
+{
+    char now[VALUE], then[VALUE];
+    say(f, value, now);
+    say(f, was, then);
+    WALSH_FAIL(WALSH_E_ARGUMENT, "%s contradicts the run in %s, which has %s", now, path, walsh_show(then).text);
 }
 
 /* Of the data, only what they are: they may have moved. */
@@ -185,9 +209,7 @@ walsh_status walsh_options_compare(const walsh_safetensors *file, const char *pa
         if (!was) WALSH_FAIL(WALSH_E_FORMAT, "%s: this is no state of a run: 'train.%s' is missing", path, f->name);
         to_text(f, options, value);
         size_t n = compared_length(f, was);
-        if (n != compared_length(f, value) || strncmp(was, value, n))
-            WALSH_FAIL(WALSH_E_ARGUMENT, "--%s %s contradicts the run in %s, which has %s", f->name, value, path,
-                       walsh_show(was).text);
+        if (n != compared_length(f, value) || strncmp(was, value, n)) return contradiction(f, value, was, path);
     }
     return WALSH_OK;
 }

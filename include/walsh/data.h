@@ -18,15 +18,15 @@ typedef struct walsh_dataset_info {
     const char *name; /* "sample", "cifar10", "cifar100": what `--data` began with */
     size_t images;    /* in this split */
     int classes;
-    int height, width, channels; /* of one image, pixels; channels is 3 */
-    float mean[3], deviation[3]; /* of pixels scaled to 0..1: the normalisation that interface.md fixes */
+    int height, width, channels;    /* of one image, pixels; channels is 3 */
+    float mean[3], deviation[3];    /* of pixels scaled to 0..1: the normalisation that interface.md fixes */
     const char *const *class_names; /* [classes], owned by the data set */
 } walsh_dataset_info;
 
 /* Opens one split of what `--data` names: "sample", "cifar10:PATH", "cifar100:PATH"; PATH is the unpacked folder of the
  * official binary version or its .tar.gz.
- * Fails with WALSH_E_ARGUMENT for an unknown kind, WALSH_E_FILE where PATH cannot be read, WALSH_E_FORMAT where a file is
- * truncated, corrupt or holds a label out of range; then *dataset is NULL.
+ * Fails with WALSH_E_ARGUMENT for an unknown kind, WALSH_E_FILE where PATH cannot be read, WALSH_E_FORMAT where a file
+ * is truncated, corrupt or holds a label out of range; then *dataset is NULL.
  *
  * @code
  * walsh_dataset *set = NULL;

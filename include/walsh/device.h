@@ -16,7 +16,7 @@ typedef struct walsh_device walsh_device;
 typedef enum walsh_device_kind { WALSH_DEVICE_CPU, WALSH_DEVICE_GPU, WALSH_DEVICE_OTHER } walsh_device_kind;
 
 typedef struct walsh_device_info {
-    int index;         /* what `--device INDEX` takes: counts over all platforms, in the loader's order */
+    int index; /* what `--device INDEX` takes: counts over all platforms, in the loader's order */
     char name[128], vendor[128], driver[128];
     char platform[128], platform_version[128];
     walsh_device_kind kind;

@@ -38,7 +38,7 @@ WALSH_API walsh_status walsh_head_kind_parse(const char *name, walsh_head_kind *
 WALSH_API const char *walsh_head_kind_name(walsh_head_kind kind);
 
 /* Whether this version can build the head: WALSH_E_ARGUMENT and a message that names the limit and what was found, if
- * not. Learned: N, C >= 1. Orthonormal: N >= 2, C >= 1, at most 2^28 entries. Hadamard: N a power of two from 2 to 2^24
+ * not. Learned: N and C from 1 to 2^30. Orthonormal: N >= 2, C >= 1, at most 2^28 entries. Hadamard: N a power of two from 2 to 2^24
  * and C <= 2N. */
 WALSH_API walsh_status walsh_head_check(const walsh_head_spec *spec);
 

@@ -13,8 +13,8 @@ extern "C" {
 typedef struct walsh_model walsh_model;
 
 typedef struct walsh_model_options {
-    const char *name;     /* "resnet20": one of walsh_model_names() */
-    int image_size;       /* pixels a side; 0: the model's own default */
+    const char *name; /* "resnet20": one of walsh_model_names() */
+    int image_size;   /* pixels a side; 0: the model's own default */
     int classes;
     walsh_head_kind head; /* default 0: learned */
     uint64_t head_seed;   /* of a fixed head's matrix */
@@ -24,9 +24,9 @@ typedef struct walsh_model_options {
     walsh_loss loss;      /* cosine needs a fixed head */
     bool trains;          /* allocate gradients and momentum */
     /* What a weights file tells about the data; all may be 0 or NULL. The strings are copied. */
-    const char *data;                    /* "cifar10" */
-    const char *const *class_names;      /* [classes] */
-    float mean[3], deviation[3];         /* of pixels scaled to 0..1; deviation 0: mean 0, deviation 1 */
+    const char *data;               /* "cifar10" */
+    const char *const *class_names; /* [classes] */
+    float mean[3], deviation[3];    /* of pixels scaled to 0..1; deviation 0: mean 0, deviation 1 */
 } walsh_model_options;
 
 typedef struct walsh_model_info {
@@ -35,8 +35,8 @@ typedef struct walsh_model_info {
     walsh_head_spec head;
     bool alpha_fixed;
     walsh_loss loss;
-    size_t parameters; /* trained ones, as papers count them */
-    const char *data;  /* "" if unknown */
+    size_t parameters;              /* trained ones, as papers count them */
+    const char *data;               /* "" if unknown */
     const char *const *class_names; /* [classes], or NULL if unknown */
     float mean[3], deviation[3];
 } walsh_model_info;
@@ -58,7 +58,8 @@ WALSH_API const char *const *walsh_model_names(void);
  * walsh_device_close(&device);
  * @endcode
  */
-WALSH_API walsh_status walsh_model_create(walsh_device *device, const walsh_model_options *options, walsh_model **model);
+WALSH_API walsh_status walsh_model_create(walsh_device *device, const walsh_model_options *options,
+                                          walsh_model **model);
 
 /* What the model is; valid until it is destroyed. */
 WALSH_API const walsh_model_info *walsh_model_describe(const walsh_model *model);

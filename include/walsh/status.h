@@ -14,15 +14,15 @@ extern "C" {
 
 typedef enum walsh_status {
     WALSH_OK = 0,
-    WALSH_E_ARGUMENT,  /* an argument or option is out of range or contradicts another */
-    WALSH_E_FILE,      /* a file cannot be opened, read or written */
-    WALSH_E_FORMAT,    /* a file was read and is not what it should be: truncated, corrupt, of another model */
-    WALSH_E_NO_DEVICE, /* no OpenCL device, or none that the selector names */
-    WALSH_E_MEMORY,    /* host or device memory does not suffice */
-    WALSH_E_BUILD,     /* a kernel does not compile; the message holds the compiler's log */
-    WALSH_E_OPENCL,    /* any other failure of the OpenCL runtime */
+    WALSH_E_ARGUMENT,   /* an argument or option is out of range or contradicts another */
+    WALSH_E_FILE,       /* a file cannot be opened, read or written */
+    WALSH_E_FORMAT,     /* a file was read and is not what it should be: truncated, corrupt, of another model */
+    WALSH_E_NO_DEVICE,  /* no OpenCL device, or none that the selector names */
+    WALSH_E_MEMORY,     /* host or device memory does not suffice */
+    WALSH_E_BUILD,      /* a kernel does not compile; the message holds the compiler's log */
+    WALSH_E_OPENCL,     /* any other failure of the OpenCL runtime */
     WALSH_E_NOT_FINITE, /* a loss or a weight is NaN or infinite */
-    WALSH_E_STOPPED    /* the caller asked to stop; what was to be saved has been saved */
+    WALSH_E_STOPPED     /* the caller asked to stop; what was to be saved has been saved */
 } walsh_status;
 
 /* What the last failing call of this thread reported: one line that names the file or argument, what was

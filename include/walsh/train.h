@@ -41,8 +41,8 @@ typedef struct walsh_train_options {
     const char *out;           /* folder of the run; NULL: nothing is written */
     const char *init;          /* weights file to start from; NULL: initialise from `seed` */
     bool resume;               /* continue the run in `out` */
-    int epochs;                /* of the schedule, and where training ends ... */
-    uint64_t steps;            /* ... unless this is not 0: then after so many steps */
+    int epochs;                /* length of the run and of its schedule ... */
+    uint64_t steps;            /* ... unless this is not 0: then so many steps are */
     int batch;
     double lr, momentum, weight_decay, label_smoothing;
     bool nesterov;
@@ -109,8 +109,10 @@ typedef struct walsh_train_result {
  * walsh_device *device = NULL;
  * walsh_train_options options;
  * walsh_train_result result;
- * if (walsh_device_open(NULL, &device) == WALSH_OK && walsh_train_defaults("resnet20", "sample", &options) == WALSH_OK)
- * { options.model.head = WALSH_HEAD_HADAMARD; if (walsh_train(device, &options, NULL, NULL, &result) == WALSH_OK)
+ * if (walsh_device_open(NULL, &device) == WALSH_OK &&
+ *     walsh_train_defaults("resnet20", "sample", &options) == WALSH_OK) {
+ *     options.model.head = WALSH_HEAD_HADAMARD;
+ *     if (walsh_train(device, &options, NULL, NULL, &result) == WALSH_OK)
  *         printf("error %.2f %%\n", result.last.val_error);
  * }
  * walsh_device_close(&device);
