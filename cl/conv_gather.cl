@@ -29,7 +29,7 @@ __kernel void conv_gather_pack(__global const float *w, const ulong w_at, __glob
     const int o = 4 * (int)get_global_id(0), r = (int)get_global_id(1);
     const int blocks = (out + BLOCK - 1) / BLOCK;
     if (o >= blocks * BLOCK || r >= rows) return;
-    __global const float *from = w + w_at + (size_t)(r / in) * w_tap + (size_t)(r % in) * w_in + (size_t)o * w_out;
+    __global const float *from = w + w_at + (long)(r / in) * w_tap + (size_t)(r % in) * w_in + (size_t)o * w_out;
     float4 v = (float4)(0.0f);
     if (o < out) v = (float4)(from[0], from[w_out], from[2 * w_out], from[3 * w_out]);
     STORE4(v, packed + packed_at + in + (size_t)(o / BLOCK) * p_block + (size_t)r * p_row + o % BLOCK);
@@ -57,7 +57,7 @@ __kernel void conv_gather_pack(__global const float *w, const ulong w_at, __glob
     }
 
 /* Output pixels are the q_h x q_w grid (q_step*qy + q_y, q_step*qx + q_x) of each of `images` images of y_h x y_w
- * pixels. Tap (i, k) of taps_h x taps_w reads the input pixel (x_step*qy + x_y + t_step*i, x_step*qx + x_x + t_step*k),
+ * pixels. Tap (i, k) of taps_h x taps_w reads the input pixel (x_step*qy + x_y + i, x_step*qx + x_x + k),
  * and its weights are those of tap t_first + i*t_row + k*t_col of `packed`. Channels (in, out) are padded ones. */
 __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __global const float *packed,
                                 const ulong packed_at, __global float *y, const ulong y_at, const int images,
@@ -65,7 +65,7 @@ __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __glo
                                 const int x_h, const int x_w, const int x_pitch, const int x_step, const int x_y,
                                 const int x_x, const int y_h, const int y_w, const int y_pitch, const int q_h,
                                 const int q_w, const int q_step, const int q_y, const int q_x, const int taps_h,
-                                const int taps_w, const int t_step, const int t_first, const int t_row,
+                                const int taps_w, const int t_first, const int t_row,
                                 const int t_col, const int accumulate)
 {
     const int o = BLOCK * (int)get_global_id(0), first = TX * (int)get_global_id(1), count = images * q_h * q_w;
@@ -99,13 +99,13 @@ __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __glo
     for (int i = 0; i < taps_h; i++) {
         int left[TX];
 #pragma unroll
-        for (int j = 0; j < TX; j++) left[j] = (uint)(iy[j] + t_step * i) < (uint)x_h ? ix[j] : OUTSIDE;
+        for (int j = 0; j < TX; j++) left[j] = (uint)(iy[j] + i) < (uint)x_h ? ix[j] : OUTSIDE;
         for (int k = 0; k < taps_w; k++) {
-            const long shift = (long)(t_step * i * x_w + t_step * k) * x_pitch;
+            const long shift = (long)(i * x_w + k) * x_pitch;
             __global const float *weights = block + (size_t)(t_first + i * t_row + k * t_col) * in * p_row;
             __global const float *from[TX];
 #pragma unroll
-            for (int j = 0; j < TX; j++) from[j] = (uint)(left[j] + t_step * k) < (uint)x_w ? x + at[j] + shift : zeros;
+            for (int j = 0; j < TX; j++) from[j] = (uint)(left[j] + k) < (uint)x_w ? x + at[j] + shift : zeros;
             for (int c = 0; c < in; c += 4) {
                 X_DECLARE;
 #pragma unroll

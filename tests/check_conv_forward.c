@@ -5,7 +5,13 @@
 static void against_double(void **state)
 {
     (void)state;
-    ref_conv_check(&walsh_conv_forward, 0);
+    ref_conv_check(&walsh_conv_forward, WALSH_FUSE_AFFINE | WALSH_FUSE_STATS);
+}
+
+static void lets_nan_through(void **state)
+{
+    (void)state;
+    ref_conv_check_nan(&walsh_conv_forward);
 }
 
 static void any_number_of_threads(void **state)
@@ -49,6 +55,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reference_by_hand),
         cmocka_unit_test(against_double),
+        cmocka_unit_test(lets_nan_through),
         cmocka_unit_test(any_number_of_threads),
         cmocka_unit_test(wrong_sizes),
     };

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "engine/base/rng.h"
+#include "engine/op/batchnorm.h"
 #include "tests/op_case.h"
 
 size_t ref_conv_x(const walsh_conv *c)
@@ -112,10 +113,18 @@ static const walsh_conv cases[] = {
     {0, 1, 4, 6, 130, 70, 3, 3, 1, 1},  /* channels beyond any tile */
     {0, 1, 131, 80, 64, 5, 3, 3, 1, 1}, /* groups of rows that divide nothing, and are cut for the cache */
     {0, 1, 3, 3, 256, 520, 3, 3, 1, 1}, /* so many weights that one group of partial sums is the limit */
+    {0, 2, 37, 31, 4, 6, 3, 3, 1, 1},   /* groups of lines for batch norm that span two images */
+    {0, 1, 14, 14, 256, 8, 3, 3, 1, 1}, /* too much input to be staged at once */
+    {0, 2, 14, 14, 8, 256, 3, 3, 1, 1},
+    {0, 1, 4, 300, 64, 64, 3, 3, 1, 1}, /* not even a line of it can be */
+    {0, 2, 9, 13, 64, 24, 1, 1, 3, 0},
 };
 
 enum { X, W, Y, TENSORS };
 static const char *const names[TENSORS][2] = {{"x", "dx"}, {"w", "dw"}, {"y", "dy"}};
+
+/* Operands of all three operations that have them; OUTPUT is one of X, W, Y. */
+enum { OUTPUT = 2, SAVED = 3, PARTIAL = 4 };
 
 /* Which of X, W, Y (or its gradient) an operand is. */
 static int tensor_of(const walsh_op *op, int operand)
@@ -165,9 +174,10 @@ static void set(op_case *k, const walsh_conv *c, int operand, const double *dens
  */
 static double tolerance(const walsh_op *op, const walsh_conv *c)
 {
+    const double affine = c->fuse & WALSH_FUSE_AFFINE ? 9e-8 : 0; /* each term's own */
     double terms = (double)c->kh * c->kw * (op == &walsh_conv_data ? c->oc : c->ic);
     if (op == &walsh_conv_filter) terms = (double)c->n * walsh_conv_oh(c) * walsh_conv_ow(c);
-    return 9e-8 * sqrt(terms);
+    return 9e-8 * sqrt(terms) + affine;
 }
 
 static void compare(op_case *k, const walsh_conv *c, const walsh_variant *variant, int operand, const double *dense)
@@ -178,69 +188,162 @@ static void compare(op_case *k, const walsh_conv *c, const walsh_variant *varian
     op_case_get(k, operand, got);
     double error = op_error(got, want, count);
     if (!(error < tolerance(k->op, c)))
-        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d: error %g", variant->name, c->n, c->h, c->w,
-                 c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, error);
+        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d, extras %u: error %g", variant->name, c->n, c->h, c->w,
+                 c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, c->fuse, error);
     free(want), free(got);
 }
 
-static void check_one(const walsh_op *op, walsh_conv c, unsigned fuse, int extra_pitch)
+/* Draws SAVED, of which the rows scale and shift are used and no other, and applies them to x. */
+static void affine(op_case *k, const walsh_conv *c, double *x)
+{
+    size_t ic = (size_t)c->ic, count = ref_conv_x(c);
+    double *draw = ref_conv_draw(2 * ic, 4);
+    float *saved = op_floats(WALSH_BN_SAVED_ROWS * ic);
+    for (size_t i = 0; i < WALSH_BN_SCALE * ic; i++) saved[i] = NAN;
+    for (size_t i = 0; i < 2 * ic; i++) saved[WALSH_BN_SCALE * ic + i] = (float)draw[i];
+    op_case_set(k, SAVED, saved);
+    for (size_t i = 0; i < count; i++) x[i] = fmax(draw[i % ic] * x[i] + draw[ic + i % ic], 0);
+    free(draw), free(saved);
+}
+
+/* PARTIAL against the moments of each group of Y as the device has it. */
+static void compare_partial(op_case *k, const walsh_conv *c, const walsh_variant *variant)
+{
+    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
+    size_t oc = (size_t)c->oc, rows = (size_t)c->n * (size_t)oh * (size_t)ow;
+    size_t each = (size_t)walsh_bn_group_rows(c->n, oh, ow);
+    float *y = op_floats(op_case_count(k, OUTPUT)), *partial = op_floats(op_case_count(k, PARTIAL));
+    op_case_get(k, OUTPUT, y);
+    op_case_get(k, PARTIAL, partial);
+    for (size_t first = 0; first < rows; first += each) {
+        const float *group = partial + first / each * 2 * oc;
+        size_t end = first + each < rows ? first + each : rows;
+        for (size_t o = 0; o < oc; o++) {
+            double sum = 0, squares = 0, largest = 0;
+            for (size_t r = first; r < end; r++) sum += y[r * oc + o], largest = fmax(largest, fabs(y[r * oc + o]));
+            double mean = sum / (double)(end - first);
+            for (size_t r = first; r < end; r++) squares += (y[r * oc + o] - mean) * (y[r * oc + o] - mean);
+            if (!(fabs(group[o] - mean) <= 3e-7 * largest) || !(fabs(group[oc + o] - squares) <= 3e-6 * squares))
+                fail_msg("%s: %dx%dx%d, channel %zu, rows %zu to %zu: mean %g and squares %g, expected %g and %g",
+                         variant->name, c->n, oh, ow, o, first, end, group[o], group[oc + o], mean, squares);
+        }
+    }
+    free(y), free(partial);
+}
+
+/* Whether a variant is to be tried on this problem. */
+static bool applies(const op_case *k, const walsh_variant *variant, const walsh_conv *c)
+{
+    return !(c->fuse & ~variant->fuses) && variant->suits(k->device, c);
+}
+
+static void run_and_compare(op_case *k, const walsh_conv *c, const walsh_variant *variant, const double *before,
+                            const double *want)
+{
+    op_case_poison(k, OUTPUT);
+    if (c->fuse & WALSH_FUSE_ACCUMULATE) set(k, c, OUTPUT, before);
+    if (c->fuse & WALSH_FUSE_STATS) op_case_poison(k, PARTIAL);
+    op_case_run(k, variant);
+    compare(k, c, variant, OUTPUT, want);
+    if (c->fuse & WALSH_FUSE_STATS) compare_partial(k, c, variant);
+}
+
+/* Returns the number of variants that were tried. */
+static int check_one(const walsh_op *op, walsh_conv c, int extra_pitch)
 {
     op_case k;
-    c.fuse = fuse;
+    int tried = 0;
     op_case_open(&k, op, &c, extra_pitch);
-    enum { OUTPUT = 2 }; /* of all three operations */
+    for (const walsh_variant *const *v = op->variants; *v; v++) tried += applies(&k, *v, &c);
     double *value[TENSORS] = {ref_conv_draw(ref_conv_x(&c), 1), ref_conv_draw(ref_conv_w(&c), 2),
                               ref_conv_draw(ref_conv_y(&c), 3)};
     int out = tensor_of(op, OUTPUT);
     size_t count = out == X ? ref_conv_x(&c) : out == W ? ref_conv_w(&c) : ref_conv_y(&c);
     double *before = op_doubles(count);
-    if (fuse & WALSH_FUSE_ACCUMULATE) memcpy(before, value[out], count * sizeof *before);
+    if (c.fuse & WALSH_FUSE_ACCUMULATE) memcpy(before, value[out], count * sizeof *before);
     for (int i = 0; i < OUTPUT; i++) set(&k, &c, i, value[tensor_of(op, i)]);
-    reference(op, &c, value);
+    if (c.fuse & WALSH_FUSE_AFFINE) affine(&k, &c, value[X]);
+    if (tried) reference(op, &c, value);
     for (size_t i = 0; i < count; i++) value[out][i] += before[i];
-    for (const walsh_variant *const *v = op->variants; *v; v++) {
-        if ((fuse & ~(*v)->fuses) || !(*v)->suits(k.device, &c)) continue;
-        if (fuse & WALSH_FUSE_ACCUMULATE)
-            set(&k, &c, OUTPUT, before);
-        else
-            op_case_poison(&k, OUTPUT);
-        op_case_run(&k, *v);
-        compare(&k, &c, *v, OUTPUT, value[out]);
-    }
+    for (const walsh_variant *const *v = op->variants; *v; v++)
+        if (applies(&k, *v, &c)) run_and_compare(&k, &c, *v, before, value[out]);
     for (int t = 0; t < TENSORS; t++) free(value[t]);
     free(before);
     op_case_close(&k);
+    return tried;
 }
 
-void ref_conv_check(const walsh_op *op, unsigned fuse)
+static void check_all(const walsh_op *op, unsigned fuse, bool must)
+{
+    int tried = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int extra = 0; extra <= 12; extra += 12) {
+            walsh_conv c = cases[i];
+            c.fuse = fuse;
+            tried += check_one(op, c, extra);
+        }
+    if (must && !tried) fail_msg("no variant of %s takes the extras %u", op->name, fuse);
+}
+
+void ref_conv_check(const walsh_op *op, unsigned extras)
 {
     const walsh_device_kind own = op_device()->info.kind, kinds[] = {WALSH_DEVICE_CPU, WALSH_DEVICE_GPU};
     for (int k = 0; k < 2; k++) {
         op_device_pose(kinds[k]);
-        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-            for (int extra = 0; extra <= 12; extra += 12) check_one(op, cases[i], fuse, extra);
+        for (unsigned fuse = 0; fuse <= extras; fuse++)
+            if (!(fuse & ~extras)) check_all(op, fuse, kinds[k] == WALSH_DEVICE_CPU);
     }
     op_device_pose(own);
 }
 
-/* Output of the variant on a device of `threads` compute units (0: all). */
-static float *run_on(const walsh_op *op, const walsh_variant *variant, const walsh_conv *c, unsigned threads,
-                     size_t *count)
+void ref_conv_check_nan(const walsh_op *op)
+{
+    const walsh_conv c = {WALSH_FUSE_AFFINE, 1, 6, 7, 16, 16, 3, 3, 1, 1};
+    op_case k;
+    op_case_open(&k, op, &c, 0);
+    size_t nx = op_case_count(&k, 0), n1 = op_case_count(&k, 1), count = op_case_count(&k, OUTPUT);
+    float *x = op_floats(nx), *other = op_floats(n1), *saved = op_floats(4 * 16), *out = op_floats(count);
+    x[(2 * 7 + 3) * 16 + 5] = NAN; /* pixel (2, 3), channel 5 */
+    op_case_set(&k, 0, x);
+    op_case_random(&k, 1, 6, other);
+    op_case_random(&k, SAVED, 7, saved);
+    for (const walsh_variant *const *v = op->variants; *v; v++) {
+        if (!applies(&k, *v, &c)) continue;
+        op_case_run(&k, *v);
+        op_case_get(&k, OUTPUT, out);
+        for (size_t i = 0; i < count; i++) {
+            int y = (int)(i / 16) / 7, px = (int)(i / 16) % 7;
+            bool concerned = op == &walsh_conv_forward ? abs(y - 2) <= 1 && abs(px - 3) <= 1 : i / 16 % 16 == 5;
+            assert_int_equal(isnan(out[i]) != 0, concerned);
+        }
+    }
+    free(x), free(other), free(saved), free(out);
+    op_case_close(&k);
+}
+
+/* All that the variant writes, with the extras that it has, on a device of `threads` compute units (0: all). */
+static float *run_on(const walsh_op *op, const walsh_variant *variant, walsh_conv c, unsigned threads, size_t *count)
 {
     op_case k;
     walsh_device_options options = {.threads = threads};
     walsh_device *device = NULL;
+    c.fuse = variant->fuses;
     assert_ok(walsh_device_open(&options, &device));
-    op_case_open_on(&k, device, op, c, 0);
-    *count = op_case_count(&k, 2);
-    float *in = op_floats(op_case_count(&k, 0) + op_case_count(&k, 1)), *out = op_floats(*count);
-    op_case_random(&k, 0, 4, in);
-    op_case_random(&k, 1, 5, in);
+    op_case_open_on(&k, device, op, &c, 0);
+    size_t partial = k.tensor[PARTIAL] ? op_case_count(&k, PARTIAL) : 0;
+    *count = op_case_count(&k, OUTPUT) + partial;
+    for (int i = 0; i < WALSH_MAX_OPERANDS; i++) {
+        if (!k.tensor[i]) continue;
+        float *draw = op_floats(op_case_count(&k, i));
+        op_case_random(&k, i, 4 + (uint64_t)i, draw);
+        free(draw);
+    }
+    float *out = op_floats(*count);
     op_case_run(&k, variant);
-    op_case_get(&k, 2, out);
+    op_case_get(&k, OUTPUT, out);
+    if (partial) op_case_get(&k, PARTIAL, out + (*count - partial));
     op_case_close(&k);
     walsh_device_close(&device);
-    free(in);
     return out;
 }
 
@@ -252,7 +355,7 @@ void ref_conv_check_threads(const walsh_op *op)
         for (const walsh_variant *const *v = op->variants; *v; v++) {
             size_t count;
             if (!(*v)->suits(op_device(), &many[i])) continue;
-            float *one = run_on(op, *v, &many[i], 1, &count), *all = run_on(op, *v, &many[i], 0, &count);
+            float *one = run_on(op, *v, many[i], 1, &count), *all = run_on(op, *v, many[i], 0, &count);
             assert_memory_equal(one, all, count * sizeof *one);
             free(one), free(all);
         }

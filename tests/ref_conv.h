@@ -18,10 +18,14 @@ void ref_conv_filter(const walsh_conv *c, const double *x, const double *dy, dou
 /* `count` values of [-1, 1), a function of seed; the caller frees them. */
 double *ref_conv_draw(size_t count, uint64_t seed);
 
-/* Compares all variants of op (one of the three) with the reference, at many sizes; with `fuse` in the problem. */
-void ref_conv_check(const walsh_op *op, unsigned fuse);
+/* Compares the variants of op (one of the three) with the reference at many sizes, each with every combination of
+ * `extras` (WALSH_FUSE_*) that it declares; on CPUs some variant must take each combination. */
+void ref_conv_check(const walsh_op *op, unsigned extras);
 
-/* The same bits on one and on all compute units, at sizes of which each has many work-groups. */
+/* That AFFINE's ReLU lets a NaN through to every element of op's output that it concerns, and to no other. */
+void ref_conv_check_nan(const walsh_op *op);
+
+/* The same bits on one and on all compute units, extras included, at sizes of which each has many work-groups. */
 void ref_conv_check_threads(const walsh_op *op);
 
 #endif

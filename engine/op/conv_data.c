@@ -1,15 +1,11 @@
-#include "engine/op/conv_gather.h"
+#include <limits.h>
+
+#include "engine/op/conv_direct.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
     return walsh_conv_shapes(problem, &operand[WALSH_CONV_DATA_DX], &operand[WALSH_CONV_DATA_W],
                              &operand[WALSH_CONV_DATA_DY]);
-}
-
-static int suits(const walsh_device *device, const void *problem)
-{
-    (void)device, (void)problem;
-    return 1;
 }
 
 static size_t workspace_bytes(const walsh_device *device, const void *problem)
@@ -19,65 +15,114 @@ static size_t workspace_bytes(const walsh_device *device, const void *problem)
 }
 
 /* The pixels of dX that are `rest` modulo the stride. Pixel rest + stride*q and tap k meet at the pixel
- * (rest + stride*q + pad - k) / stride of dY, for the taps that make this whole: every stride-th one. */
+ * (rest + stride*q + pad - k) / stride of dY, for the taps that make this whole: every stride-th one. The last of them
+ * reads the first pixel; packed, tap k is number taps - 1 - k. */
 static walsh_gather_axis axis(const walsh_conv *c, int rest, int dy, int dx, int taps)
 {
-    int tap_first = (rest + c->pad) % c->stride;
+    int least = (rest + c->pad) % c->stride, used = least < taps ? (taps - 1 - least) / c->stride + 1 : 0;
     return (walsh_gather_axis){.in = dy,
                                .out = dx,
                                .first = rest,
                                .count = rest < dx ? (dx - 1 - rest) / c->stride + 1 : 0,
-                               .in_first = (rest + c->pad - tap_first) / c->stride,
-                               .tap_first = tap_first,
-                               .taps = tap_first < taps ? (taps - 1 - tap_first) / c->stride + 1 : 0};
+                               .in_first = (rest + c->pad - least) / c->stride - (used - 1),
+                               .tap_first = used ? taps - 1 - (least + (used - 1) * c->stride) : 0,
+                               .taps = used};
 }
 
 /* One class of pixels; its share of the work is its share of (pixel, tap) pairs. */
-static walsh_status emit_class(walsh_list *list, const walsh_conv *c, const walsh_view *operand,
-                               const walsh_view *packed, int y, int x)
+static walsh_gather gather_of(const walsh_conv *c, int y, int x)
 {
     walsh_gather gather = {.y = axis(c, y, walsh_conv_oh(c), c->h, c->kh),
                            .x = axis(c, x, walsh_conv_ow(c), c->w, c->kw),
                            .in_step = 1,
                            .out_step = c->stride,
                            .tap_by = c->stride,
-                           .tap_reads = -1,
                            .images = c->n,
                            .kh = c->kh,
                            .kw = c->kw,
                            .in = walsh_pad(c->oc),
                            .out = walsh_pad(c->ic),
                            .accumulate = (c->fuse & WALSH_FUSE_ACCUMULATE) != 0};
-    bool has_taps = gather.y.taps && gather.x.taps;
-    if (!gather.y.count || !gather.x.count || (!has_taps && gather.accumulate)) return WALSH_OK;
     walsh_conv_cost(c, &gather.flops, &gather.bytes);
     gather.flops *= (double)gather.y.taps * gather.x.taps / ((double)c->kh * c->kw);
     gather.bytes /= (double)c->stride * c->stride;
-    return walsh_gather_emit(list, &gather, &operand[WALSH_CONV_DATA_DY], packed, &operand[WALSH_CONV_DATA_DX]);
+    return gather;
 }
 
-static walsh_status emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+/* Whether it writes anything. */
+static bool is_empty(const walsh_gather *g)
+{
+    return !g->y.count || !g->x.count || (g->accumulate && (!g->y.taps || !g->x.taps));
+}
+
+static int plain_suits(const walsh_device *device, const void *problem)
+{
+    (void)device, (void)problem;
+    return 2;
+}
+
+/* As well as it suits the class that it suits least. */
+static int direct_suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
-    const walsh_view *w = &operand[WALSH_CONV_DATA_W];
+    int least = INT_MAX;
+    for (int i = 0; i < c->stride * c->stride; i++) {
+        walsh_gather gather = gather_of(c, i / c->stride, i % c->stride);
+        if (is_empty(&gather)) continue;
+        int suits = walsh_direct_suits(device, &gather);
+        if (suits < least) least = suits;
+    }
+    return least;
+}
+
+static walsh_status emit(walsh_list *list, const walsh_conv *c, const walsh_view *operand, const walsh_view *packed,
+                         bool direct)
+{
+    const walsh_view *w = &operand[WALSH_CONV_DATA_W], *dy = &operand[WALSH_CONV_DATA_DY];
+    const walsh_view *dx = &operand[WALSH_CONV_DATA_DX], absent = {.shape = walsh_shape_absent};
+    int taps = c->kh * c->kw, tap = walsh_pad(c->ic) * w->shape.pitch;
     const walsh_gather_weights weights = {.w = w,
-                                          .taps = c->kh * c->kw,
+                                          .first = (taps - 1) * tap,
+                                          .taps = taps,
                                           .in = walsh_pad(c->oc),
                                           .out = walsh_pad(c->ic),
-                                          .by_tap = walsh_pad(c->ic) * w->shape.pitch,
+                                          .by_tap = -tap,
                                           .by_in = 1,
                                           .by_out = w->shape.pitch};
-    WALSH_TRY(walsh_gather_pack(list, &weights, workspace));
-    for (int y = 0; y < c->stride; y++)
-        for (int x = 0; x < c->stride; x++) WALSH_TRY(emit_class(list, c, operand, workspace, y, x));
+    WALSH_TRY(walsh_gather_pack(list, &weights, packed));
+    for (int i = 0; i < c->stride * c->stride; i++) {
+        walsh_gather gather = gather_of(c, i / c->stride, i % c->stride);
+        if (is_empty(&gather)) continue;
+        if (direct)
+            WALSH_TRY(walsh_direct_emit(list, &gather, dy, packed, dx, &absent, &absent));
+        else
+            WALSH_TRY(walsh_gather_emit(list, &gather, dy, packed, dx));
+    }
     return WALSH_OK;
 }
 
+static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                const walsh_view *workspace)
+{
+    return emit(list, problem, operand, workspace, true);
+}
+
+static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
+{
+    return emit(list, problem, operand, workspace, false);
+}
+
+static const walsh_variant direct = {.name = "conv_data_direct",
+                                     .fuses = WALSH_FUSE_ACCUMULATE,
+                                     .suits = direct_suits,
+                                     .workspace = workspace_bytes,
+                                     .emit = direct_emit};
 static const walsh_variant plain = {.name = "conv_data_plain",
                                     .fuses = WALSH_FUSE_ACCUMULATE,
-                                    .suits = suits,
+                                    .suits = plain_suits,
                                     .workspace = workspace_bytes,
-                                    .emit = emit};
+                                    .emit = plain_emit};
 
 const walsh_op walsh_conv_data = {
     .name = "conv_data",
@@ -85,5 +130,5 @@ const walsh_op walsh_conv_data = {
     .operands = {{"dy", WALSH_READ}, {"w", WALSH_READ}, {"dx", WALSH_WRITE}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&plain, NULL},
+    .variants = (const walsh_variant *const[]){&direct, &plain, NULL},
 };

@@ -38,9 +38,10 @@ static int smaller(int a, int b)
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
+    WALSH_TRY(walsh_conv_shapes(problem, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DW],
+                                &operand[WALSH_CONV_FILTER_DY]));
     operand[WALSH_CONV_FILTER_SAVED] = walsh_conv_saved_shape(problem);
-    return walsh_conv_shapes(problem, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DW],
-                             &operand[WALSH_CONV_FILTER_DY]);
+    return WALSH_OK;
 }
 
 static int suits(const walsh_device *device, const void *problem)

@@ -1,17 +1,12 @@
-#include "engine/op/conv_gather.h"
+#include "engine/op/conv_direct.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
+    WALSH_TRY(walsh_conv_shapes(problem, &operand[WALSH_CONV_FORWARD_X], &operand[WALSH_CONV_FORWARD_W],
+                                &operand[WALSH_CONV_FORWARD_Y]));
     operand[WALSH_CONV_FORWARD_SAVED] = walsh_conv_saved_shape(problem);
     operand[WALSH_CONV_FORWARD_PARTIAL] = walsh_conv_partial_shape(problem);
-    return walsh_conv_shapes(problem, &operand[WALSH_CONV_FORWARD_X], &operand[WALSH_CONV_FORWARD_W],
-                             &operand[WALSH_CONV_FORWARD_Y]);
-}
-
-static int suits(const walsh_device *device, const void *problem)
-{
-    (void)device, (void)problem;
-    return 1;
+    return WALSH_OK;
 }
 
 static size_t workspace_bytes(const walsh_device *device, const void *problem)
@@ -25,10 +20,36 @@ static walsh_gather_axis axis(const walsh_conv *c, int in, int out, int taps)
     return (walsh_gather_axis){.in = in, .out = out, .count = out, .in_first = -c->pad, .taps = taps};
 }
 
-static walsh_status emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+static walsh_gather gather_of(const walsh_conv *c)
 {
-    const walsh_conv *c = problem;
-    const walsh_view *w = &operand[WALSH_CONV_FORWARD_W];
+    walsh_gather gather = {.y = axis(c, c->h, walsh_conv_oh(c), c->kh),
+                           .x = axis(c, c->w, walsh_conv_ow(c), c->kw),
+                           .in_step = c->stride,
+                           .out_step = 1,
+                           .tap_by = 1,
+                           .images = c->n,
+                           .kh = c->kh,
+                           .kw = c->kw,
+                           .in = walsh_pad(c->ic),
+                           .out = walsh_pad(c->oc)};
+    walsh_conv_cost(c, &gather.flops, &gather.bytes);
+    return gather;
+}
+
+static int plain_suits(const walsh_device *device, const void *problem)
+{
+    (void)device, (void)problem;
+    return 2;
+}
+
+static int direct_suits(const walsh_device *device, const void *problem)
+{
+    walsh_gather gather = gather_of(problem);
+    return walsh_direct_suits(device, &gather);
+}
+
+static walsh_status pack(walsh_list *list, const walsh_conv *c, const walsh_view *w, const walsh_view *packed)
+{
     int in = walsh_pad(c->ic), out = walsh_pad(c->oc);
     const walsh_gather_weights weights = {.w = w,
                                           .taps = c->kh * c->kw,
@@ -37,24 +58,33 @@ static walsh_status emit(walsh_list *list, const void *problem, const walsh_view
                                           .by_tap = in * w->shape.pitch,
                                           .by_in = w->shape.pitch,
                                           .by_out = 1};
-    walsh_gather gather = {.y = axis(c, c->h, walsh_conv_oh(c), c->kh),
-                           .x = axis(c, c->w, walsh_conv_ow(c), c->kw),
-                           .in_step = c->stride,
-                           .out_step = 1,
-                           .tap_by = 1,
-                           .tap_reads = 1,
-                           .images = c->n,
-                           .kh = c->kh,
-                           .kw = c->kw,
-                           .in = in,
-                           .out = out};
-    walsh_conv_cost(c, &gather.flops, &gather.bytes);
-    WALSH_TRY(walsh_gather_pack(list, &weights, workspace));
+    return walsh_gather_pack(list, &weights, packed);
+}
+
+static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
+{
+    walsh_gather gather = gather_of(problem);
+    WALSH_TRY(pack(list, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
     return walsh_gather_emit(list, &gather, &operand[WALSH_CONV_FORWARD_X], workspace, &operand[WALSH_CONV_FORWARD_Y]);
 }
 
+static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                const walsh_view *workspace)
+{
+    walsh_gather gather = gather_of(problem);
+    WALSH_TRY(pack(list, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
+    return walsh_direct_emit(list, &gather, &operand[WALSH_CONV_FORWARD_X], workspace, &operand[WALSH_CONV_FORWARD_Y],
+                             &operand[WALSH_CONV_FORWARD_SAVED], &operand[WALSH_CONV_FORWARD_PARTIAL]);
+}
+
+static const walsh_variant direct = {.name = "conv_forward_direct",
+                                     .fuses = WALSH_FUSE_AFFINE | WALSH_FUSE_STATS,
+                                     .suits = direct_suits,
+                                     .workspace = workspace_bytes,
+                                     .emit = direct_emit};
 static const walsh_variant plain = {
-    .name = "conv_forward_plain", .suits = suits, .workspace = workspace_bytes, .emit = emit};
+    .name = "conv_forward_plain", .suits = plain_suits, .workspace = workspace_bytes, .emit = plain_emit};
 
 const walsh_op walsh_conv_forward = {
     .name = "conv_forward",
@@ -62,5 +92,5 @@ const walsh_op walsh_conv_forward = {
     .operands = {{"x", WALSH_READ}, {"w", WALSH_READ}, {"y", WALSH_WRITE}, {"saved", WALSH_READ}, {"partial", WALSH_WRITE}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&plain, NULL},
+    .variants = (const walsh_variant *const[]){&direct, &plain, NULL},
 };

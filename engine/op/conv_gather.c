@@ -51,7 +51,9 @@ walsh_status walsh_gather_pack(walsh_list *list, const walsh_gather_weights *w, 
                            .global = {quads, (size_t)rows},
                            .local = {4, 16},
                            .bytes = 32.0 * (double)quads * rows};
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(w->w), WALSH_TENSOR(packed), WALSH_INT(rows), WALSH_INT(w->in),
+    walsh_view from = *w->w;
+    from.offset += (size_t)w->first;
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&from), WALSH_TENSOR(packed), WALSH_INT(rows), WALSH_INT(w->in),
                         WALSH_INT(w->out), WALSH_INT(w->by_tap), WALSH_INT(w->by_in), WALSH_INT(w->by_out),
                         WALSH_INT(by_block), WALSH_INT(by_row));
 }
@@ -84,7 +86,6 @@ walsh_status walsh_gather_emit(walsh_list *list, const walsh_gather *g, const wa
                         WALSH_INT(g->x.in), WALSH_INT(x->shape.pitch), WALSH_INT(g->in_step), WALSH_INT(g->y.in_first),
                         WALSH_INT(g->x.in_first), WALSH_INT(g->y.out), WALSH_INT(g->x.out), WALSH_INT(y->shape.pitch),
                         WALSH_INT(g->y.count), WALSH_INT(g->x.count), WALSH_INT(g->out_step), WALSH_INT(g->y.first),
-                        WALSH_INT(g->x.first), WALSH_INT(g->y.taps), WALSH_INT(g->x.taps), WALSH_INT(g->tap_reads),
-                        WALSH_INT(g->y.tap_first * g->kw + g->x.tap_first), WALSH_INT(g->tap_by * g->kw),
+                        WALSH_INT(g->x.first), WALSH_INT(g->y.taps), WALSH_INT(g->x.taps), WALSH_INT(g->y.tap_first * g->kw + g->x.tap_first), WALSH_INT(g->tap_by * g->kw),
                         WALSH_INT(g->tap_by), WALSH_INT(g->accumulate));
 }
