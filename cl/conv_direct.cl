@@ -9,56 +9,7 @@
 #ifndef TX
 #define TX 4
 #endif
-/* Floats of the private copy. */
-#ifndef STAGED
-#define STAGED 1024
-#endif
-#include "conv.clh"
-
-#define PRIVATE_STOREV(v, p) WALSH_GLUE(vstore, VW)((v), 0, (p))
-
-/* One pixel of `in` channels to `to`; bn [2][bn_pitch] holds scale and shift where bn_pitch is not zero. */
-INLINE void stage_pixel(__global const float *from, float *to, const int in, __global const float *bn,
-                        const int bn_pitch)
-{
-    int c = 0;
-    if (bn_pitch) {
-        for (; c + VW <= in; c += VW)
-            PRIVATE_STOREV(RELUV(LOADV(bn + c) * LOADV(from + c) + LOADV(bn + bn_pitch + c)), to + c);
-        for (; c < in; c += 4) vstore4(RELU4(LOAD4(bn + c) * LOAD4(from + c) + LOAD4(bn + bn_pitch + c)), 0, to + c);
-    } else {
-        for (; c + VW <= in; c += VW) PRIVATE_STOREV(LOADV(from + c), to + c);
-        for (; c < in; c += 4) vstore4(LOAD4(from + c), 0, to + c);
-    }
-}
-
-INLINE void stage_zeros(float *to, const int count)
-{
-    for (int c = 0; c < count; c += 4) vstore4((float4)(0.0f), 0, to + c);
-}
-
-/* staged[rows][cols][in]: pixel (row, col) is the input pixel (y + skip*row, x + skip*col) of an image at `image`. */
-INLINE void stage(__global const float *image, float *staged, const int rows, const int cols, const int in,
-                  const int y, const int x, const int skip, const int h, const int w, const int pitch,
-                  __global const float *bn, const int bn_pitch)
-{
-    for (int row = 0; row < rows; row++) {
-        const int iy = y + skip * row;
-        float *to = staged + row * cols * in;
-        if ((uint)iy >= (uint)h) {
-            stage_zeros(to, cols * in);
-            continue;
-        }
-        __global const float *line = image + (long)iy * w * pitch;
-        for (int col = 0; col < cols; col++, to += in) {
-            const int ix = x + skip * col;
-            if ((uint)ix < (uint)w)
-                stage_pixel(line + (long)ix * pitch, to, in, bn, bn_pitch);
-            else
-                stage_zeros(to, in);
-        }
-    }
-}
+#include "conv_stage.clh"
 
 /* Mean and sum of squared deviations of `rows` rows at y: bn_stats_plain's corrected two-pass algorithm, with the rows
  * dealt to two sums in turn, which hides the latency of an addition. */

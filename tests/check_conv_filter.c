@@ -8,7 +8,13 @@
 static void against_double(void **state)
 {
     (void)state;
-    ref_conv_check(&walsh_conv_filter, 0);
+    ref_conv_check(&walsh_conv_filter, WALSH_FUSE_AFFINE);
+}
+
+static void lets_nan_through(void **state)
+{
+    (void)state;
+    ref_conv_check_nan(&walsh_conv_filter);
 }
 
 static void any_number_of_threads(void **state)
@@ -62,6 +68,7 @@ int main(void)
         cmocka_unit_test(reference_by_differences),
         cmocka_unit_test(reference_is_adjoint),
         cmocka_unit_test(against_double),
+        cmocka_unit_test(lets_nan_through),
         cmocka_unit_test(any_number_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);

@@ -1,12 +1,16 @@
-#include "engine/op/conv.h"
+#include "engine/op/conv_direct.h"
 
 /* Partial sums are cut into groups of rows of dY, by the sizes alone: enough to keep many work-items busy, and no more
  * partial sums than PARTIAL_FLOATS (where one group is not already more). */
 enum { MAX_GROUPS = 64, PARTIAL_FLOATS = 1 << 20 };
 
+/* Pixels of dY that the direct kernel has room for. */
+enum { STAGED_PIXELS = 512 };
+#define DIRECT(vectors) "-DVW=16 -DTI=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT " -DOV=" vectors
+
 /* How work is cut on a device; this does not change the order of any sum. */
 typedef struct tiling {
-    const char *options;
+    const char *options, *direct; /* of conv_filter.cl, and of conv_filter_direct.cl; NULL: not there */
     int vector;      /* VW */
     int block;       /* OV*VW output channels of a work-item */
     int span;        /* input channels of a work-item at most */
@@ -15,9 +19,9 @@ typedef struct tiling {
 } tiling;
 
 static const tiling tilings[WALSH_CONV_CLASSES] = {
-    [WALSH_CONV_CPU] = {"-DVW=16 -DOV=1", 16, 16, 64, 6144, {1, 1}},
-    [WALSH_CONV_WIDE_CPU] = {"-DVW=16 -DOV=2", 16, 32, 64, 6144, {1, 1}},
-    [WALSH_CONV_GPU] = {NULL, 4, 4, 4, 0, {16, 8}},
+    [WALSH_CONV_CPU] = {"-DVW=16 -DOV=1", DIRECT("1"), 16, 16, 64, 6144, {1, 1}},
+    [WALSH_CONV_WIDE_CPU] = {"-DVW=16 -DOV=2", DIRECT("2"), 16, 32, 64, 6144, {1, 1}},
+    [WALSH_CONV_GPU] = {NULL, NULL, 4, 4, 4, 0, {16, 8}},
 };
 
 static const tiling *tiling_of(const walsh_device *device, const walsh_conv *c)
@@ -44,10 +48,10 @@ static walsh_status shapes(const void *problem, walsh_shape *operand)
     return WALSH_OK;
 }
 
-static int suits(const walsh_device *device, const void *problem)
+static int plain_suits(const walsh_device *device, const void *problem)
 {
     (void)device, (void)problem;
-    return 1;
+    return 2;
 }
 
 /* Rows of dW: one for each tap and input channel. */
@@ -56,12 +60,13 @@ static int weight_rows(const walsh_conv *c)
     return c->kh * c->kw * walsh_pad(c->ic);
 }
 
-/* Rows of dY (n*oh of them) in a group. */
+/* Rows of dY (n*oh of them) in a group: whole images where it is more than one. */
 static int group_rows(const walsh_conv *c)
 {
     size_t weights = (size_t)weight_rows(c) * (size_t)walsh_pad(c->oc);
     int rows = c->n * walsh_conv_oh(c), groups = weights < PARTIAL_FLOATS ? (int)(PARTIAL_FLOATS / weights) : 1;
-    return divide_up(rows, smaller(groups, MAX_GROUPS));
+    int each = divide_up(rows, smaller(groups, MAX_GROUPS)), image = walsh_conv_oh(c);
+    return each > image ? divide_up(each, image) * image : each;
 }
 
 static int groups_of(const walsh_conv *c)
@@ -114,14 +119,66 @@ static walsh_status emit_reduce(walsh_list *list, const walsh_conv *c, const wal
                         WALSH_INT(oc), WALSH_INT(dw->shape.pitch));
 }
 
-static walsh_status emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
+/* What the direct kernel takes at a time: so few pixels of dY that a block of its channels stays in the first cache. */
+static walsh_staging staging_of(const walsh_conv *c)
+{
+    int lines = smaller(group_rows(c), walsh_conv_oh(c)), ow = walsh_conv_ow(c), most = STAGED_PIXELS / 2 / ow;
+    return walsh_stage(c->kh, c->kw, c->stride, ow, walsh_pad(c->ic), most > 1 ? smaller(lines, most) : 1);
+}
+
+static int direct_suits(const walsh_device *device, const void *problem)
+{
+    const walsh_conv *c = problem;
+    walsh_staging s = staging_of(c);
+    if (!tiling_of(device, c)->direct || walsh_conv_ow(c) > STAGED_PIXELS) return 0;
+    return walsh_staging_suits(&s, walsh_conv_ow(c));
+}
+
+static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const walsh_view *operand,
+                                const walsh_view *partial)
+{
+    const walsh_device *device = walsh_list_device(list);
+    const tiling *t = tiling_of(device, c);
+    const walsh_view *x = &operand[WALSH_CONV_FILTER_X], *dy = &operand[WALSH_CONV_FILTER_DY];
+    const walsh_view *saved = &operand[WALSH_CONV_FILTER_SAVED];
+    walsh_staging s = staging_of(c);
+    int blocks = divide_up(c->oc, t->block), groups = groups_of(c), each = walsh_blocks_each(device, blocks, groups);
+    walsh_launch launch = {.file = "conv_filter_direct",
+                           .function = "conv_filter_direct",
+                           .options = t->direct,
+                           .global = {(size_t)divide_up(blocks, each), (size_t)groups},
+                           .local = {1, 1}};
+    walsh_conv_cost(c, &launch.flops, &launch.bytes);
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(dy), WALSH_TENSOR(partial), WALSH_TENSOR(saved),
+                        WALSH_INT(c->n * walsh_conv_oh(c)), WALSH_INT(group_rows(c)), WALSH_INT(s.lines),
+                        WALSH_INT(each), WALSH_INT(walsh_pad(c->ic)), WALSH_INT(walsh_pad(c->oc)), WALSH_INT(c->h),
+                        WALSH_INT(c->w), WALSH_INT(x->shape.pitch), WALSH_INT(s.skip), WALSH_INT(s.step),
+                        WALSH_INT(s.cols), WALSH_INT(walsh_conv_oh(c)), WALSH_INT(walsh_conv_ow(c)),
+                        WALSH_INT(dy->shape.pitch), WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(c->pad),
+                        WALSH_INT(saved->shape.pitch));
+}
+
+static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                const walsh_view *workspace)
+{
+    WALSH_TRY(emit_direct(list, problem, operand, workspace));
+    return emit_reduce(list, problem, workspace, &operand[WALSH_CONV_FILTER_DW]);
+}
+
+static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
 {
     WALSH_TRY(emit_partial(list, problem, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DY], workspace));
     return emit_reduce(list, problem, workspace, &operand[WALSH_CONV_FILTER_DW]);
 }
 
+static const walsh_variant direct = {.name = "conv_filter_direct",
+                                     .fuses = WALSH_FUSE_AFFINE,
+                                     .suits = direct_suits,
+                                     .workspace = workspace_bytes,
+                                     .emit = direct_emit};
 static const walsh_variant plain = {
-    .name = "conv_filter_plain", .suits = suits, .workspace = workspace_bytes, .emit = emit};
+    .name = "conv_filter_plain", .suits = plain_suits, .workspace = workspace_bytes, .emit = plain_emit};
 
 const walsh_op walsh_conv_filter = {
     .name = "conv_filter",
@@ -129,5 +186,5 @@ const walsh_op walsh_conv_filter = {
     .operands = {{"x", WALSH_READ}, {"dy", WALSH_READ}, {"dw", WALSH_WRITE}, {"saved", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&plain, NULL},
+    .variants = (const walsh_variant *const[]){&direct, &plain, NULL},
 };
