@@ -1,5 +1,6 @@
-/* Convolution as a gather, like conv_gather.cl, from a private copy of the input with its zero halo: no tap asks whether
- * it is inside, the taps of a row are one run of memory, and the copy is where relu(scale*x + shift) is applied.
+/* Convolution as a gather, like conv_gather.cl, from a private copy of the input with its zero halo: no tap asks
+ * whether it is inside, the taps of a row are one run of memory, and the copy is where relu(scale*x + shift) is
+ * applied.
  *
  * A work-item takes a group of lines of output, and for some blocks of channels all of them: so it can finish that
  * group's batch-norm statistics while its output is still in cache. The private copy is a CPU's stack; there is no form
@@ -13,8 +14,8 @@
 
 /* Mean and sum of squared deviations of `rows` rows at y: bn_stats_plain's corrected two-pass algorithm, with the rows
  * dealt to two sums in turn, which hides the latency of an addition. */
-INLINE void statistics(__global const float *y, const int rows, const int pitch, const int room, __global float *mean_at,
-                       __global float *squares_at)
+INLINE void statistics(__global const float *y, const int rows, const int pitch, const int room,
+                       __global float *mean_at, __global float *squares_at)
 {
     floatv sum[2], deviations[2], squares[2];
 #pragma unroll
@@ -50,8 +51,8 @@ INLINE void statistics(__global const float *y, const int rows, const int pitch,
     }
 
 /* Lines of output are the images' q_h lines one after the other, `lines` of them, in groups of group_lines; of these at
- * most strip_lines are staged at a time, as rows of `cols` pixels. Weights are as conv_gather_pack leaves them, block by
- * block. Pixel q of the grid (q_step*q + q_y, ...) reads the taps_h x taps_w staged pixels from step*q on, with the
+ * most strip_lines are staged at a time, as rows of `cols` pixels. Weights are as conv_gather_pack leaves them, block
+ * by block. Pixel q of the grid (q_step*q + q_y, ...) reads the taps_h x taps_w staged pixels from step*q on, with the
  * weights of tap t_first + i*t_row + k*t_col. saved_pitch and partial_pitch are 0 where the extra is not asked for. */
 __kernel void conv_direct(__global const float *x, const ulong x_at, __global const float *packed,
                           const ulong packed_at, __global float *y, const ulong y_at, __global const float *saved,

@@ -65,10 +65,8 @@ static void reference_is_adjoint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_by_differences),
-        cmocka_unit_test(reference_is_adjoint),
-        cmocka_unit_test(against_double),
-        cmocka_unit_test(lets_nan_through),
+        cmocka_unit_test(reference_by_differences), cmocka_unit_test(reference_is_adjoint),
+        cmocka_unit_test(against_double),           cmocka_unit_test(lets_nan_through),
         cmocka_unit_test(any_number_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);

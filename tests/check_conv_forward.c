@@ -53,11 +53,8 @@ static void wrong_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_by_hand),
-        cmocka_unit_test(against_double),
-        cmocka_unit_test(lets_nan_through),
-        cmocka_unit_test(any_number_of_threads),
-        cmocka_unit_test(wrong_sizes),
+        cmocka_unit_test(reference_by_hand),     cmocka_unit_test(against_double), cmocka_unit_test(lets_nan_through),
+        cmocka_unit_test(any_number_of_threads), cmocka_unit_test(wrong_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
 }

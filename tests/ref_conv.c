@@ -188,8 +188,8 @@ static void compare(op_case *k, const walsh_conv *c, const walsh_variant *varian
     op_case_get(k, operand, got);
     double error = op_error(got, want, count);
     if (!(error < tolerance(k->op, c)))
-        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d, extras %u: error %g", variant->name, c->n, c->h, c->w,
-                 c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, c->fuse, error);
+        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d, extras %u: error %g", variant->name, c->n, c->h,
+                 c->w, c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, c->fuse, error);
     free(want), free(got);
 }
 

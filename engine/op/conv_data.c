@@ -61,11 +61,12 @@ static int plain_suits(const walsh_device *device, const void *problem)
     return 2;
 }
 
-/* As well as it suits the class that it suits least. */
+/* As well as it suits the class that it suits least; but where there are several, each stages all of dY again, and that
+ * costs more than it saves. */
 static int direct_suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
-    int least = INT_MAX;
+    int least = c->stride > 1 ? 1 : INT_MAX;
     for (int i = 0; i < c->stride * c->stride; i++) {
         walsh_gather gather = gather_of(c, i / c->stride, i % c->stride);
         if (is_empty(&gather)) continue;

@@ -69,14 +69,14 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_gather *g, const wa
                            .local = {1, 1},
                            .flops = g->flops,
                            .bytes = g->bytes};
-    return WALSH_LAUNCH(
-        list, launch, WALSH_TENSOR(x), WALSH_TENSOR(packed), WALSH_TENSOR(y), WALSH_TENSOR(saved),
-        WALSH_TENSOR(partial), WALSH_INT(lines), WALSH_INT(group), WALSH_INT(s.lines), WALSH_INT(each),
-        WALSH_INT(g->in), WALSH_INT(g->out), WALSH_INT(g->kh * g->kw * g->in * BLOCK), WALSH_INT(g->y.in),
-        WALSH_INT(g->x.in), WALSH_INT(x->shape.pitch), WALSH_INT(s.skip), WALSH_INT(s.step), WALSH_INT(g->y.in_first),
-        WALSH_INT(g->x.in_first), WALSH_INT(s.cols), WALSH_INT(g->y.out), WALSH_INT(g->x.out),
-        WALSH_INT(y->shape.pitch), WALSH_INT(g->y.count), WALSH_INT(g->x.count), WALSH_INT(g->out_step),
-        WALSH_INT(g->y.first), WALSH_INT(g->x.first), WALSH_INT(g->y.taps), WALSH_INT(g->x.taps),
-        WALSH_INT(g->y.tap_first * g->kw + g->x.tap_first), WALSH_INT(g->tap_by * g->kw), WALSH_INT(g->tap_by),
-        WALSH_INT(g->accumulate), WALSH_INT(saved->shape.pitch), WALSH_INT(partial->shape.pitch));
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(packed), WALSH_TENSOR(y), WALSH_TENSOR(saved),
+                        WALSH_TENSOR(partial), WALSH_INT(lines), WALSH_INT(group), WALSH_INT(s.lines), WALSH_INT(each),
+                        WALSH_INT(g->in), WALSH_INT(g->out), WALSH_INT(g->kh * g->kw * g->in * BLOCK),
+                        WALSH_INT(g->y.in), WALSH_INT(g->x.in), WALSH_INT(x->shape.pitch), WALSH_INT(s.skip),
+                        WALSH_INT(s.step), WALSH_INT(g->y.in_first), WALSH_INT(g->x.in_first), WALSH_INT(s.cols),
+                        WALSH_INT(g->y.out), WALSH_INT(g->x.out), WALSH_INT(y->shape.pitch), WALSH_INT(g->y.count),
+                        WALSH_INT(g->x.count), WALSH_INT(g->out_step), WALSH_INT(g->y.first), WALSH_INT(g->x.first),
+                        WALSH_INT(g->y.taps), WALSH_INT(g->x.taps), WALSH_INT(g->y.tap_first * g->kw + g->x.tap_first),
+                        WALSH_INT(g->tap_by * g->kw), WALSH_INT(g->tap_by), WALSH_INT(g->accumulate),
+                        WALSH_INT(saved->shape.pitch), WALSH_INT(partial->shape.pitch));
 }

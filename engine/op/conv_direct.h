@@ -2,7 +2,7 @@
  * private copy of the input, with the extras that this makes possible. Weights are packed by walsh_gather_pack.
  *
  * An absent view of `saved` or `partial` says that the extra is not asked for; `partial` takes the groups of
- * walsh_bn_group_rows, and a gather that writes every pixel. */
+ * walsh_bn_group_rows, and needs a gather that writes every pixel. */
 #ifndef WALSH_ENGINE_OP_CONV_DIRECT_H
 #define WALSH_ENGINE_OP_CONV_DIRECT_H
 
@@ -25,8 +25,8 @@ walsh_staging walsh_stage(int taps_h, int taps_w, int stride, int pixels, int in
  * remain beside the groups. This changes no sum. */
 int walsh_blocks_each(const walsh_device *device, int blocks, int groups);
 
-/* walsh_variant.suits on CPUs, beside a plain variant that answers 2: 0 where lines of input do not fit the private copy;
- * 1 where so few pixels are staged at a time that it does not pay. */
+/* walsh_variant.suits on CPUs, beside a plain variant that answers 2: 0 where lines of input do not fit the private
+ * copy; 1 where so few pixels are staged at a time that it does not pay. */
 int walsh_staging_suits(const walsh_staging *s, int pixels);
 
 /* The same for a gather, 0 on anything but a CPU. */

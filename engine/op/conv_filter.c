@@ -11,11 +11,11 @@ enum { STAGED_PIXELS = 512 };
 /* How work is cut on a device; this does not change the order of any sum. */
 typedef struct tiling {
     const char *options, *direct; /* of conv_filter.cl, and of conv_filter_direct.cl; NULL: not there */
-    int vector;      /* VW */
-    int block;       /* OV*VW output channels of a work-item */
-    int span;        /* input channels of a work-item at most */
-    int cached;      /* floats of X and dY that a work-item goes through again and again; 0: no limit */
-    size_t local[2]; /* work-items of a work-group */
+    int vector;                   /* VW */
+    int block;                    /* OV*VW output channels of a work-item */
+    int span;                     /* input channels of a work-item at most */
+    int cached;                   /* floats of X and dY that a work-item goes through again and again; 0: no limit */
+    size_t local[2];              /* work-items of a work-group */
 } tiling;
 
 static const tiling tilings[WALSH_CONV_CLASSES] = {

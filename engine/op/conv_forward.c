@@ -89,7 +89,8 @@ static const walsh_variant plain = {
 const walsh_op walsh_conv_forward = {
     .name = "conv_forward",
     .problem_size = sizeof(walsh_conv),
-    .operands = {{"x", WALSH_READ}, {"w", WALSH_READ}, {"y", WALSH_WRITE}, {"saved", WALSH_READ}, {"partial", WALSH_WRITE}},
+    .operands =
+        {{"x", WALSH_READ}, {"w", WALSH_READ}, {"y", WALSH_WRITE}, {"saved", WALSH_READ}, {"partial", WALSH_WRITE}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
     .variants = (const walsh_variant *const[]){&direct, &plain, NULL},

@@ -86,6 +86,7 @@ walsh_status walsh_gather_emit(walsh_list *list, const walsh_gather *g, const wa
                         WALSH_INT(g->x.in), WALSH_INT(x->shape.pitch), WALSH_INT(g->in_step), WALSH_INT(g->y.in_first),
                         WALSH_INT(g->x.in_first), WALSH_INT(g->y.out), WALSH_INT(g->x.out), WALSH_INT(y->shape.pitch),
                         WALSH_INT(g->y.count), WALSH_INT(g->x.count), WALSH_INT(g->out_step), WALSH_INT(g->y.first),
-                        WALSH_INT(g->x.first), WALSH_INT(g->y.taps), WALSH_INT(g->x.taps), WALSH_INT(g->y.tap_first * g->kw + g->x.tap_first), WALSH_INT(g->tap_by * g->kw),
+                        WALSH_INT(g->x.first), WALSH_INT(g->y.taps), WALSH_INT(g->x.taps),
+                        WALSH_INT(g->y.tap_first * g->kw + g->x.tap_first), WALSH_INT(g->tap_by * g->kw),
                         WALSH_INT(g->tap_by), WALSH_INT(g->accumulate));
 }
