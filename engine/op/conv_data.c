@@ -1,5 +1,3 @@
-#include <limits.h>
-
 #include "engine/op/conv_direct.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
@@ -61,19 +59,16 @@ static int plain_suits(const walsh_device *device, const void *problem)
     return 2;
 }
 
-/* As well as it suits the class that it suits least; but where there are several, each stages all of dY again, and that
- * costs more than it saves. */
+/* 1 where every class of pixels can be staged, and no more: dY is not normalised on its way, so that the copy only
+ * costs what it saves, and with a stride each class makes it again. */
 static int direct_suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
-    int least = c->stride > 1 ? 1 : INT_MAX;
     for (int i = 0; i < c->stride * c->stride; i++) {
         walsh_gather gather = gather_of(c, i / c->stride, i % c->stride);
-        if (is_empty(&gather)) continue;
-        int suits = walsh_direct_suits(device, &gather);
-        if (suits < least) least = suits;
+        if (!is_empty(&gather) && !walsh_direct_suits(device, &gather)) return 0;
     }
-    return least;
+    return 1;
 }
 
 static walsh_status emit(walsh_list *list, const walsh_conv *c, const walsh_view *operand, const walsh_view *packed,
