@@ -77,6 +77,20 @@ static void forget_partial_row(trainer *t)
     if (p->best_step == p->rows[--p->row_count].step) p->best_error = INFINITY;
 }
 
+/* The position must be one that a run on this data set can have: the data may have changed since. */
+static walsh_status check_position(const trainer *t)
+{
+    const walsh_position *p = &t->position;
+    if (p->epoch >= 0 && p->epoch_step <= t->steps_per_epoch && !isnan(p->best_error) &&
+        p->step == (uint64_t)p->epoch * t->steps_per_epoch + p->epoch_step)
+        return WALSH_OK;
+    WALSH_FAIL(
+        WALSH_E_ARGUMENT,
+        "%s: the run is at step %llu, %llu into epoch %d; expected epochs of %llu steps, by the data set and the batch",
+        t->options->out, (unsigned long long)p->step, (unsigned long long)p->epoch_step, p->epoch + 1,
+        (unsigned long long)t->steps_per_epoch);
+}
+
 static walsh_status open_run(trainer *t)
 {
     const walsh_train_options *o = t->options;
@@ -84,10 +98,7 @@ static walsh_status open_run(trainer *t)
     if (!o->out) return WALSH_OK;
     if (o->resume) {
         WALSH_TRY(walsh_checkpoint_resume(o->out, o, t->model, &t->position));
-        if (t->position.epoch_step > t->steps_per_epoch)
-            WALSH_FAIL(WALSH_E_ARGUMENT,
-                       "%s: the run is %llu steps into an epoch; this data set has %llu a batch of %d", o->out,
-                       (unsigned long long)t->position.epoch_step, (unsigned long long)t->steps_per_epoch, o->batch);
+        WALSH_TRY(check_position(t));
         forget_partial_row(t);
         return WALSH_OK;
     }
