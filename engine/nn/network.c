@@ -360,6 +360,11 @@ size_t walsh_network_arena_bytes(const walsh_network *network)
     return walsh_arena_bytes(network->arena);
 }
 
+const walsh_plan *walsh_network_plan(const walsh_network *network, bool train)
+{
+    return train ? network->train : network->evaluate;
+}
+
 walsh_status walsh_network_profile(const walsh_network *network, walsh_profile **lines, size_t *count)
 {
     if (network->train) WALSH_TRY(walsh_plan_profile(network->train, lines, count));

@@ -159,6 +159,14 @@ void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, con
     plan->step_count++;
 }
 
+int walsh_plan_count(const walsh_plan *plan) { return plan->step_count; }
+
+walsh_planned walsh_plan_at(const walsh_plan *plan, int index)
+{
+    const step *s = &plan->steps[index];
+    return (walsh_planned){.label = s->label, .op = s->op, .problem = s->problem, .variant = s->variant};
+}
+
 walsh_status walsh_plan_layout(walsh_plan *plan, walsh_arena *arena)
 {
     if (plan->status) WALSH_FAIL(plan->status, "%s", plan->message);
