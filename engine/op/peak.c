@@ -24,8 +24,8 @@ static walsh_status fma_shapes(const void *problem, walsh_shape *operand)
 {
     const walsh_peak_fma_problem *p = problem;
     if (p->items < 1 || p->items % WALSH_PEAK_GROUP || p->fmas < 1 || p->fmas % WALSH_PEAK_START)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "peak_fma: %d items of %d multiply-adds, expected multiples of %d and %d", p->items,
-                   p->fmas, WALSH_PEAK_GROUP, WALSH_PEAK_START);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "peak_fma: %d items of %d multiply-adds, expected multiples of %d and %d",
+                   p->items, p->fmas, WALSH_PEAK_GROUP, WALSH_PEAK_START);
     operand[WALSH_PEAK_FMA_START] = walsh_shape_vector(WALSH_PEAK_START);
     operand[WALSH_PEAK_FMA_LINE] = walsh_shape_vector(4);
     operand[WALSH_PEAK_FMA_Y] = walsh_shape_vector(p->items);
