@@ -29,7 +29,8 @@ walsh_status walsh_bench_open(const walsh_arguments *arguments, bool on_device, 
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_THREADS, 1, &threads));
     const walsh_device_options options = {.selector = walsh_argument(arguments, WALSH_OPTION_DEVICE),
                                           .threads = (unsigned)threads};
-    return walsh_device_open(&options, &bench->device);
+    WALSH_TRY(walsh_device_open(&options, &bench->device));
+    return walsh_wisdom_load(bench->device, &bench->wisdom);
 }
 
 static void release(walsh_contender *c)
@@ -242,7 +243,7 @@ static const char *op_of(const cJSON *row)
     return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(row, "op"));
 }
 
-/* Where rows stand for layers of a model: what all layers take, by the variants that the rule chooses. The rows of one
+/* Where rows stand for layers of a model: what all layers take, by the variants that a run takes. The rows of one
  * operation follow each other. */
 static void print_totals(const cJSON *rows)
 {
@@ -280,5 +281,6 @@ void walsh_bench_close(walsh_bench *bench)
     for (size_t i = 0; i < bench->count; i++) release(&bench->contenders[i]);
     free(bench->contenders);
     walsh_bench_memory_destroy(&bench->memory);
+    walsh_wisdom_destroy(&bench->wisdom);
     walsh_device_close(&bench->device);
 }

@@ -7,7 +7,8 @@
 
 #include <cjson/cJSON.h>
 #include <stddef.h>
-#include <walsh/device.h>
+
+#include "engine/op/wisdom.h"
 
 /* Something to time. A row is what will be reported: `op`, sizes and `variant` first; the figures are added to it. */
 typedef struct walsh_contender {
@@ -31,6 +32,7 @@ typedef struct walsh_contender {
 
 typedef struct walsh_bench {
     walsh_device *device; /* NULL: nothing here runs on one */
+    walsh_wisdom *wisdom; /* what runs on that device consult */
     int repeats;
     walsh_contender *contenders;
     size_t count;
@@ -40,7 +42,7 @@ typedef struct walsh_bench {
 
 extern const struct argp_option walsh_options_bench[]; /* --repeats */
 
-/* Reads --repeats and, `on_device`, opens the device. Call walsh_bench_close even where it fails. */
+/* Reads --repeats and, `on_device`, opens the device and its wisdom. Call walsh_bench_close even where it fails. */
 walsh_status walsh_bench_open(const walsh_arguments *arguments, bool on_device, walsh_bench *bench);
 
 /* Adds a contender and takes its row and context over, also where it fails. */

@@ -122,10 +122,11 @@ static void plan_sgd(stage *s)
     walsh_plan_add(s->plan, "sgd", &walsh_sgd, &p, operands);
 }
 
-static walsh_status make_plan(stage *s)
+static walsh_status make_plan(stage *s, const walsh_wisdom *wisdom)
 {
     walsh_head_parts parts = walsh_head_no_parts;
     WALSH_TRY(walsh_plan_create(s->device, &s->plan));
+    walsh_plan_consult(s->plan, wisdom);
     WALSH_TRY(walsh_arena_create(s->device, &s->arena));
     parts.features = walsh_plan_bind(s->plan, &s->features->view);
     parts.labels = walsh_plan_bind(s->plan, &s->labels->view);
@@ -185,7 +186,7 @@ static walsh_status add(walsh_bench *bench, const walsh_head_spec *spec, int bat
     walsh_status status = make_parameters(s);
     if (!status) status = upload_constant(s);
     if (!status) status = upload_batch(s);
-    if (!status) status = make_plan(s);
+    if (!status) status = make_plan(s, bench->wisdom);
     if (status) {
         destroy(s);
         return status;

@@ -109,6 +109,7 @@ static walsh_status build(const walsh_arguments *arguments, walsh_bench *bench, 
     options.trains = only != 2;
     WALSH_TRY(walsh_model_create(bench->device, &options, &s->model));
     WALSH_TRY(walsh_model_initialise(s->model, 1));
+    walsh_network_consult(s->model->network, &bench->wisdom);
     WALSH_TRY(walsh_network_prepare(s->model->network, batch, options.trains, false, 0));
     WALSH_TRY(make_batch(s, batch));
     if (only != 2) WALSH_TRY(add(bench, s, true, batch, steps));

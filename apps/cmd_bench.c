@@ -134,7 +134,7 @@ static void add_fused(cJSON *row, unsigned fuse)
         if (fuse >> i & 1) cJSON_AddItemToArray(array, cJSON_CreateString(names[i]));
 }
 
-/* What is asked for: a variant by name, all of them, or the one that the rule chooses. */
+/* What is asked for: a variant by name, all of them, or the one that a run would take. */
 typedef struct wish {
     const char *variant;
     bool all;
@@ -147,10 +147,10 @@ static walsh_status add_problem(walsh_bench *bench, wish *w, const family *f, co
     const walsh_variant *chosen = NULL;
     unsigned fuse;
     memcpy(&fuse, problem, sizeof fuse);
-    WALSH_TRY(walsh_op_choose(bench->device, op, problem, &chosen));
+    WALSH_TRY(walsh_wisdom_choose(bench->wisdom, bench->device, op, problem, &chosen));
     for (const walsh_variant *const *v = op->variants; *v; v++) {
         bool wanted = w->variant ? !strcmp((*v)->name, w->variant) : w->all || *v == chosen;
-        if (!wanted || (fuse & ~(*v)->fuses) || !(*v)->suits(bench->device, problem)) continue;
+        if (!wanted || !walsh_op_takes(bench->device, op, *v, problem)) continue;
         cJSON *row = cJSON_CreateObject();
         cJSON_AddStringToObject(row, "op", op->name);
         cJSON_AddStringToObject(row, "variant", (*v)->name);
@@ -189,21 +189,22 @@ static walsh_status add_from_plan(walsh_bench *bench, wish *w, const family *f, 
 
 /* The forward and backward pass of a model that trains, as operations. What lies outside the plan has no memory: it is
  * never run. */
-static walsh_status plan_model(walsh_device *device, walsh_graph *graph, int batch, walsh_plan **plan)
+static walsh_status plan_model(const walsh_bench *bench, walsh_graph *graph, int batch, walsh_plan **plan)
 {
     const walsh_layer *input = walsh_graph_layer(graph, 0);
     walsh_lowering *lowering = NULL;
     walsh_arena *arena = NULL;
     WALSH_TRY(walsh_graph_check(graph));
-    WALSH_TRY(walsh_parameters_allocate(walsh_graph_parameters(graph), device, true));
-    WALSH_TRY(walsh_plan_create(device, plan));
+    WALSH_TRY(walsh_parameters_allocate(walsh_graph_parameters(graph), bench->device, true));
+    WALSH_TRY(walsh_plan_create(bench->device, plan));
+    walsh_plan_consult(*plan, bench->wisdom);
     WALSH_TRY(walsh_lowering_create(*plan, graph, batch, true, &lowering));
     walsh_view image = {.shape = walsh_shape_nhwc(batch, input->h, input->w, input->c)};
     walsh_value features = walsh_lower_forward(lowering, walsh_plan_bind(*plan, &image));
     walsh_view gradient = {.shape = walsh_plan_shape(*plan, features)};
     walsh_lower_backward(lowering, walsh_plan_bind(*plan, &gradient));
     walsh_lowering_destroy(&lowering);
-    WALSH_TRY(walsh_arena_create(device, &arena));
+    WALSH_TRY(walsh_arena_create(bench->device, &arena));
     walsh_status status = walsh_plan_layout(*plan, arena); /* tells the first failure */
     walsh_arena_destroy(&arena);
     return status;
@@ -219,7 +220,7 @@ static walsh_status add_model(const walsh_arguments *arguments, walsh_bench *ben
     WALSH_TRY(walsh_builder_find(walsh_argument(arguments, WALSH_OPTION_MODEL), &builder));
     WALSH_TRY(walsh_graph_create(builder->image_size, builder->image_size, 3, &graph));
     builder->build(graph, builder->size);
-    walsh_status status = plan_model(bench->device, graph, batch, &plan);
+    walsh_status status = plan_model(bench, graph, batch, &plan);
     for (int i = 0; f->ops[i] && !status; i++) status = add_from_plan(bench, w, f, f->ops[i], plan);
     walsh_plan_destroy(&plan);
     walsh_graph_destroy(&graph);
@@ -320,7 +321,8 @@ static const struct argp_option of_size[] = {
 };
 
 static const struct argp_option variants[] = {
-    {"variant", WALSH_OPTION_VARIANT, "NAME", 0, "this variant (default: the one that the rule chooses)", 0},
+    {"variant", WALSH_OPTION_VARIANT, "NAME", 0, "this variant (default: the one that runs take, by wisdom or by rule)",
+     0},
     {"all", WALSH_OPTION_ALL, NULL, 0, "every variant that suits", 0},
     {0},
 };

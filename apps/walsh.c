@@ -80,9 +80,9 @@ static const walsh_command *named(const walsh_command *const *among, const char 
 /* `family` is "", or "bench " for its members. */
 static walsh_status unknown_command(const walsh_command *const *among, const char *family, const char *word)
 {
-    enum { MOST = 16 };
+    enum { MOST = 16 }; /* more are not looked at */
     const char *names[MOST + 1] = {0};
-    for (int i = 0; among[i] && i < MOST; i++) names[i] = short_name(among[i]);
+    for (int i = 0; i < MOST && among[i]; i++) names[i] = short_name(among[i]);
     if (!*word) WALSH_FAIL(WALSH_E_ARGUMENT, "expected a command; 'walsh %s--help' lists them", family);
     const char *nearest = walsh_nearest(word, names);
     if (nearest) WALSH_FAIL(WALSH_E_ARGUMENT, "unknown command %s; did you mean %s?", word, nearest);

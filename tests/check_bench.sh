@@ -7,6 +7,8 @@ folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
 unset WALSH_LOG WALSH_DISABLE
+WALSH_CACHE=$folder/cache # no wisdom of the user's
+export WALSH_CACHE
 failures=0
 
 problem() { echo "$what: $*"; failures=$((failures + 1)); }

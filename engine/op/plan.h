@@ -67,10 +67,6 @@ walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value value);
 /* Adds the plan's choices to `wisdom`: consulting it later repeats them. */
 walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom);
 
-/* Calls `visit` for every operation of the plan, in order, until it fails. */
-typedef walsh_status (*walsh_plan_visitor)(void *context, const walsh_op *op, const void *problem);
-walsh_status walsh_plan_visit(const walsh_plan *plan, walsh_plan_visitor visit, void *context);
-
 /* See walsh_list_profile. */
 walsh_status walsh_plan_profile(const walsh_plan *plan, walsh_profile **lines, size_t *count);
 
