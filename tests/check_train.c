@@ -141,18 +141,18 @@ static void a_stopped_run_goes_on(void **state)
     assert_same_run("whole", "parts");
 }
 
-/* A run to step 3 that is continued to step 9 is as if it had always been meant to go there. */
+/* A run to step 3, continued to 6 and to 9, is as if it had always been meant to go there: the rows of the epochs that its
+ * ends cut short leave no trace, among the best weights neither. */
 static void a_longer_run_goes_on(void **state)
 {
     (void)state;
     walsh_train_options options = tiny("whole", 9);
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.out = "parts";
-    options.steps = 3;
-    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options.resume = true;
-    options.steps = 9;
-    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    for (options.steps = 3; options.steps <= 9; options.steps += 3) {
+        assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+        options.resume = true;
+    }
     assert_same_run("whole", "parts");
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/base/clock.h"
+#include "engine/base/file.h"
 #include "engine/base/log.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/evaluate.h"
@@ -102,7 +103,7 @@ static walsh_status open_run(trainer *t)
         forget_partial_row(t);
         return WALSH_OK;
     }
-    WALSH_TRY(walsh_checkpoint_begin(o->out));
+    WALSH_TRY(walsh_folder_make(o->out, false));
     return walsh_checkpoint_save(o->out, t->model, o, &t->position);
 }
 
@@ -281,9 +282,12 @@ static walsh_status run_epoch(trainer *t)
     if (status == WALSH_E_STOPPED) return save(t); /* the evaluation is done again on resuming */
     WALSH_TRY(status);
     WALSH_TRY(walsh_position_add_row(p, &row));
-    if (row.val_error < p->best_error) p->best_error = row.val_error, p->best_step = p->step;
+    /* The row of an epoch that the run's end cut short is forgotten if the run goes on: it may not push a best out. */
+    bool whole = p->epoch_step == t->steps_per_epoch;
+    if (row.val_error < p->best_error && (whole || isinf(p->best_error)))
+        p->best_error = row.val_error, p->best_step = p->step;
     t->result.last = row;
-    if (p->epoch_step == t->steps_per_epoch) {
+    if (whole) {
         p->epoch++;
         p->epoch_step = p->images = t->epoch_first = 0;
         p->loss = p->wrong = 0;
@@ -336,6 +340,7 @@ static walsh_status prepare(trainer *t, walsh_device *device)
 {
     const walsh_train_options *o = t->options;
     WALSH_TRY(walsh_options_check(o));
+    if (o->out && !o->resume) WALSH_TRY(walsh_checkpoint_free(o->out)); /* before anything takes time */
     WALSH_TRY(open_data(t));
     WALSH_TRY(open_model(t, device));
     WALSH_TRY(walsh_tuning_consult(t->model, o));
