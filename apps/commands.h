@@ -12,5 +12,6 @@ extern const walsh_command walsh_command_eval;
 extern const walsh_command walsh_command_predict;
 extern const walsh_command walsh_command_head;
 extern const walsh_command walsh_command_tune;
+extern const walsh_command walsh_command_bench;
 
 #endif

@@ -48,6 +48,12 @@ enum {
     WALSH_OPTION_PROFILE,
     WALSH_OPTION_TUNE,
     WALSH_OPTION_SECONDS,
+    WALSH_OPTION_REPEATS,
+    WALSH_OPTION_SHAPE,
+    WALSH_OPTION_SIZE,
+    WALSH_OPTION_VARIANT,
+    WALSH_OPTION_MODE,
+    WALSH_OPTION_ALL,
     WALSH_OPTION_END,
     WALSH_OPTION_COUNT = WALSH_OPTION_END - WALSH_OPTION_FIRST,
     WALSH_OPTION_HEADINGS = 8 /* at most, in one command's help */
@@ -55,14 +61,17 @@ enum {
 
 typedef struct walsh_arguments walsh_arguments;
 
-typedef struct walsh_command {
-    const char *name;                        /* "train" */
+typedef struct walsh_command walsh_command;
+struct walsh_command {
+    const char *name;                        /* "train"; "bench conv" of a member */
     const char *summary;                     /* what it does, for the list of subcommands */
     const char *synopsis;                    /* what follows the name in the usage line */
     const char *about;                       /* help above the options; \v, then what stands below them: the examples */
     const struct argp_option *const *groups; /* its options, ended by NULL; each array ended as argp wants it */
     walsh_status (*run)(const walsh_arguments *arguments);
-} walsh_command;
+    const walsh_command *const
+        *members; /* of a family, ended by NULL; it has but name and summary besides. Else NULL */
+};
 
 struct walsh_arguments {
     const walsh_command *command;

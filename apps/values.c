@@ -53,6 +53,33 @@ walsh_status walsh_value_int(const walsh_arguments *arguments, int option, int l
     return WALSH_OK;
 }
 
+walsh_status walsh_value_list(const walsh_arguments *arguments, int option, const char *form, int least, int needed,
+                              int most, int *values, int *count)
+{
+    const char *at = walsh_argument(arguments, option);
+    enum { LARGEST = 1 << 28 }; /* sizes of tensors: shape rules may add some of them without overflow */
+    int found = 0;
+    bool right = at;
+    while (right) {
+        char word[16];
+        size_t length = strcspn(at, ",");
+        uint64_t read = 0;
+        snprintf(word, sizeof word, "%.*s", (int)length, at);
+        right = found < most && length < sizeof word && whole(word, LARGEST, &read) && read >= (uint64_t)least;
+        if (right) values[found++] = (int)read;
+        if (!at[length]) break;
+        at += length + 1;
+    }
+    if (at && (!right || found < needed)) {
+        char expected[96];
+        snprintf(expected, sizeof expected, "%s, whole numbers from %d to %d%s", form, least, LARGEST,
+                 needed < most ? "; the last may be left out" : "");
+        return refuse(arguments, option, expected);
+    }
+    if (count) *count = found;
+    return WALSH_OK;
+}
+
 walsh_status walsh_value_real(const walsh_arguments *arguments, int option, walsh_range range, double *value)
 {
     static const char *const expected[] = {"a positive number", "a number of at least 0", "a number from 0 to below 1"};

@@ -18,6 +18,7 @@ static const walsh_command *const commands[] = {
     &walsh_command_predict,
     &walsh_command_head,
     &walsh_command_tune,
+    &walsh_command_bench,
     NULL,
 };
 
@@ -63,13 +64,36 @@ static walsh_status start_log(void)
     WALSH_FAIL(WALSH_E_ARGUMENT, "WALSH_LOG=%s: expected error, info or debug", wanted);
 }
 
-static walsh_status unknown_command(const char *word)
+/* What a command is called among its like: the last word of its name. */
+static const char *short_name(const walsh_command *command)
 {
-    const char *names[sizeof commands / sizeof *commands] = {0};
-    for (int i = 0; commands[i]; i++) names[i] = commands[i]->name;
+    const char *space = strrchr(command->name, ' ');
+    return space ? space + 1 : command->name;
+}
+
+static const walsh_command *named(const walsh_command *const *among, const char *word)
+{
+    while (*among && strcmp(short_name(*among), word)) among++;
+    return *among;
+}
+
+/* `family` is "", or "bench " for its members. */
+static walsh_status unknown_command(const walsh_command *const *among, const char *family, const char *word)
+{
+    enum { MOST = 16 }; /* more are not looked at */
+    const char *names[MOST + 1] = {0};
+    for (int i = 0; i < MOST && among[i]; i++) names[i] = short_name(among[i]);
+    if (!*word) WALSH_FAIL(WALSH_E_ARGUMENT, "expected a command; 'walsh %s--help' lists them", family);
     const char *nearest = walsh_nearest(word, names);
     if (nearest) WALSH_FAIL(WALSH_E_ARGUMENT, "unknown command %s; did you mean %s?", word, nearest);
-    WALSH_FAIL(WALSH_E_ARGUMENT, "unknown command %s; 'walsh --help' lists them", word);
+    WALSH_FAIL(WALSH_E_ARGUMENT, "unknown command %s; 'walsh %s--help' lists them", word, family);
+}
+
+static void print_family_help(const walsh_command *family)
+{
+    printf("Usage: walsh %s COMMAND [OPTION...]\n%s: %s.\n\n", family->name, family->name, family->summary);
+    for (const walsh_command *const *c = family->members; *c; c++) printf("  %-6s %s\n", short_name(*c), (*c)->summary);
+    printf("\n'walsh %s COMMAND --help' shows a command's options and examples.\n", family->name);
 }
 
 static walsh_status run(const walsh_command *command, int argc, char **argv)
@@ -100,25 +124,38 @@ static int exit_status(walsh_status status)
     return status == WALSH_E_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
 }
 
+/* Runs what the command line names; *where becomes the command's name, for messages. */
+static walsh_status dispatch(int argc, char **argv, const char **where)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+    const walsh_command *command = named(commands, word), *family = NULL;
+    int at = 1;
+    if (command && command->members) {
+        family = command;
+        *where = family->name;
+        word = argc > 2 ? argv[2] : "";
+        command = named(family->members, word);
+        at = 2;
+    }
+    if (command) {
+        *where = command->name;
+        return run(command, argc - at, argv + at);
+    }
+    if (!strcmp(word, "--help")) {
+        if (family) print_family_help(family);
+        if (!family) print_help();
+    } else if (!family && !strcmp(word, "--version")) {
+        puts("walsh " WALSH_VERSION);
+    } else {
+        return unknown_command(family ? family->members : commands, family ? "bench " : "", word);
+    }
+    return WALSH_OK;
+}
+
 int main(int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "", *where = NULL;
-    const walsh_command *const *command = commands;
-    while (*command && strcmp((*command)->name, name)) command++;
-    walsh_status status = WALSH_OK;
-    if (*command) {
-        where = name;
-        status = run(*command, argc - 1, argv + 1);
-    } else if (!strcmp(name, "--help")) {
-        print_help();
-    } else if (!strcmp(name, "--version")) {
-        puts("walsh " WALSH_VERSION);
-    } else if (argc > 1) {
-        status = unknown_command(name);
-    } else {
-        status = walsh_fail(WALSH_E_ARGUMENT, "expected a command; 'walsh --help' lists them");
-    }
-    status = flush_results(status);
+    const char *where = NULL;
+    walsh_status status = flush_results(dispatch(argc, argv, &where));
     if (status) walsh_note("walsh%s%s: %s", where ? " " : "", where ? where : "", walsh_message());
     walsh_log_to(NULL, NULL, WALSH_LOG_ERROR);
     return exit_status(status);

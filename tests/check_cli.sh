@@ -188,6 +188,10 @@ weights() {
 folders() {
     refuse "a folder below a file" 1 "folder err" $new $two --out err/run
     refuse "a folder with a run" 2 "already holds a run" $new $two --out run
+    mkdir kept
+    cp run/best.safetensors kept
+    refuse "a folder with a run's weights" 2 "already holds a run (best.safetensors)" $new $two --out kept
+    expect cmp -s run/best.safetensors kept/best.safetensors
     refuse "resume with another rate" 2 "--lr" train --resume --out run --lr 0.7
     refuse "resume with another model" 2 "--model resnet32" train --resume --out run --model resnet32
     refuse "resume with another batch" 2 "--batch" $new --resume --out run --batch 32
@@ -201,7 +205,8 @@ folders() {
 
 # --epochs on resuming goes before the --steps that the run was begun with.
 lengths() {
-    succeed "a few steps" "" $new $two --out longer
+    succeed "resuming a run without a state yet" "" $new $two --out longer --resume
+    expect grep -q "begins anew" err
     succeed "an epoch instead" "" train --resume --out longer --epochs 1
     expect grep -q '^1,16,' longer/log.csv
 }

@@ -49,6 +49,16 @@ static void parameters_are_exact(void **state)
     }
 }
 
+/* The list that programs show is the one that README and help give; parameters_are_exact builds them all. */
+static void names_are_models(void **state)
+{
+    (void)state;
+    static const char *const expected[] = {"resnet20", "resnet32", "resnet44", "resnet56", "resnet110"};
+    const char *const *names = walsh_model_names();
+    for (int i = 0; i < 5; i++) assert_string_equal(names[i], expected[i]);
+    assert_null(names[5]);
+}
+
 /* A fixed alpha is not trained and not counted. */
 static void fixed_alpha_is_no_parameter(void **state)
 {
@@ -184,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_are_exact),
+        cmocka_unit_test(names_are_models),
         cmocka_unit_test(fixed_alpha_is_no_parameter),
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test_setup_teardown(initial_weights_follow_the_rule, temp_enter, temp_leave),

@@ -141,18 +141,18 @@ static void a_stopped_run_goes_on(void **state)
     assert_same_run("whole", "parts");
 }
 
-/* A run to step 3 that is continued to step 9 is as if it had always been meant to go there. */
+/* A run to step 3, continued to 6 and to 9, is as if it had always been meant to go there: the rows of the epochs that its
+ * ends cut short leave no trace, among the best weights neither. */
 static void a_longer_run_goes_on(void **state)
 {
     (void)state;
     walsh_train_options options = tiny("whole", 9);
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.out = "parts";
-    options.steps = 3;
-    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options.resume = true;
-    options.steps = 9;
-    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    for (options.steps = 3; options.steps <= 9; options.steps += 3) {
+        assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+        options.resume = true;
+    }
     assert_same_run("whole", "parts");
 }
 
@@ -254,6 +254,21 @@ static void contradictions_are_refused(void **state)
     assert_fails(WALSH_E_ARGUMENT, "37", walsh_train(op_device(), &options, NULL, NULL, NULL));
 }
 
+/* A run goes on with the data that it began with: others may have epochs of another length. */
+static void shrunken_data_are_refused(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("run", 5); /* one epoch of 4 steps, and a step */
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    write_images("data/data_batch_1.bin", 24);
+    options.resume = true;
+    options.steps = 9;
+    assert_fails(WALSH_E_ARGUMENT, "at step 5, 1 into epoch 2; expected epochs of 3 steps",
+                 walsh_train(op_device(), &options, NULL, NULL, NULL));
+    write_images("data/data_batch_1.bin", 37);
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+}
+
 static void options_are_recalled(void **state)
 {
     (void)state;
@@ -329,6 +344,7 @@ int main(int argc, char **argv)
         in_folder(a_killed_run_goes_on),
         in_folder(a_loss_that_is_nan_stops_the_run),
         in_folder(contradictions_are_refused),
+        in_folder(shrunken_data_are_refused),
         in_folder(options_are_recalled),
         cmocka_unit_test(evaluation_counts_every_image_once),
     };

@@ -67,7 +67,7 @@ static void describe_device(cl_platform_id platform, cl_device_id id, walsh_devi
     find_obstacles(id, info);
 }
 
-/* All devices: *infos and *ids are parallel arrays that the caller frees. */
+/* All devices: *infos, *ids and *owners (their platforms) are parallel arrays that the caller frees. */
 static walsh_status enumerate(walsh_device_info **infos, cl_device_id **ids, cl_platform_id **owners, size_t *count)
 {
     cl_platform_id platforms[32];
@@ -91,6 +91,7 @@ static walsh_status enumerate(walsh_device_info **infos, cl_device_id **ids, cl_
     if (walsh_alloc(ids, n, sizeof **ids, "the list of devices") ||
         walsh_alloc(owners, n, sizeof **owners, "the list of devices")) {
         free(*infos);
+        free(*ids);
         return WALSH_E_MEMORY;
     }
     for (size_t i = 0; i < n; i++) {

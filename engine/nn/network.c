@@ -9,6 +9,7 @@
 #include "engine/op/image.h"
 #include "engine/op/reduce.h"
 #include "engine/op/sgd.h"
+#include "engine/op/softmax.h"
 
 enum { SLOTS = 2 }; /* batches whose metrics may be on their way at a time */
 
@@ -24,7 +25,7 @@ struct walsh_network {
     walsh_wisdom *wisdom; /* NULL: by rule */
     /* What the plans read and write outside the arena. */
     walsh_tensor *pixels, *labels, *valid, *hyper, *metrics, *logits;
-    float read_back[SLOTS][4];
+    float read_back[SLOTS][WALSH_METRICS];
     cl_event arrived[SLOTS];
     unsigned enqueued, collected; /* batches so far */
 };
@@ -155,7 +156,7 @@ static walsh_head_parts head_parts(walsh_network *network, walsh_plan *plan, wal
 /* Sums the rows' metrics where the host reads them back. */
 static void plan_metrics(walsh_network *network, walsh_plan *plan, walsh_value rows)
 {
-    walsh_reduce_problem p = {.rows = network->batch, .c = 4};
+    walsh_reduce_problem p = {.rows = network->batch, .c = WALSH_METRICS};
     const walsh_value operands[] = {rows, walsh_plan_bind(plan, &network->metrics->view)};
     walsh_plan_add(plan, "metrics", &walsh_reduce, &p, operands);
 }
@@ -251,7 +252,7 @@ static walsh_status make_tensors(walsh_network *network)
     WALSH_TRY(walsh_tensor_make(device, walsh_shape_array(WALSH_I32, network->batch), &network->labels));
     WALSH_TRY(walsh_tensor_make(device, walsh_shape_array(WALSH_I32, 4), &network->valid));
     WALSH_TRY(walsh_tensor_make(device, walsh_shape_vector(4), &network->hyper));
-    WALSH_TRY(walsh_tensor_make(device, walsh_shape_vector(4), &network->metrics));
+    WALSH_TRY(walsh_tensor_make(device, walsh_shape_vector(WALSH_METRICS), &network->metrics));
     return walsh_tensor_make(device, walsh_shape_matrix(network->batch, network->options.head.spec.classes),
                              &network->logits);
 }
@@ -314,8 +315,9 @@ static walsh_status enqueue(walsh_network *network, walsh_plan *plan, const uint
     WALSH_TRY(enqueue_write(network, network->labels, labels, (size_t)network->batch * sizeof *labels));
     WALSH_TRY(enqueue_words(network, network->valid, valid));
     WALSH_TRY(walsh_plan_run(plan));
-    WALSH_CL(clEnqueueReadBuffer(network->device->queue, network->metrics->view.memory, CL_FALSE, 0, 16,
-                                 network->read_back[slot], 0, NULL, &network->arrived[slot]));
+    WALSH_CL(clEnqueueReadBuffer(network->device->queue, network->metrics->view.memory, CL_FALSE, 0,
+                                 sizeof network->read_back[slot], network->read_back[slot], 0, NULL,
+                                 &network->arrived[slot]));
     WALSH_CL(clFlush(network->device->queue));
     network->enqueued++;
     return WALSH_OK;
@@ -342,7 +344,9 @@ walsh_status walsh_network_metrics(walsh_network *network, walsh_batch_metrics *
     network->arrived[slot] = NULL;
     if (code != CL_SUCCESS) return walsh_cl_fail(code, "running a batch");
     const float *sums = network->read_back[slot];
-    *metrics = (walsh_batch_metrics){sums[0], sums[1], sums[2]};
+    *metrics = (walsh_batch_metrics){.loss = sums[WALSH_METRIC_LOSS],
+                                     .top1_wrong = sums[WALSH_METRIC_TOP1_WRONG],
+                                     .top5_wrong = sums[WALSH_METRIC_TOP5_WRONG]};
     return WALSH_OK;
 }
 
@@ -354,6 +358,11 @@ walsh_status walsh_network_logits(walsh_network *network, float *logits)
 size_t walsh_network_arena_bytes(const walsh_network *network)
 {
     return walsh_arena_bytes(network->arena);
+}
+
+const walsh_plan *walsh_network_plan(const walsh_network *network, bool train)
+{
+    return train ? network->train : network->evaluate;
 }
 
 walsh_status walsh_network_profile(const walsh_network *network, walsh_profile **lines, size_t *count)

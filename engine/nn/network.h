@@ -70,6 +70,9 @@ walsh_status walsh_network_logits(walsh_network *network, float *logits);
 /* Bytes of the arena of activations and workspaces. */
 size_t walsh_network_arena_bytes(const walsh_network *network);
 
+/* The plan that trains or evaluates a batch; NULL before walsh_network_prepare, or where it was not asked for. */
+const walsh_plan *walsh_network_plan(const walsh_network *network, bool train);
+
 /* Adds the times of both plans; see walsh_list_profile. */
 walsh_status walsh_network_profile(const walsh_network *network, walsh_profile **lines, size_t *count);
 

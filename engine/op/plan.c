@@ -108,15 +108,6 @@ static void touch(walsh_plan *plan, walsh_value v)
     block->bytes = walsh_shape_bytes(plan->values[v].view.shape);
 }
 
-static walsh_status choose(const walsh_plan *plan, const walsh_op *op, const void *problem,
-                           const walsh_variant **variant)
-{
-    const char *name = plan->wisdom ? walsh_wisdom_find(plan->wisdom, op, problem) : NULL;
-    *variant = name ? walsh_op_variant(op, name) : NULL;
-    if (*variant && walsh_op_takes(plan->device, op, *variant, problem)) return WALSH_OK;
-    return walsh_op_choose(plan->device, op, problem, variant);
-}
-
 static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const void *problem,
                             const walsh_value *operands, size_t *workspace)
 {
@@ -130,7 +121,7 @@ static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const
                        op->operands[i].name);
     }
     WALSH_TRY(walsh_op_check(op, problem, views));
-    WALSH_TRY(choose(plan, op, problem, &s->variant));
+    WALSH_TRY(walsh_wisdom_choose(plan->wisdom, plan->device, op, problem, &s->variant));
     *workspace = s->variant->workspace ? s->variant->workspace(plan->device, problem) : 0;
     if (*workspace / sizeof(float) > INT_MAX / 2) /* its floats are counted by an int */
         WALSH_FAIL(WALSH_E_MEMORY, "a workspace of %zu MiB is needed: use a smaller batch", *workspace >> 20);
@@ -157,6 +148,14 @@ void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, con
     for (int i = 0; i < walsh_op_operands(op); i++) touch(plan, operands[i]);
     touch(plan, s->workspace);
     plan->step_count++;
+}
+
+int walsh_plan_count(const walsh_plan *plan) { return plan->step_count; }
+
+walsh_planned walsh_plan_at(const walsh_plan *plan, int index)
+{
+    const step *s = &plan->steps[index];
+    return (walsh_planned){.label = s->label, .op = s->op, .problem = s->problem, .variant = s->variant};
 }
 
 walsh_status walsh_plan_layout(walsh_plan *plan, walsh_arena *arena)
@@ -214,12 +213,6 @@ walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom)
         const step *s = &plan->steps[i];
         WALSH_TRY(walsh_wisdom_set(wisdom, s->op, s->problem, s->variant->name));
     }
-    return WALSH_OK;
-}
-
-walsh_status walsh_plan_visit(const walsh_plan *plan, walsh_plan_visitor visit, void *context)
-{
-    for (int i = 0; i < plan->step_count; i++) WALSH_TRY(visit(context, plan->steps[i].op, plan->steps[i].problem));
     return WALSH_OK;
 }
 

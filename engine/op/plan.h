@@ -37,6 +37,18 @@ walsh_shape walsh_plan_shape(const walsh_plan *plan, walsh_value value);
 void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem,
                     const walsh_value *operands);
 
+/* One operation as it was added, with the variant that was chosen for it; valid while the plan lives. */
+typedef struct walsh_planned {
+    const char *label;
+    const walsh_op *op;
+    const void *problem;
+    const walsh_variant *variant;
+} walsh_planned;
+
+/* The operations in order of execution: how many, and the one at `index`. */
+int walsh_plan_count(const walsh_plan *plan);
+walsh_planned walsh_plan_at(const walsh_plan *plan, int index);
+
 /* Records a failure of whoever builds the plan, as if an operation had failed; the thread's message is kept. */
 void walsh_plan_fail(walsh_plan *plan, walsh_status status);
 
@@ -54,10 +66,6 @@ walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value value);
 
 /* Adds the plan's choices to `wisdom`: consulting it later repeats them. */
 walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom);
-
-/* Calls `visit` for every operation of the plan, in order, until it fails. */
-typedef walsh_status (*walsh_plan_visitor)(void *context, const walsh_op *op, const void *problem);
-walsh_status walsh_plan_visit(const walsh_plan *plan, walsh_plan_visitor visit, void *context);
 
 /* See walsh_list_profile. */
 walsh_status walsh_plan_profile(const walsh_plan *plan, walsh_profile **lines, size_t *count);

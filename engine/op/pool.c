@@ -19,6 +19,8 @@ int walsh_pool_ow(const walsh_pool *p)
 static walsh_status check(const walsh_pool *p)
 {
     WALSH_TRY(walsh_channels_check("pool", p->n, p->h, p->w, p->c));
+    if (p->kind != WALSH_POOL_MAX && p->kind != WALSH_POOL_AVERAGE && p->kind != WALSH_POOL_GLOBAL)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "pool: there is no kind %d", (int)p->kind);
     if (p->kind == WALSH_POOL_GLOBAL) return WALSH_OK;
     if (p->window < 1 || p->stride < 1 || p->pad < 0 || p->pad > p->window / 2)
         WALSH_FAIL(WALSH_E_ARGUMENT,

@@ -204,9 +204,8 @@ static bool has_choice(const walsh_device *device, const walsh_op *op, const voi
     return count > 1;
 }
 
-static walsh_status visit(void *context, const walsh_op *op, const void *problem)
+static walsh_status visit(walk *w, const walsh_op *op, const void *problem)
 {
-    walk *w = context;
     walsh_tuned tuned;
     if (!has_choice(w->device, op, problem) || walsh_wisdom_find(w->seen, op, problem)) return WALSH_OK;
     WALSH_TRY(walsh_wisdom_set(w->seen, op, problem, "seen"));
@@ -221,7 +220,11 @@ static walsh_status visit(void *context, const walsh_op *op, const void *problem
 static walsh_status go_through(walsh_plan *const *plans, int count, walk *w)
 {
     walsh_status status = walsh_wisdom_create(&w->seen);
-    for (int i = 0; i < count && !status; i++) status = walsh_plan_visit(plans[i], visit, w);
+    for (int p = 0; p < count; p++)
+        for (int i = 0; i < walsh_plan_count(plans[p]) && !status; i++) {
+            walsh_planned step = walsh_plan_at(plans[p], i);
+            status = visit(w, step.op, step.problem);
+        }
     walsh_wisdom_destroy(&w->seen);
     return status;
 }

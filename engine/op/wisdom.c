@@ -73,6 +73,15 @@ static walsh_status set(walsh_wisdom *wisdom, const char *key, const char *varia
     return WALSH_OK;
 }
 
+walsh_status walsh_wisdom_choose(const walsh_wisdom *wisdom, const walsh_device *device, const walsh_op *op,
+                                 const void *problem, const walsh_variant **variant)
+{
+    const char *name = wisdom ? walsh_wisdom_find(wisdom, op, problem) : NULL;
+    *variant = name ? walsh_op_variant(op, name) : NULL;
+    if (*variant && walsh_op_takes(device, op, *variant, problem)) return WALSH_OK;
+    return walsh_op_choose(device, op, problem, variant);
+}
+
 walsh_status walsh_wisdom_set(walsh_wisdom *wisdom, const walsh_op *op, const void *problem, const char *variant)
 {
     char key[KEY];

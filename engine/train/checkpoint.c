@@ -34,12 +34,11 @@ walsh_status walsh_position_add_row(walsh_position *position, const walsh_train_
     return WALSH_OK;
 }
 
-walsh_status walsh_checkpoint_begin(const char *folder)
+walsh_status walsh_checkpoint_free(const char *folder)
 {
-    static const char *const files[] = {"state.safetensors", "log.csv"};
+    static const char *const files[] = {"state.safetensors", "log.csv", "last.safetensors", "best.safetensors"};
     char path[PATH];
-    WALSH_TRY(walsh_folder_make(folder, false));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
         WALSH_TRY(path_of(folder, files[i], path));
         if (!access(path, F_OK))
             WALSH_FAIL(WALSH_E_ARGUMENT,

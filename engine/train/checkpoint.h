@@ -20,8 +20,8 @@ typedef struct walsh_position {
 /* Appends a row. */
 walsh_status walsh_position_add_row(walsh_position *position, const walsh_train_row *row);
 
-/* Begins a run's folder: creates it, and refuses one that holds a run already (WALSH_E_ARGUMENT). */
-walsh_status walsh_checkpoint_begin(const char *folder);
+/* Refuses a folder that holds a run already (WALSH_E_ARGUMENT); one that is not there is free. */
+walsh_status walsh_checkpoint_free(const char *folder);
 
 /* Writes the state, and then the files that follow from it: log.csv, last.safetensors, and best.safetensors where the
  * position's best is this step's. A crash between any two leaves the new or the old state, each whole. */

@@ -1,6 +1,7 @@
 #include "engine/train/options.h"
 
 #include <float.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,9 +111,12 @@ static bool from_text(const field *f, const char *text, walsh_train_options *opt
 {
     void *at = (char *)options + f->at;
     char *end = NULL;
+    long number;
     switch (f->type) {
     case TYPE_INT:
-        *(int *)at = (int)strtol(text, &end, 10);
+        number = strtol(text, &end, 10);
+        if (number < INT_MIN || number > INT_MAX) return false;
+        *(int *)at = (int)number;
         break;
     case TYPE_U64:
         *(uint64_t *)at = strtoull(text, &end, 10);

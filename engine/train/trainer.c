@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/base/clock.h"
+#include "engine/base/file.h"
 #include "engine/base/log.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/evaluate.h"
@@ -77,6 +78,20 @@ static void forget_partial_row(trainer *t)
     if (p->best_step == p->rows[--p->row_count].step) p->best_error = INFINITY;
 }
 
+/* The position must be one that a run on this data set can have: the data may have changed since. */
+static walsh_status check_position(const trainer *t)
+{
+    const walsh_position *p = &t->position;
+    if (p->epoch >= 0 && p->epoch_step <= t->steps_per_epoch && !isnan(p->best_error) &&
+        p->step == (uint64_t)p->epoch * t->steps_per_epoch + p->epoch_step)
+        return WALSH_OK;
+    WALSH_FAIL(
+        WALSH_E_ARGUMENT,
+        "%s: the run is at step %llu, %llu into epoch %d; expected epochs of %llu steps, by the data set and the batch",
+        t->options->out, (unsigned long long)p->step, (unsigned long long)p->epoch_step, p->epoch + 1,
+        (unsigned long long)t->steps_per_epoch);
+}
+
 static walsh_status open_run(trainer *t)
 {
     const walsh_train_options *o = t->options;
@@ -84,14 +99,11 @@ static walsh_status open_run(trainer *t)
     if (!o->out) return WALSH_OK;
     if (o->resume) {
         WALSH_TRY(walsh_checkpoint_resume(o->out, o, t->model, &t->position));
-        if (t->position.epoch_step > t->steps_per_epoch)
-            WALSH_FAIL(WALSH_E_ARGUMENT,
-                       "%s: the run is %llu steps into an epoch; this data set has %llu a batch of %d", o->out,
-                       (unsigned long long)t->position.epoch_step, (unsigned long long)t->steps_per_epoch, o->batch);
+        WALSH_TRY(check_position(t));
         forget_partial_row(t);
         return WALSH_OK;
     }
-    WALSH_TRY(walsh_checkpoint_begin(o->out));
+    WALSH_TRY(walsh_folder_make(o->out, false));
     return walsh_checkpoint_save(o->out, t->model, o, &t->position);
 }
 
@@ -270,9 +282,12 @@ static walsh_status run_epoch(trainer *t)
     if (status == WALSH_E_STOPPED) return save(t); /* the evaluation is done again on resuming */
     WALSH_TRY(status);
     WALSH_TRY(walsh_position_add_row(p, &row));
-    if (row.val_error < p->best_error) p->best_error = row.val_error, p->best_step = p->step;
+    /* The row of an epoch that the run's end cut short is forgotten if the run goes on: it may not push a best out. */
+    bool whole = p->epoch_step == t->steps_per_epoch;
+    if (row.val_error < p->best_error && (whole || isinf(p->best_error)))
+        p->best_error = row.val_error, p->best_step = p->step;
     t->result.last = row;
-    if (p->epoch_step == t->steps_per_epoch) {
+    if (whole) {
         p->epoch++;
         p->epoch_step = p->images = t->epoch_first = 0;
         p->loss = p->wrong = 0;
@@ -325,6 +340,7 @@ static walsh_status prepare(trainer *t, walsh_device *device)
 {
     const walsh_train_options *o = t->options;
     WALSH_TRY(walsh_options_check(o));
+    if (o->out && !o->resume) WALSH_TRY(walsh_checkpoint_free(o->out)); /* before anything takes time */
     WALSH_TRY(open_data(t));
     WALSH_TRY(open_model(t, device));
     WALSH_TRY(walsh_tuning_consult(t->model, o));

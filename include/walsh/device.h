@@ -30,7 +30,7 @@ typedef struct walsh_device_info {
 } walsh_device_info;
 
 /* Every device of every platform, in index order, as an array that the caller frees with free().
- * No platform at all is no failure: *count is 0. */
+ * No platform at all is no failure: *count is 0. Fails with WALSH_E_MEMORY, WALSH_E_OPENCL. */
 WALSH_API walsh_status walsh_device_list(walsh_device_info **list, size_t *count);
 
 /* The entry of `list` that `selector` names: an index, "cpu", "gpu", or a part of a device's or platform's name (case
@@ -46,6 +46,8 @@ typedef struct walsh_device_options {
 } walsh_device_options;
 
 /* Opens a device; `options` NULL means all defaults.
+ * Fails with WALSH_E_NO_DEVICE as walsh_device_choose() does, WALSH_E_ARGUMENT for threads that the device does not
+ * have, WALSH_E_OPENCL where the driver refuses; then *device is NULL.
  *
  * @code
  * walsh_device *device = NULL;

@@ -38,8 +38,8 @@ WALSH_API walsh_status walsh_head_kind_parse(const char *name, walsh_head_kind *
 WALSH_API const char *walsh_head_kind_name(walsh_head_kind kind);
 
 /* Whether this version can build the head: WALSH_E_ARGUMENT and a message that names the limit and what was found, if
- * not. Learned: N and C from 1 to 2^30. Orthonormal: N >= 2, C >= 1, at most 2^28 entries. Hadamard: N a power of two from 2 to 2^24
- * and C <= 2N. */
+ * not. Learned: N and C from 1 to 2^30. Orthonormal: N >= 2, C >= 1, at most 2^28 entries. Hadamard: N a power of two
+ * from 2 to 2^24 and C <= 2N. */
 WALSH_API walsh_status walsh_head_check(const walsh_head_spec *spec);
 
 /* How a head's largest cosines are known. */
@@ -87,7 +87,8 @@ WALSH_API walsh_status walsh_head_describe(const walsh_head_spec *spec, walsh_he
 WALSH_API walsh_status walsh_head_rows(const walsh_head_spec *spec, int first, int count, float *q);
 
 /* Replaces every row x of a tensor (rows, 1, 1, N) by H x, H the N x N Sylvester matrix with entries
- * (-1)^popcount(row & column), not normalised: twice gives N x. N is a power of two from 2 to 2^24. Waits for the end.
+ * (-1)^popcount(row & column), not normalised: twice gives N x. N is a power of two from 2 to 2^24, else
+ * WALSH_E_ARGUMENT. Waits for the end.
  *
  * @code
  * walsh_device *device = NULL;

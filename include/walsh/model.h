@@ -76,7 +76,8 @@ WALSH_API walsh_status walsh_model_open(walsh_device *device, const char *path, 
  * head must be the same one. Nothing changes where it fails (WALSH_E_FILE, WALSH_E_FORMAT). */
 WALSH_API walsh_status walsh_model_load(walsh_model *model, const char *path);
 
-/* Writes the weights, atomically: safetensors, torchvision's names. */
+/* Writes the weights, atomically: safetensors, torchvision's names. Fails with WALSH_E_FILE, and WALSH_E_NOT_FINITE
+ * where a weight is NaN or infinite; a file that was there stays as it is then. */
 WALSH_API walsh_status walsh_model_save(const walsh_model *model, const char *path);
 
 /* Frees the model and sets the pointer to NULL; NULL is accepted. */

@@ -27,7 +27,8 @@ typedef struct walsh_tensor walsh_tensor;
  */
 WALSH_API walsh_status walsh_tensor_create(walsh_device *device, int n, int h, int w, int c, walsh_tensor **tensor);
 
-/* Copies n*h*w*c floats, densely packed, from or to host memory; returns when the copy is done. */
+/* Copies n*h*w*c floats, densely packed, from or to host memory; returns when the copy is done. Pad lanes
+ * (channels come in fours on the device) become zero. Fails with WALSH_E_MEMORY, WALSH_E_OPENCL. */
 WALSH_API walsh_status walsh_tensor_upload(walsh_tensor *tensor, const float *dense);
 WALSH_API walsh_status walsh_tensor_download(const walsh_tensor *tensor, float *dense);
 

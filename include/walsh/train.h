@@ -64,7 +64,8 @@ WALSH_API walsh_status walsh_train_defaults(const char *model, const char *data,
  * WALSH_E_FILE or WALSH_E_FORMAT where `out` holds no readable state. */
 WALSH_API walsh_status walsh_train_recall(const char *out, walsh_train_options *options, char **memory);
 
-/* What stands in a row of log.csv. Errors in per cent. */
+/* What stands in a row of log.csv. Losses are means over the images, errors in per cent; lr is that of the last step,
+ * alpha NaN for a learned head, images_per_second that of training, without the evaluation. */
 typedef struct walsh_train_row {
     int epoch; /* from 1 */
     uint64_t step;
@@ -150,11 +151,14 @@ typedef struct walsh_evaluation {
 /* Called after each batch with the images done and of how many; returning true stops with WALSH_E_STOPPED. */
 typedef bool (*walsh_batch_observer)(void *context, size_t done, size_t images);
 
-/* Loss and errors over every image of a data set. batch 0: 128. */
+/* Loss (mean, cross-entropy or cosine as the model was trained with) and errors over every image of a data set. batch
+ * 0: 128; the numbers depend on it only by rounding. `loaders`: threads, at least 1; `observer` may be NULL. Fails with
+ * WALSH_E_ARGUMENT where the data set's classes or image size are not the model's, WALSH_E_MEMORY, WALSH_E_BUILD,
+ * WALSH_E_OPENCL, WALSH_E_STOPPED. */
 WALSH_API walsh_status walsh_evaluate(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
                                       walsh_batch_observer observer, void *context, walsh_evaluation *result);
 
-/* Logits of every image, in the data set's order: logits [images][classes], the caller's memory. */
+/* Logits of every image, in the data set's order: logits [images][classes], the caller's memory. Fails as above. */
 WALSH_API walsh_status walsh_predict(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
                                      walsh_batch_observer observer, void *context, float *logits);
 

@@ -1,0 +1,286 @@
+#include "apps/bench.h"
+
+#include "apps/bench_op.h"
+#include "apps/report.h"
+#include "apps/signals.h"
+#include "apps/values.h"
+#include "engine/base/clock.h"
+#include "engine/base/status.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_TIMES = 100000 };
+
+const struct argp_option walsh_options_bench[] = {
+    {NULL, 0, NULL, 0, "Measuring:", 0},
+    {"repeats", WALSH_OPTION_REPEATS, "R", 0, "timings of each contender, in turns (default: 5)", 0},
+    {0},
+};
+
+walsh_status walsh_bench_open(const walsh_arguments *arguments, bool on_device, walsh_bench *bench)
+{
+    int threads = 0;
+    *bench = (walsh_bench){.repeats = 5};
+    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_REPEATS, 1, &bench->repeats));
+    if (!on_device) return WALSH_OK;
+    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_THREADS, 1, &threads));
+    const walsh_device_options options = {.selector = walsh_argument(arguments, WALSH_OPTION_DEVICE),
+                                          .threads = (unsigned)threads};
+    WALSH_TRY(walsh_device_open(&options, &bench->device));
+    return walsh_wisdom_load(bench->device, &bench->wisdom);
+}
+
+static void release(walsh_contender *c)
+{
+    cJSON_Delete(c->row);
+    if (c->destroy) c->destroy(c->context);
+    free(c->timings);
+}
+
+walsh_status walsh_bench_add(walsh_bench *bench, const walsh_contender *contender)
+{
+    walsh_contender c = *contender;
+    walsh_status status = walsh_alloc(&c.timings, (size_t)bench->repeats, sizeof *c.timings, "timings");
+    walsh_contender *more = status ? NULL : realloc(bench->contenders, (bench->count + 1) * sizeof *bench->contenders);
+    if (!more) {
+        release(&c);
+        WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a benchmark");
+    }
+    more[bench->count++] = c;
+    bench->contenders = more;
+    return WALSH_OK;
+}
+
+static walsh_status time_once(const walsh_contender *c, double *seconds)
+{
+    if (walsh_signals_caught()) WALSH_FAIL(WALSH_E_STOPPED, "stopped");
+    double start = walsh_clock();
+    WALSH_TRY(c->run(c->context, c->times));
+    *seconds = (walsh_clock() - start) / c->times;
+    return WALSH_OK;
+}
+
+/* The first run carries compilation and first touches; the second tells how many fill a timing. */
+static walsh_status warm_up(walsh_contender *c)
+{
+    double seconds;
+    c->times = 1;
+    if (c->prepare) WALSH_TRY(c->prepare(c->context));
+    WALSH_TRY(time_once(c, &seconds));
+    WALSH_TRY(time_once(c, &seconds));
+    double wanted = seconds > 0 ? ceil(c->seconds / seconds) : 1;
+    if (wanted < c->least_times) wanted = c->least_times;
+    c->times = wanted < 1 ? 1 : wanted > MOST_TIMES ? MOST_TIMES : (int)wanted;
+    return WALSH_OK;
+}
+
+static int ascending(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static void take_median(walsh_contender *c, int repeats)
+{
+    qsort(c->timings, (size_t)repeats, sizeof *c->timings, ascending);
+    c->median = (c->timings[(repeats - 1) / 2] + c->timings[repeats / 2]) / 2;
+    c->least = c->timings[0];
+}
+
+static void fill_row(const walsh_bench *bench, walsh_contender *c)
+{
+    double at_peak = 0; /* seconds, were it at the bound */
+    const char *bound = NULL;
+    if (bench->peak_flops > 0 && c->flops > 0) at_peak = c->flops / bench->peak_flops, bound = "fma";
+    if (bench->peak_bytes > 0 && c->bytes / bench->peak_bytes > at_peak)
+        at_peak = c->bytes / bench->peak_bytes, bound = "memory";
+    cJSON_AddNumberToObject(c->row, "ms", 1e3 * c->median);
+    cJSON_AddNumberToObject(c->row, "ms_min", 1e3 * c->least);
+    if (c->images) cJSON_AddNumberToObject(c->row, "images_per_second", c->images / c->median);
+    cJSON_AddNumberToObject(c->row, "gflops", 1e-9 * c->flops / c->median);
+    cJSON_AddNumberToObject(c->row, "gbs", 1e-9 * c->bytes / c->median);
+    if (bound) {
+        cJSON_AddStringToObject(c->row, "bound", bound);
+        cJSON_AddNumberToObject(c->row, "peak_share", at_peak / c->median);
+    } else {
+        cJSON_AddNullToObject(c->row, "bound");
+        cJSON_AddNullToObject(c->row, "peak_share");
+    }
+    cJSON_AddNumberToObject(c->row, "repeats", bench->repeats);
+}
+
+/* Of the contenders that measure a peak, only the fastest is reported. A peak is what was reached at best; its row, of
+ * medians like every other, shows how steady the machine was. */
+static void keep_best(walsh_bench *bench, int kind, double *peak)
+{
+    walsh_contender *best = NULL;
+    for (size_t i = 0; i < bench->count; i++) {
+        walsh_contender *c = &bench->contenders[i];
+        if ((int)c->kind != kind) continue;
+        double rate = (kind == WALSH_CONTENDER_FMA ? c->flops : c->bytes) / c->least;
+        walsh_contender *worse = rate > *peak ? best : c;
+        if (rate > *peak) *peak = rate, best = c;
+        if (worse) {
+            cJSON_Delete(worse->row);
+            worse->row = NULL;
+        }
+    }
+}
+
+walsh_status walsh_bench_run(walsh_bench *bench)
+{
+    for (size_t i = 0; i < bench->count; i++) WALSH_TRY(warm_up(&bench->contenders[i]));
+    for (int r = 0; r < bench->repeats; r++)
+        for (size_t i = 0; i < bench->count; i++)
+            WALSH_TRY(time_once(&bench->contenders[i], &bench->contenders[i].timings[r]));
+    for (size_t i = 0; i < bench->count; i++) take_median(&bench->contenders[i], bench->repeats);
+    keep_best(bench, WALSH_CONTENDER_FMA, &bench->peak_flops);
+    keep_best(bench, WALSH_CONTENDER_STREAM, &bench->peak_bytes);
+    for (size_t i = 0; i < bench->count; i++)
+        if (bench->contenders[i].row) fill_row(bench, &bench->contenders[i]);
+    return WALSH_OK;
+}
+
+/* A column of the table: a key of the rows, which not every row, nor every table, has. */
+typedef struct column {
+    const char *key, *heading, *format; /* of a number; NULL: text */
+    double scale;
+} column;
+
+static const column columns[] = {
+    {"op", "operation", NULL, 0},
+    {"variant", "variant", NULL, 0},
+    {"shape", "shape", NULL, 0},
+    {"fused", "fused", NULL, 0},
+    {"layers", "layers", "%.0f", 1},
+    {"ms", "ms", "%.3f", 1},
+    {"ms_min", "ms min", "%.3f", 1},
+    {"images_per_second", "images/s", "%.0f", 1},
+    {"gflops", "GFLOP/s", "%.2f", 1},
+    {"gbs", "GB/s", "%.2f", 1},
+    {"bound", "bound", NULL, 0},
+    {"peak_share", "of bound", "%.1f %%", 100},
+    {"parameters", "parameters", "%.0f", 1},
+    {"optimizer_bytes", "optimizer KiB", "%.1f", 1.0 / 1024},
+    {"arena_bytes", "arena MiB", "%.1f", 1.0 / (1 << 20)},
+    {"first_step_ms", "first step ms", "%.0f", 1},
+};
+enum { COLUMNS = sizeof columns / sizeof *columns, CELL = 96 };
+
+static const char *cell(const cJSON *row, const column *c, char out[CELL])
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(row, c->key);
+    out[0] = 0;
+    if (cJSON_IsNumber(item) && c->format) {
+        snprintf(out, CELL, c->format, c->scale * item->valuedouble);
+    } else if (cJSON_IsString(item)) {
+        snprintf(out, CELL, "%s", item->valuestring);
+    } else if (cJSON_IsArray(item)) {
+        const cJSON *word;
+        cJSON_ArrayForEach(word, item)
+        {
+            size_t used = strlen(out);
+            snprintf(out + used, CELL - used, "%s%s", used ? "+" : "", word->valuestring);
+        }
+    }
+    return out;
+}
+
+/* Widths of the columns; 0 for one that has nothing to say. */
+static void measure_columns(const cJSON *rows, const char *const headings[COLUMNS], int width[COLUMNS])
+{
+    char text[CELL];
+    for (int i = 0; i < COLUMNS; i++) {
+        const cJSON *row;
+        int widest = 0;
+        cJSON_ArrayForEach(row, rows)
+        {
+            int length = (int)strlen(cell(row, &columns[i], text));
+            if (length > widest) widest = length;
+        }
+        int heading = (int)strlen(headings[i]);
+        width[i] = widest && heading > widest ? heading : widest;
+    }
+}
+
+static void print_line(const char *const cells[COLUMNS], const int width[COLUMNS])
+{
+    for (int i = 0, first = 1; i < COLUMNS; i++) {
+        if (!width[i]) continue;
+        printf("%s%*s", first ? "" : "  ", columns[i].format ? width[i] : -width[i], cells[i]);
+        first = 0;
+    }
+    puts("");
+}
+
+static void print_table(const cJSON *rows, const char *shape_heading)
+{
+    const char *cells[COLUMNS];
+    char texts[COLUMNS][CELL];
+    int width[COLUMNS];
+    for (int i = 0; i < COLUMNS; i++) cells[i] = strcmp(columns[i].key, "shape") ? columns[i].heading : shape_heading;
+    measure_columns(rows, cells, width);
+    print_line(cells, width);
+    const cJSON *row;
+    cJSON_ArrayForEach(row, rows)
+    {
+        for (int i = 0; i < COLUMNS; i++) cells[i] = cell(row, &columns[i], texts[i]);
+        print_line(cells, width);
+    }
+}
+
+static double number(const cJSON *row, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(row, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+static const char *op_of(const cJSON *row)
+{
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(row, "op"));
+}
+
+/* Where rows stand for layers of a model: what all layers take, by the variants that a run takes. The rows of one
+ * operation follow each other. */
+static void print_totals(const cJSON *rows)
+{
+    double ms = 0, layers = 0;
+    const cJSON *row;
+    cJSON_ArrayForEach(row, rows)
+    {
+        if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "chosen"))) {
+            ms += number(row, "ms") * number(row, "layers");
+            layers += number(row, "layers");
+        }
+        if (row->next && !strcmp(op_of(row), op_of(row->next))) continue;
+        if (layers > 0) printf("%s in a step: %.0f layers, %.3f ms\n", op_of(row), layers, ms);
+        ms = layers = 0;
+    }
+}
+
+walsh_status walsh_bench_report(const walsh_arguments *arguments, walsh_bench *bench, const char *shape_heading)
+{
+    cJSON *rows = cJSON_CreateArray();
+    if (!rows) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for the results");
+    for (size_t i = 0; i < bench->count; i++) {
+        if (bench->contenders[i].row) cJSON_AddItemToArray(rows, bench->contenders[i].row);
+        bench->contenders[i].row = NULL;
+    }
+    if (walsh_argument(arguments, WALSH_OPTION_JSON)) return walsh_report_json(rows);
+    print_table(rows, shape_heading);
+    print_totals(rows);
+    cJSON_Delete(rows);
+    return WALSH_OK;
+}
+
+void walsh_bench_close(walsh_bench *bench)
+{
+    for (size_t i = 0; i < bench->count; i++) release(&bench->contenders[i]);
+    free(bench->contenders);
+    walsh_bench_memory_destroy(&bench->memory);
+    walsh_wisdom_destroy(&bench->wisdom);
+    walsh_device_close(&bench->device);
+}

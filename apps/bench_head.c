@@ -1,0 +1,257 @@
+/* walsh bench head: one batch through each head: forward, loss, backward, update of its parameters. */
+#include "apps/bench_commands.h"
+#include "apps/bench_op.h"
+#include "apps/values.h"
+#include "engine/base/rng.h"
+#include "engine/nn/head.h"
+#include "engine/nn/parameters.h"
+#include "engine/op/sgd.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One head with all that it needs. */
+typedef struct stage {
+    walsh_device *device;
+    walsh_head head;
+    int batch;
+    walsh_parameters *parameters;
+    int weight, alpha, bias; /* numbers there; -1: none */
+    walsh_tensor *features, *labels, *valid, *constant, *hyper;
+    walsh_plan *plan;
+    walsh_arena *arena;
+} stage;
+
+static void destroy(void *context)
+{
+    stage *s = context;
+    clFinish(s->device->queue);
+    walsh_plan_destroy(&s->plan);
+    walsh_arena_destroy(&s->arena);
+    walsh_tensor **tensors[] = {&s->features, &s->labels, &s->valid, &s->constant, &s->hyper};
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) walsh_tensor_destroy(tensors[i]);
+    walsh_parameters_destroy(&s->parameters);
+    free(s);
+}
+
+static walsh_status add_parameter(stage *s, const char *name, walsh_layout layout, const int dims[2], float value,
+                                  int *index)
+{
+    walsh_parameter p = {.layout = layout,
+                         .role = WALSH_ROLE_TRAINED,
+                         .rank = dims[1] ? 2 : 1,
+                         .dims = {dims[0], dims[1]},
+                         .init = layout == WALSH_LAYOUT_LINEAR ? WALSH_INIT_UNIFORM : WALSH_INIT_VALUE,
+                         .init_value = value};
+    snprintf(p.name, sizeof p.name, "%s", name);
+    return walsh_parameters_add(s->parameters, &p, index);
+}
+
+static walsh_status make_parameters(stage *s)
+{
+    const walsh_head_spec *spec = &s->head.spec;
+    s->weight = s->alpha = s->bias = -1;
+    WALSH_TRY(walsh_parameters_create(&s->parameters));
+    if (spec->kind == WALSH_HEAD_LEARNED)
+        WALSH_TRY(add_parameter(s, "weight", WALSH_LAYOUT_LINEAR, (const int[2]){spec->classes, spec->features},
+                                1 / sqrtf((float)spec->features), &s->weight));
+    else
+        WALSH_TRY(add_parameter(s, "scale", WALSH_LAYOUT_VECTOR, (const int[2]){1, 0}, 10, &s->alpha));
+    WALSH_TRY(add_parameter(s, "bias", WALSH_LAYOUT_VECTOR, (const int[2]){spec->classes, 0}, 0, &s->bias));
+    WALSH_TRY(walsh_parameters_allocate(s->parameters, s->device, true));
+    return walsh_parameters_initialise(s->parameters, 1);
+}
+
+static walsh_status upload_constant(stage *s)
+{
+    walsh_shape shape = walsh_head_shapes_of(&s->head.spec).constant;
+    float *dense = NULL;
+    if (walsh_shape_is_absent(shape)) return WALSH_OK;
+    WALSH_TRY(walsh_tensor_make(s->device, shape, &s->constant));
+    WALSH_TRY(walsh_alloc(&dense, walsh_shape_rows(shape) * (size_t)shape.c, sizeof *dense, "the fixed classifier"));
+    walsh_status status = walsh_head_constant(&s->head.spec, dense);
+    if (!status) status = walsh_tensor_upload(s->constant, dense);
+    free(dense);
+    return status;
+}
+
+/* Features like a ReLU's, labels over all classes. */
+static walsh_status upload_batch(stage *s)
+{
+    static const float hyper[4] = {1e-3f, 0.9f, 1e-4f};
+    const int32_t valid[4] = {s->batch};
+    size_t features = (size_t)s->head.spec.features, count = (size_t)s->batch * features;
+    const walsh_rng rng = {.seed = 2};
+    float *dense = NULL;
+    int32_t *labels = NULL;
+    WALSH_TRY(walsh_tensor_make(s->device, walsh_shape_matrix(s->batch, s->head.spec.features), &s->features));
+    WALSH_TRY(walsh_tensor_make(s->device, walsh_shape_array(WALSH_I32, s->batch), &s->labels));
+    WALSH_TRY(walsh_tensor_make(s->device, walsh_shape_array(WALSH_I32, 4), &s->valid));
+    WALSH_TRY(walsh_tensor_make(s->device, walsh_shape_vector(4), &s->hyper));
+    WALSH_TRY(walsh_view_write(s->device, &s->valid->view, valid));
+    WALSH_TRY(walsh_tensor_upload(s->hyper, hyper));
+    walsh_status status = walsh_alloc(&dense, count, sizeof *dense, "features");
+    if (!status) status = walsh_alloc(&labels, (size_t)s->batch, sizeof *labels, "labels");
+    for (size_t i = 0; i < count && !status; i++) dense[i] = walsh_rng_uniform(rng, i);
+    for (int i = 0; i < s->batch && !status; i++)
+        labels[i] = (int32_t)walsh_rng_below(rng, count + (size_t)i, (uint32_t)s->head.spec.classes);
+    if (!status) status = walsh_tensor_upload(s->features, dense);
+    if (!status) status = walsh_view_write(s->device, &s->labels->view, labels);
+    free(dense);
+    free(labels);
+    return status;
+}
+
+static walsh_value bind(const stage *s, walsh_copy copy, int index)
+{
+    if (index < 0) return WALSH_NO_VALUE;
+    walsh_view view = walsh_parameters_view(s->parameters, copy, index);
+    return walsh_plan_bind(s->plan, &view);
+}
+
+static void plan_sgd(stage *s)
+{
+    walsh_sgd_problem p = {.elements = walsh_parameters_trained_extent(s->parameters),
+                           .decayed = walsh_parameters_decayed_extent(s->parameters)};
+    walsh_view g = walsh_parameters_trained_view(s->parameters, WALSH_COPY_GRADIENT);
+    walsh_view v = walsh_parameters_trained_view(s->parameters, WALSH_COPY_MOMENTUM);
+    walsh_view w = walsh_parameters_trained_view(s->parameters, WALSH_COPY_WEIGHTS);
+    const walsh_value operands[] = {walsh_plan_bind(s->plan, &s->hyper->view), walsh_plan_bind(s->plan, &g),
+                                    walsh_plan_bind(s->plan, &v), walsh_plan_bind(s->plan, &w)};
+    walsh_plan_add(s->plan, "sgd", &walsh_sgd, &p, operands);
+}
+
+static walsh_status make_plan(stage *s, const walsh_wisdom *wisdom)
+{
+    walsh_head_parts parts = walsh_head_no_parts;
+    WALSH_TRY(walsh_plan_create(s->device, &s->plan));
+    walsh_plan_consult(s->plan, wisdom);
+    WALSH_TRY(walsh_arena_create(s->device, &s->arena));
+    parts.features = walsh_plan_bind(s->plan, &s->features->view);
+    parts.labels = walsh_plan_bind(s->plan, &s->labels->view);
+    parts.valid = walsh_plan_bind(s->plan, &s->valid->view);
+    if (s->constant) parts.constant = walsh_plan_bind(s->plan, &s->constant->view);
+    parts.weight = bind(s, WALSH_COPY_WEIGHTS, s->weight);
+    parts.alpha = bind(s, WALSH_COPY_WEIGHTS, s->alpha);
+    parts.bias = bind(s, WALSH_COPY_WEIGHTS, s->bias);
+    parts.d_weight = bind(s, WALSH_COPY_GRADIENT, s->weight);
+    parts.d_alpha = bind(s, WALSH_COPY_GRADIENT, s->alpha);
+    parts.d_bias = bind(s, WALSH_COPY_GRADIENT, s->bias);
+    walsh_head_forward(s->plan, &s->head, &parts);
+    walsh_head_backward(s->plan, &s->head, &parts);
+    plan_sgd(s);
+    WALSH_TRY(walsh_plan_layout(s->plan, s->arena));
+    return walsh_arena_commit(s->arena);
+}
+
+static walsh_status prepare(void *context)
+{
+    stage *s = context;
+    return walsh_plan_emit(s->plan, s->arena);
+}
+
+static walsh_status run(void *context, int times)
+{
+    stage *s = context;
+    for (int i = 0; i < times; i++) WALSH_TRY(walsh_plan_run(s->plan));
+    WALSH_CL(clFinish(s->device->queue));
+    return WALSH_OK;
+}
+
+static cJSON *make_row(const stage *s)
+{
+    const walsh_head_spec *spec = &s->head.spec;
+    size_t parameters = walsh_parameters_trained(s->parameters);
+    char shape[48];
+    cJSON *row = cJSON_CreateObject();
+    snprintf(shape, sizeof shape, "%d,%d,%d", s->batch, spec->features, spec->classes);
+    cJSON_AddStringToObject(row, "op", "head");
+    cJSON_AddStringToObject(row, "variant", walsh_head_kind_name(spec->kind));
+    cJSON_AddStringToObject(row, "shape", shape);
+    cJSON_AddNumberToObject(row, "batch", s->batch);
+    cJSON_AddNumberToObject(row, "features", spec->features);
+    cJSON_AddNumberToObject(row, "classes", spec->classes);
+    cJSON_AddNumberToObject(row, "parameters", (double)parameters);
+    cJSON_AddNumberToObject(row, "optimizer_bytes", (double)(parameters * sizeof(float)));
+    cJSON_AddNumberToObject(row, "arena_bytes", (double)walsh_arena_bytes(s->arena));
+    return row;
+}
+
+static walsh_status add(walsh_bench *bench, const walsh_head_spec *spec, int batch)
+{
+    stage *s = NULL;
+    WALSH_TRY(walsh_alloc(&s, 1, sizeof *s, "a benchmark"));
+    *s = (stage){.device = bench->device, .head = {.spec = *spec}, .batch = batch};
+    walsh_status status = make_parameters(s);
+    if (!status) status = upload_constant(s);
+    if (!status) status = upload_batch(s);
+    if (!status) status = make_plan(s, bench->wisdom);
+    if (status) {
+        destroy(s);
+        return status;
+    }
+    walsh_contender c = {.row = make_row(s),
+                         .prepare = prepare,
+                         .run = run,
+                         .destroy = destroy,
+                         .context = s,
+                         .images = batch,
+                         .seconds = 2e-3};
+    walsh_bench_cost(s->plan, false, &c.flops, &c.bytes);
+    return walsh_bench_add(bench, &c);
+}
+
+/* The head asked for, or every one that can be built with these sizes. */
+static walsh_status add_heads(const walsh_arguments *arguments, walsh_bench *bench)
+{
+    static const walsh_head_kind kinds[] = {WALSH_HEAD_LEARNED, WALSH_HEAD_ORTHONORMAL, WALSH_HEAD_HADAMARD};
+    const char *wanted = walsh_argument(arguments, WALSH_OPTION_HEAD);
+    int sizes[2], batch = 128;
+    walsh_head_kind only = WALSH_HEAD_LEARNED;
+    WALSH_TRY(walsh_value_list(arguments, WALSH_OPTION_SIZE, "N,C", 1, 2, 2, sizes, NULL));
+    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_BATCH, 1, &batch));
+    if (wanted) WALSH_TRY(walsh_head_kind_parse(wanted, &only));
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const walsh_head_spec spec = {.kind = kinds[i], .features = sizes[0], .classes = sizes[1]};
+        if (wanted && kinds[i] != only) continue;
+        walsh_status status = walsh_head_check(&spec);
+        if (status && (wanted || kinds[i] == WALSH_HEAD_LEARNED)) return status;
+        if (!status) WALSH_TRY(add(bench, &spec, batch));
+    }
+    return walsh_bench_add_peaks(bench);
+}
+
+static walsh_status run_head(const walsh_arguments *arguments)
+{
+    const char *text;
+    walsh_bench bench = {0};
+    WALSH_TRY(walsh_argument_required(arguments, WALSH_OPTION_SIZE, &text));
+    walsh_status status = walsh_bench_open(arguments, true, &bench);
+    if (!status) status = add_heads(arguments, &bench);
+    if (!status) status = walsh_bench_run(&bench);
+    if (!status) status = walsh_bench_report(arguments, &bench, "BATCH,N,C");
+    walsh_bench_close(&bench);
+    return status;
+}
+
+static const struct argp_option own[] = {
+    {NULL, 0, NULL, 0, "What to measure:", 0},
+    {"size", WALSH_OPTION_SIZE, "N,C", 0, "features and classes", 0},
+    {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned, orthonormal or hadamard (default: each that can be built)", 0},
+    {"batch", WALSH_OPTION_BATCH, "B", 0, "rows a batch (default: 128)", 0},
+    {0},
+};
+
+const walsh_command walsh_command_bench_head = {
+    .name = "bench head",
+    .summary = "heads: forward, loss, backward and update of one batch",
+    .synopsis = "--size N,C",
+    .about = "Times one batch through each head: forward, loss, backward and the update of its parameters."
+             "\vExamples:\n"
+             "  walsh bench head --size 64,100\n"
+             "  walsh bench head --size 2048,1000 --head learned --batch 32 --json\n",
+    .groups =
+        (const struct argp_option *const[]){own, walsh_options_bench, walsh_options_device, walsh_options_json, NULL},
+    .run = run_head,
+};

@@ -1,0 +1,128 @@
+#!/bin/sh
+# `walsh bench`, the command given as $1: each member runs on small sizes, its JSON has the fields that scripts read, and
+# wrong arguments are refused in one line. No figure is checked but for its sign: machines differ.
+set -u
+walsh=$(realpath "$1") || exit 1
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+unset WALSH_LOG WALSH_DISABLE
+WALSH_CACHE=$folder/cache # no wisdom of the user's
+export WALSH_CACHE
+failures=0
+
+problem() { echo "$what: $*"; failures=$((failures + 1)); }
+
+# refuse WORD ARGUMENT...: exit 2, one line on stderr that mentions WORD, nothing on stdout.
+refuse() {
+    what=$* word=$1
+    shift
+    "$walsh" bench "$@" >out 2>err
+    status=$?
+    [ $status = 2 ] || problem "exit $status: $(cat err)"
+    grep -qF -- "$word" err || problem "no '$word' in: $(cat err)"
+    [ "$(wc -l <err)" = 1 ] && grep -q '^walsh' err && [ ! -s out ] || problem "not one line on stderr: $(cat err out)"
+}
+
+# measure PYTHON ARGUMENT...: runs with --json; PYTHON is an expression over `rows`, all but the peaks, that must hold.
+measure() {
+    what=$* condition=$1
+    shift
+    if ! "$walsh" bench "$@" --repeats 1 --json >out 2>err; then
+        problem "failed: $(cat err)"
+        return
+    fi
+    CONDITION=$condition python3 - out >err 2>&1 <<'END' || problem "$(tail -n 1 err)"
+import json, os, sys
+everything = json.load(open(sys.argv[1]))
+rows = [row for row in everything if not row["op"].startswith("peak_")]
+assert rows, "no rows"
+for row in everything:
+    for key in "op", "variant", "ms", "ms_min", "gflops", "gbs", "bound", "peak_share":
+        assert key in row, f"no {key} in {row}"
+    assert 0 < row["ms_min"] <= row["ms"], row
+    assert row["bound"] in ("fma", "memory", None), row
+    assert (row["bound"] is None) == (row["peak_share"] is None), row
+    assert row["bound"] is None or row["peak_share"] > 0, row
+if rows[0]["bound"]:
+    assert {row["op"] for row in everything} >= {"peak_fma", "peak_stream"}, "a peak is missing"
+assert eval("(" + os.environ["CONDITION"] + ")"), f"not so: {os.environ['CONDITION']}: {rows}"
+END
+}
+
+runs() {
+    measure '{r["op"] for r in rows} == {"conv_forward", "conv_data", "conv_filter"} and
+             sum(r["layers"] for r in rows if r["op"] == "conv_forward") == 21 and
+             all(r["chosen"] for r in rows)' conv --model resnet20 --batch 1
+    measure 'len(rows) == 3 and rows[0]["k"] == 3 and rows[0]["oc"] == 6 and rows[0]["shape"] == "2,9,8,5,6,3,2,1" and
+             all(abs(r["gflops"] * r["ms"] * 1e6 / (2 * 2 * 5 * 4 * 5 * 6 * 9) - 1) < 1e-6 for r in rows)' \
+        conv --shape 2,9,8,5,6,3,2,1
+    measure '[r["variant"] for r in rows] == ["conv_forward_plain"]' \
+        conv --shape 1,8,8,4,4,3,1,1 --variant conv_forward_plain
+    measure '{r["op"] for r in rows} == {"pool_forward", "pool_backward"}' pool --model resnet20 --batch 1
+    measure 'rows[0]["kind"] == 0' pool --shape 1,8,8,4,2,2,0
+    measure '{r["op"] for r in rows} >= {"bn_stats", "bn_apply", "bn_backward"}' norm --model resnet20 --batch 1
+    measure 'all(r["relu"] == 0 for r in rows)' norm --shape 2,4,4,8,0
+    measure 'len(rows) > 1 and sum(r["chosen"] for r in rows) == 1' gemm --size 16,24,32,0,1 --all
+    measure 'rows[0]["n"] == 64' fwht --size 3,64
+    measure '[r["variant"] for r in rows] == ["learned", "orthonormal", "hadamard"] and
+             [r["parameters"] for r in rows] == [330, 11, 11]' head --size 32,10 --batch 4
+    measure '[r["variant"] for r in rows] == ["hadamard"]' head --size 32,10 --head hadamard --batch 4
+    measure '[r["op"] for r in rows] == ["step_train", "step_evaluate"] and rows[0]["images_per_second"] > 0 and
+             rows[0]["first_step_ms"] > 0 and rows[0]["peak_rss_bytes"] > 1e6' step --model resnet20 --batch 2
+    measure '[r["op"] for r in rows] == ["step_evaluate"]' step --model resnet20 --batch 2 --mode evaluate --steps 2
+    measure '[r["op"] for r in rows] == ["data_train", "data_test"] and rows[0]["images_per_second"] > 0' \
+        data --data sample --batch 16
+    measure 'True' gemm --size 16,16,16 --threads 1
+}
+
+table() {
+    what="a table"
+    "$walsh" bench conv --model resnet20 --batch 1 --repeats 1 >out 2>err || problem "failed: $(cat err)"
+    for word in "of bound" "N,H,W,IC,OC,K,STRIDE,PAD" conv_filter "conv_data in a step: 20 layers"; do
+        grep -qF -- "$word" out || problem "no '$word' in: $(cat out)"
+    done
+    for member in conv pool norm gemm fwht head step data; do
+        what="help of $member"
+        "$walsh" bench $member --help >out 2>err && grep -q "Examples:" out && [ ! -s err ] || problem "$(cat out err)"
+        "$walsh" bench --help | grep -q "^  $member " || problem "not listed"
+    done
+}
+
+wrong() {
+    refuse "expected a command"
+    refuse "did you mean conv?" cony
+    refuse "'walsh bench --help' lists them" something
+    refuse "expected either --model NAME or --shape" conv
+    refuse "expected either --model NAME or --shape" conv --model resnet20 --shape 1,8,8,4,4,3,1,1
+    refuse "--batch goes with --model" conv --shape 1,8,8,4,4,3,1,1 --batch 3
+    refuse "no model" conv --model resnet21
+    refuse "--shape 1,8,8: expected N,H,W,IC,OC,K,STRIDE,PAD" conv --shape 1,8,8
+    refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,1,1
+    refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,
+    refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,x
+    refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,-1
+    refuse "expected N,H,W,IC" conv --shape 99999999999,8,8,4,4,3,1,1
+    refuse "does not fit" conv --shape 1,2,2,4,4,5,1,1
+    refuse "at least 1" conv --shape 0,8,8,4,4,3,1,1
+    refuse "no kind 3" pool --shape 1,8,8,4,2,2,0,3
+    refuse "expected one of" conv --shape 1,8,8,4,4,3,1,1 --variant nothing
+    refuse "exclude each other" conv --shape 1,8,8,4,4,3,1,1 --variant conv_forward_plain --all
+    refuse "expected --size" gemm
+    refuse "expected M,N,K" gemm --size 3,4
+    refuse "unknown option --model" gemm --model resnet20
+    refuse "3" fwht --size 3,3
+    refuse "expected N,C" head --size 3
+    refuse "power of two" head --size 3,3 --head hadamard
+    refuse "expected --model" step
+    refuse "train or evaluate" step --model resnet20 --mode learn
+    refuse "expected --data" data
+    refuse "unknown option --device" data --data sample --device cpu
+    refuse "--repeats 0" gemm --size 8,8,8 --repeats 0
+    refuse "unexpected argument" conv --model resnet20 more
+}
+
+runs
+table
+wrong
+exit $((failures > 0))
