@@ -2,23 +2,13 @@
  * every window that covers them, so that nothing is scattered and the order of sums is fixed. */
 #include "walsh.clh"
 #include "channels.clh"
-
-typedef struct span {
-    int first, end;
-} span;
+#include "windows.clh"
 
 /* Inputs that window `o` covers along one axis of `size` pixels. */
 INLINE span window_inputs(int o, int window, int stride, int pad, int size)
 {
     const int start = o * stride - pad;
     return (span){max(start, 0), min(start + window, size)};
-}
-
-/* Windows that cover input `i` along one axis of `outputs` windows: o*stride - pad <= i < o*stride - pad + window. */
-INLINE span covering_windows(int i, int window, int stride, int pad, int outputs)
-{
-    const int past = i + pad - window; /* windows that start here or before end before i */
-    return (span){past < 0 ? 0 : past / stride + 1, min((i + pad) / stride + 1, outputs)};
 }
 
 /* NaN, once met, is the maximum. */

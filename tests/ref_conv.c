@@ -118,6 +118,8 @@ static const walsh_conv cases[] = {
     {0, 2, 14, 14, 8, 256, 3, 3, 1, 1},
     {0, 1, 4, 300, 64, 64, 3, 3, 1, 1}, /* not even a line of it can be */
     {0, 2, 9, 13, 64, 24, 1, 1, 3, 0},
+    {0, 67, 32, 32, 1, 2, 8, 8, 1, 4},  /* columns of 76 MiB: more than one slice of images, the last one smaller */
+    {0, 131, 64, 64, 3, 4, 1, 1, 1, 0}, /* a product that CLBlast wants larger copies for than a slice may have */
 };
 
 enum { X, W, Y, TENSORS };

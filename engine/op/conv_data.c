@@ -1,3 +1,4 @@
+#include "engine/op/conv_clblast.h"
 #include "engine/op/conv_direct.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
@@ -126,5 +127,5 @@ const walsh_op walsh_conv_data = {
     .operands = {{"dy", WALSH_READ}, {"w", WALSH_READ}, {"dx", WALSH_WRITE}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&direct, &plain, NULL},
+    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_data_clblast, &plain, NULL},
 };

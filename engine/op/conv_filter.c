@@ -1,3 +1,4 @@
+#include "engine/op/conv_clblast.h"
 #include "engine/op/conv_direct.h"
 
 /* Partial sums are cut into groups of rows of dY, by the sizes alone: enough to keep many work-items busy, and no more
@@ -186,5 +187,5 @@ const walsh_op walsh_conv_filter = {
     .operands = {{"x", WALSH_READ}, {"dy", WALSH_READ}, {"dw", WALSH_WRITE}, {"saved", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&direct, &plain, NULL},
+    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_filter_clblast, &plain, NULL},
 };

@@ -1,3 +1,4 @@
+#include "engine/op/conv_clblast.h"
 #include "engine/op/conv_direct.h"
 
 enum { MANY_CHANNELS = 16 };
@@ -100,5 +101,5 @@ const walsh_op walsh_conv_forward = {
         {{"x", WALSH_READ}, {"w", WALSH_READ}, {"y", WALSH_WRITE}, {"saved", WALSH_READ}, {"partial", WALSH_WRITE}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&direct, &plain, NULL},
+    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_forward_clblast, &plain, NULL},
 };

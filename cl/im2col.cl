@@ -1,0 +1,54 @@
+/* Convolution as a matrix product: X's pixels laid out as the rows that a filter sees, and the sum back. COLUMNS is
+ * dense, [pixels of Y][taps][channels], channels being padded ones. Both directions gather: a work-item takes a vector
+ * of channels of some rows (engine/op/channels.h), so that nothing is scattered and the order of sums is fixed. */
+#include "walsh.clh"
+#include "channels.clh"
+#include "windows.clh"
+
+/* Row r of COLUMNS is tap r % taps of output pixel r / taps: an input pixel, or zeros outside the image. */
+__kernel void im2col(__global const float *x, const ulong x_at, __global float *columns, const ulong columns_at,
+                     const int rows, const int vectors, const int each, const int h, const int w, const int oh,
+                     const int ow, const int kh, const int kw, const int stride, const int pad, const int x_pitch)
+{
+    if ((int)get_global_id(0) >= vectors) return;
+    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows), taps = kh * kw;
+    x += x_at + channel;
+    columns += columns_at + channel;
+    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+        const int pixel = r / taps, tap = r - pixel * taps, ky = tap / kw;
+        const int line = pixel / ow, image = line / oh;
+        const int i = (line - image * oh) * stride - pad + ky, j = (pixel - line * ow) * stride - pad + tap - ky * kw;
+        const bool inside = i >= 0 && i < h && j >= 0 && j < w;
+        floatv v = (floatv)(0.0f);
+        if (inside) v = LOADV(x + (((size_t)image * h + i) * w + j) * x_pitch);
+        STOREV(v, columns + (size_t)r * VW * vectors);
+    }
+}
+
+/* Each input pixel sums, or adds to what is there, the rows of COLUMNS that im2col would have copied it to. */
+__kernel void col2im(__global const float *columns, const ulong columns_at, __global float *x, const ulong x_at,
+                     const int rows, const int vectors, const int each, const int h, const int w, const int oh,
+                     const int ow, const int kh, const int kw, const int stride, const int pad, const int x_pitch,
+                     const int accumulate)
+{
+    if ((int)get_global_id(0) >= vectors) return;
+    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
+    x += x_at + channel;
+    columns += columns_at + channel;
+    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+        const int line = r / w, image = line / h, at_y = line - image * h + pad, at_x = r - line * w + pad;
+        const span oy = covering_windows(at_y - pad, kh, stride, pad, oh);
+        const span ox = covering_windows(at_x - pad, kw, stride, pad, ow);
+        __global float *out = x + (size_t)r * x_pitch;
+        floatv sum = (floatv)(0.0f);
+        for (int i = oy.first; i < oy.end; i++) {
+            for (int j = ox.first; j < ox.end; j++) {
+                const size_t pixel = ((size_t)image * oh + i) * ow + j;
+                const int tap = (at_y - i * stride) * kw + at_x - j * stride;
+                sum += LOADV(columns + (pixel * kh * kw + tap) * VW * vectors);
+            }
+        }
+        if (accumulate) sum += LOADV(out);
+        STOREV(sum, out);
+    }
+}
