@@ -41,60 +41,22 @@ import torch.nn.functional as F
 from torch import nn
 
 import walsh_numpy
+from resnet_pytorch import FEATURES, FixedHead, ResNet
 
 HEADS, STARTS = ("learned", "orthonormal", "hadamard"), {"he": 0.0, "margin": 5e-6}  # the margin that ReLUs must keep
-CLASSES, FEATURES, BATCH, STEPS, SUBSET, TEST_IMAGES, HEAD_SEED = 10, 64, 16, 3, 256, 16, 7
+CLASSES, BATCH, STEPS, SUBSET, TEST_IMAGES, HEAD_SEED = 10, 16, 3, 256, 16, 7
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 RECIPE = dict(lr=0.001, momentum=0.9, weight_decay=1e-4)
 
 
-class Block(nn.Module):
-    def __init__(self, inputs, outputs, stride, padding_mode, eps):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False, padding_mode=padding_mode)
-        self.bn1 = nn.BatchNorm2d(outputs, eps)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False, padding_mode=padding_mode)
-        self.bn2 = nn.BatchNorm2d(outputs, eps)
-        self.relu = nn.ReLU()
-        shortcut = [nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs, eps)]
-        self.downsample = nn.Sequential(*shortcut) if stride != 1 else nn.Identity()
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(y + self.downsample(x))
-
-
-class FixedHead(nn.Module):
-    def __init__(self, q):
-        super().__init__()
-        self.scale, self.bias = nn.Parameter(torch.empty(1)), nn.Parameter(torch.empty(len(q)))
-        self.register_buffer("q", torch.from_numpy(q.astype(np.float32)), persistent=False)
-
-    def forward(self, x):
-        unit = x / (x.square().sum(1, keepdim=True) + 1e-16).sqrt()
-        return self.scale * (unit @ self.q.T) + self.bias
-
-
-class ResNet20(nn.Module):
-    """CIFAR's, with torchvision's names."""
-
-    def __init__(self, head, padding_mode="zeros", eps=1e-5):
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False, padding_mode=padding_mode)
-        self.bn1, self.relu = nn.BatchNorm2d(16, eps), nn.ReLU()
-        for stage, inputs, outputs, stride in (1, 16, 16, 1), (2, 16, 32, 2), (3, 32, 64, 2):
-            shapes = [(inputs, outputs, stride), (outputs, outputs, 1), (outputs, outputs, 1)]
-            self.add_module(f"layer{stage}", nn.Sequential(*[Block(*s, padding_mode, eps) for s in shapes]))
-        if head == "learned":
-            self.fc = nn.Linear(FEATURES, CLASSES)
-        elif head == "orthonormal":
-            self.fc = FixedHead(walsh_numpy.orthonormal_q(CLASSES, FEATURES, HEAD_SEED))
-        else:
-            self.fc = FixedHead(walsh_numpy.hadamard_q(CLASSES, FEATURES))
-
-    def forward(self, x):
-        x = self.relu(self.bn1(self.conv1(x)))
-        return self.fc(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+def resnet20(head, **options):
+    if head == "learned":
+        fc = nn.Linear(FEATURES, CLASSES)
+    elif head == "orthonormal":
+        fc = FixedHead(walsh_numpy.orthonormal_q(CLASSES, FEATURES, HEAD_SEED))
+    else:
+        fc = FixedHead(walsh_numpy.hadamard_q(CLASSES, FEATURES))
+    return ResNet(20, fc, **options)
 
 
 def initial_rule(start, name, shape):
@@ -138,7 +100,7 @@ def run(data, start, head, seed, draw, dtype,
         same_padding=False, decay_scale=False, bn_momentum=0.1, model={}, **wrong):
     """The three steps on the draw's 48 images; the named options are the self-test's wrong settings."""
     recipe = {**RECIPE, **wrong}
-    model = ResNet20(head, **model)
+    model = resnet20(head, **model)
     initial = initial_state(model, start, seed)
     model.load_state_dict({k: torch.from_numpy(v) for k, v in initial.items()}, strict=False)
     model.to(dtype).train()
