@@ -66,7 +66,7 @@ static walsh_status time_once(const walsh_contender *c, double *seconds)
 /* The first run carries compilation and first touches; the second tells how many fill a timing. */
 static walsh_status warm_up(walsh_contender *c)
 {
-    double seconds;
+    double seconds = 0;
     c->times = 1;
     if (c->prepare) WALSH_TRY(c->prepare(c->context));
     WALSH_TRY(time_once(c, &seconds));
