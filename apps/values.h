@@ -11,8 +11,8 @@
 walsh_status walsh_value_int(const walsh_arguments *arguments, int option, int least, int *value);
 walsh_status walsh_value_u64(const walsh_arguments *arguments, int option, uint64_t least, uint64_t *value);
 
-/* Whole numbers from `least` to 2^28 with commas between them, from `needed` to `most` of them, as `form` ("N,C") shows;
- * their number in *count, unless NULL. */
+/* Whole numbers from `least` to 2^28 with commas between them, from `needed` to `most` of them, as `form` ("N,C")
+ * shows; their number in *count, unless NULL. */
 walsh_status walsh_value_list(const walsh_arguments *arguments, int option, const char *form, int least, int needed,
                               int most, int *values, int *count);
 

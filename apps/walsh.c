@@ -12,14 +12,8 @@
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const walsh_command *const commands[] = {
-    &walsh_command_devices,
-    &walsh_command_train,
-    &walsh_command_eval,
-    &walsh_command_predict,
-    &walsh_command_head,
-    &walsh_command_tune,
-    &walsh_command_bench,
-    NULL,
+    &walsh_command_devices, &walsh_command_train, &walsh_command_eval,  &walsh_command_predict,
+    &walsh_command_head,    &walsh_command_tune,  &walsh_command_bench, NULL,
 };
 
 static void print_help(void)

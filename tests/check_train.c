@@ -141,8 +141,8 @@ static void a_stopped_run_goes_on(void **state)
     assert_same_run("whole", "parts");
 }
 
-/* A run to step 3, continued to 6 and to 9, is as if it had always been meant to go there: the rows of the epochs that its
- * ends cut short leave no trace, among the best weights neither. */
+/* A run to step 3, continued to 6 and to 9, is as if it had always been meant to go there: the rows of the epochs that
+ * its ends cut short leave no trace, among the best weights neither. */
 static void a_longer_run_goes_on(void **state)
 {
     (void)state;

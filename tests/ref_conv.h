@@ -28,4 +28,10 @@ void ref_conv_check_nan(const walsh_op *op);
 /* The same bits on one and on all compute units, extras included, at sizes of which each has many work-groups. */
 void ref_conv_check_threads(const walsh_op *op);
 
+/* The reference's gradients proved, for the input or for the weights: by central differences of <conv(x, w), dy>, which
+ * are exact since a convolution is linear in each; and as the adjoint, <conv(x, w), dy> = <x, dx> = <w, dw>. */
+typedef enum ref_conv_operand { REF_CONV_X, REF_CONV_W } ref_conv_operand;
+void ref_conv_prove_differences(ref_conv_operand of);
+void ref_conv_prove_adjoint(ref_conv_operand of);
+
 #endif

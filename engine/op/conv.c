@@ -38,7 +38,8 @@ walsh_shape walsh_conv_saved_shape(const walsh_conv *c)
 walsh_shape walsh_conv_partial_shape(const walsh_conv *c)
 {
     const walsh_bn output = {.n = c->n, .h = walsh_conv_oh(c), .w = walsh_conv_ow(c), .c = c->oc};
-    return c->fuse & WALSH_FUSE_STATS ? walsh_op_shape(&walsh_bn_stats, &output, WALSH_BN_STATS_PARTIAL) : walsh_shape_absent;
+    return c->fuse & WALSH_FUSE_STATS ? walsh_op_shape(&walsh_bn_stats, &output, WALSH_BN_STATS_PARTIAL)
+                                      : walsh_shape_absent;
 }
 
 void walsh_conv_cost(const void *problem, double *flops, double *bytes)

@@ -37,9 +37,9 @@ typedef enum walsh_conv_class {
 walsh_conv_class walsh_conv_classify(const walsh_device *device);
 
 /* Y = X * W. Extras that a variant may fuse:
- * WALSH_FUSE_AFFINE: X stands for relu(scale*X + shift), scale and shift being rows of SAVED [4][ic] (batchnorm.h); zero
- * padding pads that, so a pixel outside is 0 and not relu(shift).
- * WALSH_FUSE_STATS: PARTIAL, as walsh_bn_stats would compute it from Y. */
+ * WALSH_FUSE_AFFINE: X stands for relu(scale*X + shift), scale and shift being rows of SAVED [4][ic] (batchnorm.h);
+ * zero padding pads that, so a pixel outside is 0 and not relu(shift). WALSH_FUSE_STATS: PARTIAL, as walsh_bn_stats
+ * would compute it from Y. */
 extern const walsh_op walsh_conv_forward;
 enum {
     WALSH_CONV_FORWARD_X,

@@ -76,7 +76,9 @@ static walsh_status emit_slice(walsh_list *list, const walsh_conv *slice, direct
     if (accumulate) p.fuse = WALSH_FUSE_ACCUMULATE;
     walsh_view operand[WALSH_GEMM_OPERANDS] = {[WALSH_GEMM_A] = d == DATA ? *y : *matrix,
                                                [WALSH_GEMM_B] = d == FILTER ? *y : *w,
-                                               [WALSH_GEMM_C] = d == FORWARD ? *y : d == DATA ? *matrix : *w};
+                                               [WALSH_GEMM_C] = d == FORWARD ? *y
+                                                                : d == DATA  ? *matrix
+                                                                             : *w};
     if (matrix == &columns && d != DATA) WALSH_TRY(walsh_im2col_emit(list, slice, x, &columns));
     WALSH_TRY(walsh_gemm_clblast.emit(list, &p, operand, &rest));
     return matrix == &columns && d == DATA ? walsh_col2im_emit(list, slice, &columns, x) : WALSH_OK;

@@ -31,7 +31,7 @@ static walsh_status check(CLBlastStatusCode code)
  * all layouts, each compared with double precision: none failed. */
 static void tune_for_pocl(cl_device_id id)
 {
-    static const char *kernel[] = {"GEMMK", "KREG", "KWG", "KWI", "MDIMA", "MDIMC", "MWG",  "NDIMB",
+    static const char *kernel[] = {"GEMMK", "KREG", "KWG", "KWI", "MDIMA", "MDIMC", "MWG", "NDIMB",
                                    "NDIMC", "NWG",  "SA",  "SB",  "STRM",  "STRN",  "VWM", "VWN"};
     static const size_t kernel_value[] = {0, 1, 32, 2, 1, 1, 16, 1, 1, 16, 0, 0, 0, 0, 8, 8};
     static const char *routine[] = {"XGEMM_MIN_INDIRECT_SIZE"};

@@ -150,7 +150,10 @@ void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, con
     plan->step_count++;
 }
 
-int walsh_plan_count(const walsh_plan *plan) { return plan->step_count; }
+int walsh_plan_count(const walsh_plan *plan)
+{
+    return plan->step_count;
+}
 
 walsh_planned walsh_plan_at(const walsh_plan *plan, int index)
 {

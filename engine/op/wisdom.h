@@ -12,7 +12,8 @@ walsh_status walsh_wisdom_create(walsh_wisdom **wisdom);
 /* The name of the variant for a problem, or NULL where nothing is known. */
 const char *walsh_wisdom_find(const walsh_wisdom *wisdom, const walsh_op *op, const void *problem);
 
-/* The variant that `wisdom` (NULL: nothing is known) names for a problem, where it still may be used; else the rule's. */
+/* The variant that `wisdom` (NULL: nothing is known) names for a problem, where it still may be used; else the rule's.
+ */
 walsh_status walsh_wisdom_choose(const walsh_wisdom *wisdom, const walsh_device *device, const walsh_op *op,
                                  const void *problem, const walsh_variant **variant);
 
