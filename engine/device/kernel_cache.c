@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/base/file.h"
+#include "engine/base/hash.h"
 #include "engine/base/log.h"
 
 typedef struct cache_key {
@@ -15,14 +16,6 @@ typedef struct cache_key {
     size_t size;
     char path[4096];
 } cache_key;
-
-/* FNV-1a, 64 bits. */
-static uint64_t hash(const char *bytes, size_t size)
-{
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < size; i++) h = (h ^ (unsigned char)bytes[i]) * 0x100000001b3u;
-    return h;
-}
 
 static walsh_status make_key(walsh_device *device, const char *source, const char *options, cache_key *key)
 {
@@ -35,7 +28,8 @@ static walsh_status make_key(walsh_device *device, const char *source, const cha
     WALSH_TRY(walsh_alloc(&key->bytes, key->size, 1, "a cache key"));
     char *end = key->bytes;
     for (int i = 0; i < 3; i++) end = stpcpy(end, part[i]) + 1;
-    snprintf(key->path, sizeof key->path, "%s/%016llx.kernel", folder, (unsigned long long)hash(key->bytes, key->size));
+    snprintf(key->path, sizeof key->path, "%s/%016llx.kernel", folder,
+             (unsigned long long)walsh_hash(key->bytes, key->size));
     return WALSH_OK;
 }
 
@@ -62,7 +56,7 @@ cl_program walsh_kernel_cache_load(walsh_device *device, const char *source, con
         size_t start = key.size + sizeof expected;
         bool same = size > start && !memcmp(bytes, key.bytes, key.size);
         if (same) memcpy(&expected, bytes + key.size, sizeof expected);
-        if (same && hash(bytes + start, size - start) == expected)
+        if (same && walsh_hash(bytes + start, size - start) == expected)
             program = from_binary(device, options, (const unsigned char *)(bytes + start), size - start);
         if (!program) walsh_log(WALSH_LOG_DEBUG, "%s: not usable, rebuilding", key.path);
     }
@@ -79,7 +73,7 @@ void walsh_kernel_cache_store(walsh_device *device, const char *source, const ch
     if (make_key(device, source, options, &key)) return;
     unsigned char *binary = malloc(size);
     if (binary && clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS) {
-        const uint64_t sum = hash((const char *)binary, size);
+        const uint64_t sum = walsh_hash((const char *)binary, size);
         const walsh_file_part parts[] = {{key.bytes, key.size}, {&sum, sizeof sum}, {binary, size}};
         if (walsh_file_replace(key.path, parts, 3)) walsh_log(WALSH_LOG_DEBUG, "kernel cache: %s", walsh_message());
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/base/file.h"
+#include "engine/base/hash.h"
 #include "engine/base/log.h"
 
 enum { KEY = 384, NAME = 64, HEX = 304 };
@@ -128,9 +129,7 @@ static walsh_status find_file(const walsh_device *device, char *identity, size_t
     char folder[3900];
     walsh_device_identity(device, identity, identity_size);
     WALSH_TRY(walsh_cache_folder(folder, sizeof folder));
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-    for (const char *c = identity; *c; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
-    snprintf(path, size, "%s/%016llx.wisdom", folder, (unsigned long long)hash);
+    snprintf(path, size, "%s/%016llx.wisdom", folder, (unsigned long long)walsh_hash(identity, strlen(identity)));
     return WALSH_OK;
 }
 
