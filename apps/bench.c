@@ -44,13 +44,12 @@ walsh_status walsh_bench_add(walsh_bench *bench, const walsh_contender *contende
 {
     walsh_contender c = *contender;
     walsh_status status = walsh_alloc(&c.timings, (size_t)bench->repeats, sizeof *c.timings, "timings");
-    walsh_contender *more = status ? NULL : realloc(bench->contenders, (bench->count + 1) * sizeof *bench->contenders);
-    if (!more) {
+    if (!status) status = walsh_grow(&bench->contenders, bench->count, sizeof *bench->contenders, "a benchmark");
+    if (status) {
         release(&c);
-        WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a benchmark");
+        return status;
     }
-    more[bench->count++] = c;
-    bench->contenders = more;
+    bench->contenders[bench->count++] = c;
     return WALSH_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "engine/base/status.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,21 @@ walsh_status walsh_alloc(void *pointer, size_t count, size_t size, const char *w
 {
     void *memory = calloc(count ? count : 1, size ? size : 1);
     if (!memory) WALSH_FAIL(WALSH_E_MEMORY, "out of memory: %zu x %zu bytes for %s", count, size, what);
+    memcpy(pointer, &memory, sizeof memory);
+    return WALSH_OK;
+}
+
+/* An array has room for 16 elements, or for as many as the power of two above its count: that need not be kept. */
+walsh_status walsh_grow(void *pointer, size_t count, size_t size, const char *what)
+{
+    enum { FIRST = 16 };
+    void *memory;
+    size_t bytes;
+    if (count && (count < FIRST || count & (count - 1))) return WALSH_OK;
+    memcpy(&memory, pointer, sizeof memory);
+    bool fits = !__builtin_mul_overflow(count ? 2 * count : FIRST, size, &bytes);
+    memory = fits ? realloc(memory, bytes) : NULL;
+    if (!memory) WALSH_FAIL(WALSH_E_MEMORY, "out of memory: %zu x %zu bytes for %s", count + 1, size, what);
     memcpy(pointer, &memory, sizeof memory);
     return WALSH_OK;
 }

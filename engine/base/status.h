@@ -19,4 +19,9 @@ walsh_status walsh_fail(walsh_status status, const char *format, ...) __attribut
 /* Allocate zeroed memory for `count` elements into *pointer, or fail with WALSH_E_MEMORY saying what it was for. */
 walsh_status walsh_alloc(void *pointer, size_t count, size_t size, const char *what);
 
+/* Makes room for one more element in the array *pointer, which holds `count` elements of `size` bytes and was only ever
+ * made by this function (start with NULL and 0); it doubles now and then, so that appending stays cheap. The new
+ * element's content is undefined. Fails as walsh_alloc; the array is then as it was. */
+walsh_status walsh_grow(void *pointer, size_t count, size_t size, const char *what);
+
 #endif

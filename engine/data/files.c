@@ -30,12 +30,10 @@ static ssize_t stream_read(const stream *from, void *bytes, size_t size)
 /* Adds an entry without contents. */
 static walsh_status append(walsh_files *files, const char *name, walsh_file **added)
 {
-    walsh_file *grown = realloc(files->file, (files->count + 1) * sizeof *grown);
-    if (!grown) WALSH_FAIL(WALSH_E_MEMORY, "out of memory: %zu file names", files->count + 1);
-    files->file = grown;
+    WALSH_TRY(walsh_grow(&files->file, files->count, sizeof *files->file, "file names"));
     char *copy = strdup(name);
     if (!copy) WALSH_FAIL(WALSH_E_MEMORY, "out of memory: the name of %s", name);
-    *added = &grown[files->count++];
+    *added = &files->file[files->count++];
     **added = (walsh_file){.name = copy};
     return WALSH_OK;
 }

@@ -21,8 +21,8 @@ typedef struct entry {
 struct walsh_list {
     walsh_device *device;
     entry *entries;
-    cl_event *events; /* [capacity], used while profiling */
-    size_t count, capacity;
+    cl_event *events; /* [count], used while profiling */
+    size_t count;
     char label[64];
 };
 
@@ -51,15 +51,8 @@ walsh_status walsh_list_label(walsh_list *list, const char *label)
 
 static walsh_status append(walsh_list *list, const char *name, double flops, double bytes, entry **out)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 64;
-        entry *entries = realloc(list->entries, capacity * sizeof *entries);
-        if (entries) list->entries = entries;
-        cl_event *events = realloc(list->events, capacity * sizeof *events);
-        if (events) list->events = events;
-        if (!entries || !events) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for %zu launches", capacity);
-        list->capacity = capacity;
-    }
+    WALSH_TRY(walsh_grow(&list->entries, list->count, sizeof *list->entries, "a list of launches"));
+    WALSH_TRY(walsh_grow(&list->events, list->count, sizeof *list->events, "a list of launches"));
     *out = &list->entries[list->count];
     memset(*out, 0, sizeof **out);
     list->events[list->count] = NULL;
@@ -189,11 +182,9 @@ walsh_status walsh_list_profile(const walsh_list *list, walsh_profile **lines, s
         size_t l = 0;
         while (l < *count && strcmp((*lines)[l].label, e->label)) l++;
         if (l == *count) {
-            walsh_profile *more = realloc(*lines, (*count + 1) * sizeof *more);
-            if (!more) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a profile");
-            *lines = more;
-            memset(&more[(*count)++], 0, sizeof *more);
-            memcpy(more[l].label, e->label, sizeof e->label);
+            WALSH_TRY(walsh_grow(lines, *count, sizeof **lines, "a profile"));
+            memset(&(*lines)[(*count)++], 0, sizeof **lines);
+            memcpy((*lines)[l].label, e->label, sizeof e->label);
         }
         (*lines)[l].launches += e->runs;
         (*lines)[l].seconds += e->seconds;

@@ -74,7 +74,7 @@ typedef struct walsh_profile {
     double seconds, flops, bytes; /* sums over the launches */
 } walsh_profile;
 
-/* Adds this list's times to an array of lines (allocated by realloc; start with NULL and 0). */
+/* Adds this list's times to an array of lines (walsh_grow: start with NULL and 0). */
 walsh_status walsh_list_profile(const walsh_list *list, walsh_profile **lines, size_t *count);
 
 void walsh_list_destroy(walsh_list **list);

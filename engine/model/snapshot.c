@@ -9,7 +9,7 @@
 struct walsh_snapshot {
     walsh_safetensors_entry *entries;
     walsh_safetensors_pair *pairs;
-    size_t entry_count, entry_capacity, pair_count, pair_capacity;
+    size_t entry_count, pair_count;
 };
 
 walsh_status walsh_snapshot_create(walsh_snapshot **snapshot)
@@ -17,23 +17,10 @@ walsh_status walsh_snapshot_create(walsh_snapshot **snapshot)
     return walsh_alloc(snapshot, 1, sizeof **snapshot, "a snapshot");
 }
 
-static walsh_status grow(void *array, size_t count, size_t *capacity, size_t size)
-{
-    void *old;
-    memcpy(&old, array, sizeof old);
-    if (count < *capacity) return WALSH_OK;
-    size_t wanted = *capacity ? 2 * *capacity : 64;
-    void *more = realloc(old, wanted * size);
-    if (!more) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a snapshot");
-    memcpy(array, &more, sizeof more);
-    *capacity = wanted;
-    return WALSH_OK;
-}
-
 /* Takes `name` and `data` over, also where it fails. */
 static walsh_status add_entry(walsh_snapshot *s, char *name, void *data, walsh_safetensors_entry entry)
 {
-    walsh_status status = grow(&s->entries, s->entry_count, &s->entry_capacity, sizeof *s->entries);
+    walsh_status status = walsh_grow(&s->entries, s->entry_count, sizeof *s->entries, "a snapshot");
     if (!status && (!name || !data)) status = walsh_fail(WALSH_E_MEMORY, "out of memory for a snapshot");
     if (status) {
         free(name);
@@ -48,7 +35,7 @@ static walsh_status add_entry(walsh_snapshot *s, char *name, void *data, walsh_s
 
 walsh_status walsh_snapshot_add_text(walsh_snapshot *s, const char *key, const char *value)
 {
-    WALSH_TRY(grow(&s->pairs, s->pair_count, &s->pair_capacity, sizeof *s->pairs));
+    WALSH_TRY(walsh_grow(&s->pairs, s->pair_count, sizeof *s->pairs, "a snapshot"));
     walsh_safetensors_pair pair = {strdup(key), strdup(value)};
     s->pairs[s->pair_count++] = pair;
     if (!pair.key || !pair.value) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a snapshot");

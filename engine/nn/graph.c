@@ -8,7 +8,7 @@
 
 struct walsh_graph {
     walsh_layer *layers;
-    int count, capacity;
+    int count;
     walsh_parameters *parameters;
     walsh_status status;
     char message[256];
@@ -21,8 +21,7 @@ walsh_status walsh_graph_create(int h, int w, int c, walsh_graph **graph)
         WALSH_FAIL(WALSH_E_ARGUMENT, "an image of %d x %d x %d: every size must be at least 1", h, w, c);
     walsh_graph *made = NULL;
     WALSH_TRY(walsh_alloc(&made, 1, sizeof *made, "a network"));
-    made->capacity = 64;
-    walsh_status status = walsh_alloc(&made->layers, (size_t)made->capacity, sizeof *made->layers, "a network");
+    walsh_status status = walsh_grow(&made->layers, 0, sizeof *made->layers, "a network");
     if (!status) status = walsh_parameters_create(&made->parameters);
     if (status) {
         walsh_graph_destroy(&made);
@@ -47,14 +46,10 @@ static walsh_node refuse(walsh_graph *graph, walsh_status status)
 static walsh_layer *append(walsh_graph *graph, walsh_layer_kind kind, const char *name, walsh_node a, walsh_node b)
 {
     if (graph->status || a < 0) return NULL;
-    if (graph->count == graph->capacity) {
-        walsh_layer *more = realloc(graph->layers, 2 * (size_t)graph->capacity * sizeof *more);
-        if (!more) {
-            refuse(graph, walsh_fail(WALSH_E_MEMORY, "out of memory for a network of %d layers", graph->count));
-            return NULL;
-        }
-        graph->layers = more;
-        graph->capacity *= 2;
+    walsh_status status = walsh_grow(&graph->layers, (size_t)graph->count, sizeof *graph->layers, "a network");
+    if (status) {
+        refuse(graph, status);
+        return NULL;
     }
     walsh_layer *from = &graph->layers[a], *layer = &graph->layers[graph->count++];
     *layer = (walsh_layer){.kind = kind, .input = {a, b}, .h = from->h, .w = from->w, .c = from->c};

@@ -9,7 +9,7 @@
 
 struct walsh_parameters {
     walsh_parameter *list;
-    int count, capacity;
+    int count;
     walsh_device *device;
     size_t decayed, trained, all; /* ends of the three zones, elements */
     walsh_view buffer[WALSH_COPIES];
@@ -37,13 +37,7 @@ walsh_status walsh_parameters_add(walsh_parameters *parameters, const walsh_para
 {
     if (walsh_parameters_find(parameters, parameter->name) >= 0)
         WALSH_FAIL(WALSH_E_ARGUMENT, "two parameters are named %s", parameter->name);
-    if (parameters->count == parameters->capacity) {
-        int capacity = parameters->capacity ? 2 * parameters->capacity : 64;
-        walsh_parameter *more = realloc(parameters->list, (size_t)capacity * sizeof *more);
-        if (!more) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for %d parameters", capacity);
-        parameters->list = more;
-        parameters->capacity = capacity;
-    }
+    WALSH_TRY(walsh_grow(&parameters->list, (size_t)parameters->count, sizeof *parameters->list, "parameters"));
     walsh_parameter *added = &parameters->list[parameters->count];
     *added = *parameter;
     added->shape = device_shape(added);

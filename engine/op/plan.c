@@ -25,9 +25,9 @@ struct walsh_plan {
     walsh_list *list;
     const walsh_wisdom *wisdom; /* NULL: by rule */
     value *values;
-    int value_count, value_capacity;
+    int value_count;
     step *steps;
-    int step_count, step_capacity;
+    int step_count;
     walsh_status status; /* the first failure while building */
     char message[1024];
 };
@@ -58,27 +58,16 @@ void walsh_plan_fail(walsh_plan *plan, walsh_status status)
     snprintf(plan->message, sizeof plan->message, "%s", walsh_message());
 }
 
-/* Makes room for one more element. */
-static bool grow(walsh_plan *plan, void *array, int count, int *capacity, size_t size)
+/* Makes room for one more element; false after a failure, then or before. */
+static bool grow(walsh_plan *plan, void *array, int count, size_t size)
 {
-    void *old, *more;
-    memcpy(&old, array, sizeof old);
-    if (count < *capacity) return true;
-    int wanted = *capacity ? 2 * *capacity : 128;
-    more = realloc(old, (size_t)wanted * size);
-    if (!more) {
-        walsh_plan_fail(plan, walsh_fail(WALSH_E_MEMORY, "out of memory for a plan"));
-        return false;
-    }
-    memcpy(array, &more, sizeof more);
-    *capacity = wanted;
-    return true;
+    if (!plan->status) walsh_plan_fail(plan, walsh_grow(array, (size_t)count, size, "a plan"));
+    return !plan->status;
 }
 
 static walsh_value add_value(walsh_plan *plan, walsh_view view, bool bound)
 {
-    if (plan->status || !grow(plan, &plan->values, plan->value_count, &plan->value_capacity, sizeof *plan->values))
-        return WALSH_NO_VALUE;
+    if (!grow(plan, &plan->values, plan->value_count, sizeof *plan->values)) return WALSH_NO_VALUE;
     plan->values[plan->value_count] = (value){.view = view, .bound = bound, .block = {.first = -1}};
     return plan->value_count++;
 }
@@ -133,7 +122,7 @@ static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const
 void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem,
                     const walsh_value *operands)
 {
-    if (plan->status || !grow(plan, &plan->steps, plan->step_count, &plan->step_capacity, sizeof *plan->steps)) return;
+    if (!grow(plan, &plan->steps, plan->step_count, sizeof *plan->steps)) return;
     step *s = &plan->steps[plan->step_count];
     *s = (step){.op = op, .workspace = WALSH_NO_VALUE};
     snprintf(s->label, sizeof s->label, "%s", label);

@@ -17,7 +17,7 @@ typedef struct entry {
 
 struct walsh_wisdom {
     entry *entries; /* sorted by key */
-    size_t count, capacity;
+    size_t count;
 };
 
 walsh_status walsh_wisdom_create(walsh_wisdom **wisdom)
@@ -59,13 +59,7 @@ static walsh_status set(walsh_wisdom *wisdom, const char *key, const char *varia
 {
     size_t at = place_of(wisdom, key);
     if (at == wisdom->count || strcmp(wisdom->entries[at].key, key)) {
-        if (wisdom->count == wisdom->capacity) {
-            size_t capacity = wisdom->capacity ? 2 * wisdom->capacity : 64;
-            entry *more = realloc(wisdom->entries, capacity * sizeof *more);
-            if (!more) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for wisdom");
-            wisdom->entries = more;
-            wisdom->capacity = capacity;
-        }
+        WALSH_TRY(walsh_grow(&wisdom->entries, wisdom->count, sizeof *wisdom->entries, "wisdom"));
         entry *here = &wisdom->entries[at];
         memmove(here + 1, here, (wisdom->count++ - at) * sizeof *here);
         snprintf(here->key, KEY, "%s", key);

@@ -23,13 +23,7 @@ static walsh_status path_of(const char *folder, const char *name, char out[PATH]
 
 walsh_status walsh_position_add_row(walsh_position *position, const walsh_train_row *row)
 {
-    if (position->row_count == position->row_capacity) {
-        int capacity = position->row_capacity ? 2 * position->row_capacity : 32;
-        walsh_train_row *more = realloc(position->rows, (size_t)capacity * sizeof *more);
-        if (!more) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for the log");
-        position->rows = more;
-        position->row_capacity = capacity;
-    }
+    WALSH_TRY(walsh_grow(&position->rows, (size_t)position->row_count, sizeof *position->rows, "the log"));
     position->rows[position->row_count++] = *row;
     return WALSH_OK;
 }

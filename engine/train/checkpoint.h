@@ -14,7 +14,7 @@ typedef struct walsh_position {
     double best_error;   /* per cent; infinite before the first evaluation */
     uint64_t best_step;
     walsh_train_row *rows; /* of log.csv so far */
-    int row_count, row_capacity;
+    int row_count;
 } walsh_position;
 
 /* Appends a row. */
