@@ -86,40 +86,40 @@ double *ref_conv_draw(size_t count, uint64_t seed)
     return v;
 }
 
-/* n, h, w, ic, oc, kh, kw, stride, pad. What each is for, where it is not plain. */
+/* fuse, n, h, w, ic, oc, kh, kw, stride, pad, gate. What each is for, where it is not plain. */
 static const walsh_conv cases[] = {
-    {0, 1, 1, 1, 1, 1, 1, 1, 1, 0},
-    {0, 1, 1, 1, 3, 5, 3, 3, 1, 1},    /* eight of nine taps always outside */
-    {0, 2, 32, 32, 3, 16, 3, 3, 1, 1}, /* ResNet-20 */
-    {0, 2, 32, 32, 16, 16, 3, 3, 1, 1},
-    {0, 2, 32, 32, 16, 32, 3, 3, 2, 1},
-    {0, 2, 32, 32, 16, 32, 1, 1, 2, 0},
-    {0, 3, 16, 16, 32, 32, 3, 3, 1, 1},
-    {0, 5, 8, 8, 64, 64, 3, 3, 1, 1},
-    {0, 1, 20, 23, 3, 64, 7, 7, 2, 3}, /* ImageNet's first */
-    {0, 2, 9, 5, 4, 18, 3, 3, 1, 1},
-    {0, 3, 7, 11, 5, 30, 3, 3, 2, 1},
-    {0, 1, 13, 8, 18, 5, 5, 5, 1, 2},
-    {0, 2, 6, 9, 30, 3, 2, 2, 2, 0},
-    {0, 2, 7, 7, 18, 30, 2, 2, 1, 1},  /* even filter, output larger than input */
-    {0, 1, 10, 10, 16, 4, 3, 3, 3, 0}, /* the last row and column of the input unused */
-    {0, 2, 11, 8, 5, 16, 3, 3, 3, 2},
-    {0, 1, 9, 9, 4, 12, 2, 2, 3, 0},   /* stride beyond the filter: pixels without any tap */
-    {0, 1, 5, 5, 1, 1, 5, 5, 1, 0},    /* one output pixel */
-    {0, 3, 1, 17, 16, 18, 1, 3, 1, 0}, /* one row, flat filter */
-    {0, 2, 19, 1, 18, 16, 3, 1, 2, 0},
-    {0, 2, 4, 4, 3, 1, 3, 3, 1, 3}, /* padding beyond the filter: outputs without any tap */
-    {0, 7, 3, 3, 64, 30, 1, 1, 1, 0},
-    {0, 1, 4, 6, 130, 70, 3, 3, 1, 1},  /* channels beyond any tile */
-    {0, 1, 131, 80, 64, 5, 3, 3, 1, 1}, /* groups of rows that divide nothing, and are cut for the cache */
-    {0, 1, 3, 3, 256, 520, 3, 3, 1, 1}, /* so many weights that one group of partial sums is the limit */
-    {0, 2, 37, 31, 4, 6, 3, 3, 1, 1},   /* groups of lines for batch norm that span two images */
-    {0, 1, 14, 14, 256, 8, 3, 3, 1, 1}, /* too much input to be staged at once */
-    {0, 2, 14, 14, 8, 256, 3, 3, 1, 1},
-    {0, 1, 4, 300, 64, 64, 3, 3, 1, 1}, /* not even a line of it can be */
-    {0, 2, 9, 13, 64, 24, 1, 1, 3, 0},
-    {0, 67, 32, 32, 1, 2, 8, 8, 1, 4},  /* columns of 76 MiB: more than one slice of images, the last one smaller */
-    {0, 131, 64, 64, 3, 4, 1, 1, 1, 0}, /* a product that CLBlast wants larger copies for than a slice may have */
+    {0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0},
+    {0, 1, 1, 1, 3, 5, 3, 3, 1, 1, 0},    /* eight of nine taps always outside */
+    {0, 2, 32, 32, 3, 16, 3, 3, 1, 1, 0}, /* ResNet-20 */
+    {0, 2, 32, 32, 16, 16, 3, 3, 1, 1, 0},
+    {0, 2, 32, 32, 16, 32, 3, 3, 2, 1, 0},
+    {0, 2, 32, 32, 16, 32, 1, 1, 2, 0, 0},
+    {0, 3, 16, 16, 32, 32, 3, 3, 1, 1, 0},
+    {0, 5, 8, 8, 64, 64, 3, 3, 1, 1, 0},
+    {0, 1, 20, 23, 3, 64, 7, 7, 2, 3, 0}, /* ImageNet's first */
+    {0, 2, 9, 5, 4, 18, 3, 3, 1, 1, 0},
+    {0, 3, 7, 11, 5, 30, 3, 3, 2, 1, 0},
+    {0, 1, 13, 8, 18, 5, 5, 5, 1, 2, 0},
+    {0, 2, 6, 9, 30, 3, 2, 2, 2, 0, 0},
+    {0, 2, 7, 7, 18, 30, 2, 2, 1, 1, 0},  /* even filter, output larger than input */
+    {0, 1, 10, 10, 16, 4, 3, 3, 3, 0, 0}, /* the last row and column of the input unused */
+    {0, 2, 11, 8, 5, 16, 3, 3, 3, 2, 0},
+    {0, 1, 9, 9, 4, 12, 2, 2, 3, 0, 0},   /* stride beyond the filter: pixels without any tap */
+    {0, 1, 5, 5, 1, 1, 5, 5, 1, 0, 0},    /* one output pixel */
+    {0, 3, 1, 17, 16, 18, 1, 3, 1, 0, 0}, /* one row, flat filter */
+    {0, 2, 19, 1, 18, 16, 3, 1, 2, 0, 0},
+    {0, 2, 4, 4, 3, 1, 3, 3, 1, 3, 0}, /* padding beyond the filter: outputs without any tap */
+    {0, 7, 3, 3, 64, 30, 1, 1, 1, 0, 0},
+    {0, 1, 4, 6, 130, 70, 3, 3, 1, 1, 0},  /* channels beyond any tile */
+    {0, 1, 131, 80, 64, 5, 3, 3, 1, 1, 0}, /* groups of rows that divide nothing, and are cut for the cache */
+    {0, 1, 3, 3, 256, 520, 3, 3, 1, 1, 0}, /* so many weights that one group of partial sums is the limit */
+    {0, 2, 37, 31, 4, 6, 3, 3, 1, 1, 0},   /* groups of lines for batch norm that span two images */
+    {0, 1, 14, 14, 256, 8, 3, 3, 1, 1, 0}, /* too much input to be staged at once */
+    {0, 2, 14, 14, 8, 256, 3, 3, 1, 1, 0},
+    {0, 1, 4, 300, 64, 64, 3, 3, 1, 1, 0}, /* not even a line of it can be */
+    {0, 2, 9, 13, 64, 24, 1, 1, 3, 0, 0},
+    {0, 67, 32, 32, 1, 2, 8, 8, 1, 4, 0},  /* columns of 76 MiB: more than one slice of images, the last one smaller */
+    {0, 131, 64, 64, 3, 4, 1, 1, 1, 0, 0}, /* a product that CLBlast wants larger copies for than a slice may have */
 };
 
 enum { X, W, Y, TENSORS };
@@ -300,7 +300,7 @@ void ref_conv_check(const walsh_op *op, unsigned extras)
 
 void ref_conv_check_nan(const walsh_op *op)
 {
-    const walsh_conv c = {WALSH_FUSE_AFFINE, 1, 6, 7, 16, 16, 3, 3, 1, 1};
+    const walsh_conv c = {WALSH_FUSE_AFFINE, 1, 6, 7, 16, 16, 3, 3, 1, 1, 0};
     op_case k;
     op_case_open(&k, op, &c, 0);
     size_t nx = op_case_count(&k, 0), n1 = op_case_count(&k, 1), count = op_case_count(&k, OUTPUT);
@@ -351,7 +351,7 @@ static float *run_on(const walsh_op *op, const walsh_variant *variant, walsh_con
 
 void ref_conv_check_threads(const walsh_op *op)
 {
-    static const walsh_conv many[] = {{0, 16, 16, 16, 16, 32, 3, 3, 1, 1}, {0, 9, 15, 15, 12, 20, 3, 3, 2, 1}};
+    static const walsh_conv many[] = {{0, 16, 16, 16, 16, 32, 3, 3, 1, 1, 0}, {0, 9, 15, 15, 12, 20, 3, 3, 2, 1, 0}};
     if (op_device()->info.kind != WALSH_DEVICE_CPU || op_device()->info.compute_units < 2) skip();
     for (size_t i = 0; i < sizeof many / sizeof many[0]; i++)
         for (const walsh_variant *const *v = op->variants; *v; v++) {

@@ -54,11 +54,13 @@ static void backward_conv(walsh_lowering *l, walsh_node node)
     walsh_lower_operand x = walsh_lower_source(l, from);
     walsh_conv p = walsh_lower_conv(l, node);
     p.fuse = x.fuse;
-    const walsh_value filter[] = {x.x, l->gradient[node], walsh_lower_gradient(l, layer->weight), x.saved};
+    const walsh_value filter[] = {x.x,     l->gradient[node], walsh_lower_gradient(l, layer->weight),
+                                  x.saved, WALSH_NO_VALUE,    WALSH_NO_VALUE};
     walsh_plan_add(l->plan, layer->name, &walsh_conv_filter, &p, filter);
     p.fuse = 0;
     if (walsh_lower_layer(l, from)->kind == WALSH_LAYER_INPUT) return; /* nobody needs the image's gradient */
-    walsh_value data[] = {l->gradient[node], walsh_lower_weights(l, layer->weight), WALSH_NO_VALUE};
+    walsh_value data[WALSH_CONV_DATA_OPERANDS] = {l->gradient[node], walsh_lower_weights(l, layer->weight)};
+    for (int i = WALSH_CONV_DATA_DX; i < WALSH_CONV_DATA_OPERANDS; i++) data[i] = WALSH_NO_VALUE;
     contribute(l, from, layer->name, &walsh_conv_data, &p, data, WALSH_CONV_DATA_DX);
 }
 

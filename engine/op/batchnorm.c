@@ -33,6 +33,11 @@ walsh_status walsh_bn_check(const walsh_bn *p)
     return WALSH_OK;
 }
 
+walsh_shape walsh_bn_partial_shape(const walsh_bn *p)
+{
+    return walsh_shape_nhwc(walsh_bn_groups(p->n, p->h, p->w), 2, 1, p->c);
+}
+
 static int rows_of(const walsh_bn *p)
 {
     return p->n * p->h * p->w;
@@ -46,11 +51,6 @@ static walsh_shape saved_shape(const walsh_bn *p)
     return walsh_shape_matrix(WALSH_BN_SAVED_ROWS, p->c);
 }
 
-static walsh_shape partial_shape(const walsh_bn *p)
-{
-    return walsh_shape_nhwc(walsh_bn_groups(p->n, p->h, p->w), 2, 1, p->c);
-}
-
 static int suits(const walsh_device *device, const void *problem)
 {
     (void)device, (void)problem;
@@ -62,7 +62,7 @@ static walsh_status stats_shapes(const void *problem, walsh_shape *operand)
     const walsh_bn *p = problem;
     WALSH_TRY(walsh_bn_check(p));
     operand[WALSH_BN_STATS_X] = image_shape(p);
-    operand[WALSH_BN_STATS_PARTIAL] = partial_shape(p);
+    operand[WALSH_BN_STATS_PARTIAL] = walsh_bn_partial_shape(p);
     return WALSH_OK;
 }
 
@@ -94,7 +94,7 @@ static walsh_status finalize_shapes(const void *problem, walsh_shape *operand)
     const walsh_bn *p = problem;
     WALSH_TRY(walsh_bn_check(p));
     for (int i = 0; i < WALSH_BN_FINALIZE_OPERANDS; i++) operand[i] = walsh_shape_vector(p->c);
-    operand[WALSH_BN_FINALIZE_PARTIAL] = partial_shape(p);
+    operand[WALSH_BN_FINALIZE_PARTIAL] = walsh_bn_partial_shape(p);
     operand[WALSH_BN_FINALIZE_SAVED] = saved_shape(p);
     return WALSH_OK;
 }

@@ -16,6 +16,16 @@
  * shift = beta - mean*scale. Matrix of 4 rows. */
 enum { WALSH_BN_MEAN, WALSH_BN_INVSTD, WALSH_BN_SCALE, WALSH_BN_SHIFT, WALSH_BN_SAVED_ROWS };
 
+/* What turns a gradient of the output into one of the input, [4][c]: dX = scale*g - (offset + slope*(X - mean)), with
+ * offset = scale*dBETA/rows and slope = scale*invstd*dGAMMA/rows. Matrix of 4 rows. */
+enum {
+    WALSH_BN_FACTOR_MEAN,
+    WALSH_BN_FACTOR_SCALE,
+    WALSH_BN_FACTOR_OFFSET,
+    WALSH_BN_FACTOR_SLOPE,
+    WALSH_BN_FACTOR_ROWS
+};
+
 /* How the rows are cut into groups, a function of the sizes alone, never of the device or its threads: group i holds
  * rows i*group_rows up to (i + 1)*group_rows or the last. That is a whole number of images where one image is small,
  * else of lines, which divides the image if it can without halving the group: about 256 rows, or more where there would
@@ -36,7 +46,10 @@ typedef struct walsh_bn {
 /* WALSH_E_ARGUMENT unless the problem's sizes and options are possible. */
 walsh_status walsh_bn_check(const walsh_bn *p);
 
-/* PARTIAL [groups][2][c] (n = groups, h = 2): mean and sum of squared deviations of each group of rows. */
+/* The shape of what is summed up over each group of rows, [groups][2][c]: n = groups, h = 2. */
+walsh_shape walsh_bn_partial_shape(const walsh_bn *p);
+
+/* PARTIAL [groups][2][c]: mean and sum of squared deviations of each group of rows. */
 extern const walsh_op walsh_bn_stats;
 enum { WALSH_BN_STATS_X, WALSH_BN_STATS_PARTIAL, WALSH_BN_STATS_OPERANDS };
 

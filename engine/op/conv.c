@@ -18,6 +18,8 @@ walsh_status walsh_conv_shapes(const walsh_conv *c, walsh_shape *x, walsh_shape 
     if (c->n < 1 || c->h < 1 || c->w < 1 || c->ic < 1 || c->oc < 1 || c->kh < 1 || c->kw < 1 || c->stride < 1)
         WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: every size and the stride must be at least 1");
     if (c->pad < 0) WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: the padding must not be negative, and is %d", c->pad);
+    if (c->gate != WALSH_GATE_COMPUTED && c->gate != WALSH_GATE_STORED)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: the gate must be 0 or 1, and is %d", c->gate);
     if (c->h + 2 * c->pad < c->kh || c->w + 2 * c->pad < c->kw)
         WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: a filter of %dx%d does not fit an input of %dx%d padded by %d",
                    c->kh, c->kw, c->h, c->w, c->pad);
@@ -32,23 +34,32 @@ walsh_status walsh_conv_shapes(const walsh_conv *c, walsh_shape *x, walsh_shape 
 
 walsh_shape walsh_conv_saved_shape(const walsh_conv *c)
 {
-    return c->fuse & WALSH_FUSE_AFFINE ? walsh_shape_matrix(WALSH_BN_SAVED_ROWS, c->ic) : walsh_shape_absent;
+    unsigned needing = WALSH_FUSE_AFFINE | WALSH_FUSE_NORM_SUMS;
+    return c->fuse & needing ? walsh_shape_matrix(WALSH_BN_SAVED_ROWS, c->ic) : walsh_shape_absent;
+}
+
+walsh_shape walsh_conv_factors_shape(const walsh_conv *c)
+{
+    return c->fuse & WALSH_FUSE_NORM_GRADIENT ? walsh_shape_matrix(WALSH_BN_FACTOR_ROWS, c->oc) : walsh_shape_absent;
 }
 
 walsh_shape walsh_conv_partial_shape(const walsh_conv *c)
 {
     const walsh_bn output = {.n = c->n, .h = walsh_conv_oh(c), .w = walsh_conv_ow(c), .c = c->oc};
-    return c->fuse & WALSH_FUSE_STATS ? walsh_op_shape(&walsh_bn_stats, &output, WALSH_BN_STATS_PARTIAL)
-                                      : walsh_shape_absent;
+    const walsh_bn input = {.n = c->n, .h = c->h, .w = c->w, .c = c->ic};
+    if (c->fuse & WALSH_FUSE_STATS) return walsh_bn_partial_shape(&output);
+    return c->fuse & WALSH_FUSE_NORM_SUMS ? walsh_bn_partial_shape(&input) : walsh_shape_absent;
 }
 
 void walsh_conv_cost(const void *problem, double *flops, double *bytes)
 {
     const walsh_conv *c = problem;
     double x = (double)c->n * c->h * c->w * c->ic, w = (double)c->kh * c->kw * c->ic * c->oc;
-    double pixels = (double)c->n * walsh_conv_oh(c) * walsh_conv_ow(c);
+    double pixels = (double)c->n * walsh_conv_oh(c) * walsh_conv_ow(c), y = pixels * c->oc;
     *flops = 2 * pixels * w;
-    *bytes = 4 * (x + w + pixels * c->oc);
+    *bytes = 4 * (x + w + y);
+    if (c->fuse & WALSH_FUSE_NORM_GRADIENT) *bytes += 4 * y;
+    if (c->fuse & WALSH_FUSE_NORM_SUMS) *bytes += 4 * x * (c->gate == WALSH_GATE_STORED ? 2 : 1);
 }
 
 walsh_conv_class walsh_conv_classify(const walsh_device *device)

@@ -6,12 +6,16 @@
 
 #include "engine/op/op.h"
 
+/* Where WALSH_FUSE_NORM_SUMS finds what a ReLU let through. */
+enum { WALSH_GATE_COMPUTED, WALSH_GATE_STORED };
+
 typedef struct walsh_conv {
     unsigned fuse; /* WALSH_FUSE_*; first in every problem */
     int n, h, w;   /* images, and input pixels of one */
     int ic, oc;    /* input and output channels */
     int kh, kw;
     int stride, pad; /* the same in both directions */
+    int gate;        /* WALSH_GATE_*; with WALSH_FUSE_NORM_SUMS */
 } walsh_conv;
 
 /* Output pixels: floor((h + 2 pad - kh) / stride) + 1. */
@@ -22,8 +26,10 @@ int walsh_conv_ow(const walsh_conv *c);
 walsh_status walsh_conv_shapes(const walsh_conv *c, walsh_shape *x, walsh_shape *w, walsh_shape *y);
 void walsh_conv_cost(const void *problem, double *flops, double *bytes);
 
-/* The shape of SAVED and PARTIAL where the problem asks for them, else absent. */
+/* The shapes of what extras add, absent where the problem does not ask for them: SAVED, FACTORS, and PARTIAL of the
+ * forward direction (statistics of Y) or of data (sums over dX). */
 walsh_shape walsh_conv_saved_shape(const walsh_conv *c);
+walsh_shape walsh_conv_factors_shape(const walsh_conv *c);
 walsh_shape walsh_conv_partial_shape(const walsh_conv *c);
 
 /* Which of the plain kernels' tilings suits a device: a CPU whose vectors hold less than 16 floats (16 registers of 8
@@ -50,18 +56,42 @@ enum {
     WALSH_CONV_FORWARD_OPERANDS
 };
 
-/* dX from dY and W: the gradient of the input (transposed convolution). With WALSH_FUSE_ACCUMULATE, dX += . */
+/* dX from dY and W: the gradient of the input (transposed convolution). Extras that a variant may fuse:
+ *
+ * WALSH_FUSE_ACCUMULATE: dX += .
+ *
+ * WALSH_FUSE_NORM_GRADIENT: the operand DY holds G, the gradient of the output of the batch norm that reads Y; dY is
+ * then scale*G - (offset + slope*(Y - mean)), from FACTORS [4][oc] (batchnorm.h), and stored nowhere. A pixel outside
+ * the image is 0.
+ *
+ * WALSH_FUSE_NORM_SUMS: X is z = relu(batchnorm(U)) or z = relu(batchnorm(U) + something). dX, after accumulation, is
+ * masked by that ReLU before it is stored: kept where scale*U + shift > 0 (gate WALSH_GATE_COMPUTED, scale and shift
+ * being rows of SAVED [4][ic]) or where Z > 0 (WALSH_GATE_STORED: z itself), else 0; NaN counts as > 0. PARTIAL, as
+ * walsh_bn_backward_sums would compute it from the masked dX, U and SAVED. */
 extern const walsh_op walsh_conv_data;
-enum { WALSH_CONV_DATA_DY, WALSH_CONV_DATA_W, WALSH_CONV_DATA_DX, WALSH_CONV_DATA_OPERANDS };
+enum {
+    WALSH_CONV_DATA_DY,
+    WALSH_CONV_DATA_W,
+    WALSH_CONV_DATA_DX,
+    WALSH_CONV_DATA_Y,
+    WALSH_CONV_DATA_FACTORS,
+    WALSH_CONV_DATA_U, /* as X */
+    WALSH_CONV_DATA_SAVED,
+    WALSH_CONV_DATA_Z, /* as X; absent unless the gate is stored */
+    WALSH_CONV_DATA_PARTIAL,
+    WALSH_CONV_DATA_OPERANDS
+};
 
 /* dW from X and dY: the gradient of the weights, summed over images and pixels. WALSH_FUSE_AFFINE as in the forward
- * direction. */
+ * direction, WALSH_FUSE_NORM_GRADIENT as in data. */
 extern const walsh_op walsh_conv_filter;
 enum {
     WALSH_CONV_FILTER_X,
     WALSH_CONV_FILTER_DY,
     WALSH_CONV_FILTER_DW,
     WALSH_CONV_FILTER_SAVED,
+    WALSH_CONV_FILTER_Y,
+    WALSH_CONV_FILTER_FACTORS,
     WALSH_CONV_FILTER_OPERANDS
 };
 

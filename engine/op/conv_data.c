@@ -3,8 +3,18 @@
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
-    return walsh_conv_shapes(problem, &operand[WALSH_CONV_DATA_DX], &operand[WALSH_CONV_DATA_W],
-                             &operand[WALSH_CONV_DATA_DY]);
+    const walsh_conv *c = problem;
+    WALSH_TRY(
+        walsh_conv_shapes(c, &operand[WALSH_CONV_DATA_DX], &operand[WALSH_CONV_DATA_W], &operand[WALSH_CONV_DATA_DY]));
+    bool gradient = c->fuse & WALSH_FUSE_NORM_GRADIENT, sums = c->fuse & WALSH_FUSE_NORM_SUMS;
+    operand[WALSH_CONV_DATA_Y] = gradient ? operand[WALSH_CONV_DATA_DY] : walsh_shape_absent;
+    operand[WALSH_CONV_DATA_FACTORS] = walsh_conv_factors_shape(c);
+    operand[WALSH_CONV_DATA_U] = sums ? operand[WALSH_CONV_DATA_DX] : walsh_shape_absent;
+    operand[WALSH_CONV_DATA_SAVED] = walsh_conv_saved_shape(c);
+    operand[WALSH_CONV_DATA_Z] =
+        sums && c->gate == WALSH_GATE_STORED ? operand[WALSH_CONV_DATA_DX] : walsh_shape_absent;
+    operand[WALSH_CONV_DATA_PARTIAL] = walsh_conv_partial_shape(c);
+    return WALSH_OK;
 }
 
 static size_t workspace_bytes(const walsh_device *device, const void *problem)
@@ -124,7 +134,15 @@ static const walsh_variant plain = {.name = "conv_data_plain",
 const walsh_op walsh_conv_data = {
     .name = "conv_data",
     .problem_size = sizeof(walsh_conv),
-    .operands = {{"dy", WALSH_READ}, {"w", WALSH_READ}, {"dx", WALSH_WRITE}},
+    .operands = {{"dy", WALSH_READ},
+                 {"w", WALSH_READ},
+                 {"dx", WALSH_WRITE},
+                 {"y", WALSH_READ},
+                 {"factors", WALSH_READ},
+                 {"u", WALSH_READ},
+                 {"saved", WALSH_READ},
+                 {"z", WALSH_READ},
+                 {"partial", WALSH_WRITE}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
     .variants = (const walsh_variant *const[]){&direct, &walsh_conv_data_clblast, &plain, NULL},

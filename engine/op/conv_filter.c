@@ -43,9 +43,13 @@ static int smaller(int a, int b)
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
-    WALSH_TRY(walsh_conv_shapes(problem, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DW],
+    const walsh_conv *c = problem;
+    WALSH_TRY(walsh_conv_shapes(c, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DW],
                                 &operand[WALSH_CONV_FILTER_DY]));
-    operand[WALSH_CONV_FILTER_SAVED] = walsh_conv_saved_shape(problem);
+    operand[WALSH_CONV_FILTER_SAVED] = walsh_conv_saved_shape(c);
+    operand[WALSH_CONV_FILTER_Y] =
+        c->fuse & WALSH_FUSE_NORM_GRADIENT ? operand[WALSH_CONV_FILTER_DY] : walsh_shape_absent;
+    operand[WALSH_CONV_FILTER_FACTORS] = walsh_conv_factors_shape(c);
     return WALSH_OK;
 }
 
@@ -184,7 +188,12 @@ static const walsh_variant plain = {
 const walsh_op walsh_conv_filter = {
     .name = "conv_filter",
     .problem_size = sizeof(walsh_conv),
-    .operands = {{"x", WALSH_READ}, {"dy", WALSH_READ}, {"dw", WALSH_WRITE}, {"saved", WALSH_READ}},
+    .operands = {{"x", WALSH_READ},
+                 {"dy", WALSH_READ},
+                 {"dw", WALSH_WRITE},
+                 {"saved", WALSH_READ},
+                 {"y", WALSH_READ},
+                 {"factors", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
     .variants = (const walsh_variant *const[]){&direct, &walsh_conv_filter_clblast, &plain, NULL},

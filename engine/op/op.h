@@ -18,10 +18,13 @@ enum { WALSH_MAX_OPERANDS = 10 };
 
 /* Extras that a variant may fuse. An operation's header says which operands each of them adds. */
 enum {
-    WALSH_FUSE_BIAS = 1,       /* epilogue: + bias[channel] */
-    WALSH_FUSE_ACCUMULATE = 2, /* epilogue: the output operand is added to, not overwritten */
-    WALSH_FUSE_STATS = 4,      /* epilogue: batch-norm partial statistics of the output */
-    WALSH_FUSE_AFFINE = 8,     /* prologue: the input is relu(scale[channel]*x + shift[channel]), not stored anywhere */
+    WALSH_FUSE_BIAS = 1,           /* epilogue: + bias[channel] */
+    WALSH_FUSE_ACCUMULATE = 2,     /* epilogue: the output operand is added to, not overwritten */
+    WALSH_FUSE_STATS = 4,          /* epilogue: batch-norm partial statistics of the output */
+    WALSH_FUSE_AFFINE = 8,         /* prologue: the input is relu(scale[channel]*x + shift[channel]), stored nowhere */
+    WALSH_FUSE_NORM_GRADIENT = 16, /* prologue: the gradient that comes in is still to go back through a batch norm */
+    WALSH_FUSE_NORM_SUMS = 32,     /* epilogue: a ReLU's mask on the output, and the sums that a batch norm behind it
+                                      needs on the way back */
 };
 
 typedef enum walsh_role { WALSH_READ, WALSH_WRITE, WALSH_UPDATE } walsh_role;
