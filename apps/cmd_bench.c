@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FIELDS = 9, OPS = 6, MOST_PROBLEM = 96 };
+enum { FIELDS = 9, OPS = 7, MOST_PROBLEM = 96 };
 
 /* An int of a problem struct. */
 typedef struct field {
@@ -66,7 +66,8 @@ static const family pools = {
 };
 
 static const family norms = {
-    .ops = {&walsh_bn_stats, &walsh_bn_finalize, &walsh_bn_eval, &walsh_bn_apply, &walsh_bn_backward},
+    .ops = {&walsh_bn_stats, &walsh_bn_finalize, &walsh_bn_eval, &walsh_bn_apply, &walsh_bn_backward_sums,
+            &walsh_bn_backward_finalize, &walsh_bn_backward_apply},
     .heading = "N,H,W,C,RELU,RESIDUAL",
     .fields = {FIELD(walsh_bn, n), FIELD(walsh_bn, h), FIELD(walsh_bn, w), FIELD(walsh_bn, c), FIELD(walsh_bn, relu),
                FIELD(walsh_bn, residual)},

@@ -42,22 +42,20 @@ __kernel void bn_backward_sums_plain(__global const float *dy, const ulong dy_at
     STOREV(with_x * invstd, out + partial_pitch);
 }
 
-/* dX = scale*g - offset - slope*(X - mean), the header's formula with its per-channel factors collected. */
-__kernel void bn_backward_data_plain(__global const float *dy, const ulong dy_at, __global const float *x,
-                                     const ulong x_at, __global const float *saved, const ulong saved_at,
-                                     __global const float *dgamma, const ulong dgamma_at,
-                                     __global const float *dbeta, const ulong dbeta_at, __global float *dx,
-                                     const ulong dx_at, const int rows, const int vectors, const int each,
-                                     const int dy_pitch, const int x_pitch, const int saved_pitch, const int dx_pitch,
-                                     const int relu)
+/* dX = scale*g - (offset + slope*(X - mean)), with FACTORS' rows mean, scale, offset and slope. */
+__kernel void bn_backward_apply_plain(__global const float *dy, const ulong dy_at, __global const float *x,
+                                      const ulong x_at, __global const float *factors, const ulong factors_at,
+                                      __global const float *saved, const ulong saved_at, __global float *dx,
+                                      const ulong dx_at, const int rows, const int vectors, const int each,
+                                      const int dy_pitch, const int x_pitch, const int factors_pitch,
+                                      const int saved_pitch, const int dx_pitch, const int relu)
 {
     if ((int)get_global_id(0) >= vectors) return;
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    __global const float *bn = saved + saved_at + channel;
-    const floatv mean = LOADV(bn), scale = LOADV(bn + 2 * saved_pitch), shift = LOADV(bn + 3 * saved_pitch);
-    const floatv share = scale / (float)rows;
-    const floatv offset = share * LOADV(dbeta + dbeta_at + channel);
-    const floatv slope = share * LOADV(bn + saved_pitch) * LOADV(dgamma + dgamma_at + channel);
+    __global const float *row = factors + factors_at + channel;
+    const floatv mean = LOADV(row), scale = LOADV(row + factors_pitch);
+    const floatv offset = LOADV(row + 2 * factors_pitch), slope = LOADV(row + 3 * factors_pitch);
+    const floatv shift = relu ? LOADV(saved + saved_at + 3 * saved_pitch + channel) : (floatv)(0.0f);
     for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
         const floatv v = LOADV(x + x_at + (size_t)r * x_pitch + channel);
         floatv g = LOADV(dy + dy_at + (size_t)r * dy_pitch + channel);

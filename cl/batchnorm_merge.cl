@@ -62,22 +62,31 @@ __kernel void bn_eval_plain(__global const float *gamma, const ulong gamma_at, _
          LOAD4(run_mean + run_mean_at + channel), LOAD4(run_var + run_var_at + channel), epsilon);
 }
 
-/* Partials [groups][2][pitch] of the backward sums into dBETA and dGAMMA. */
-__kernel void bn_backward_merge_plain(__global const float *partial, const ulong partial_at, __global float *dgamma,
-                                      const ulong dgamma_at, __global float *dbeta, const ulong dbeta_at,
-                                      const int groups, const int pitch)
+/* Partials [groups][2][pitch] of the backward sums into dBETA, dGAMMA, and the factors that they make. */
+__kernel void bn_backward_finalize_plain(__global const float *partial, const ulong partial_at,
+                                         __global const float *saved, const ulong saved_at, __global float *dgamma,
+                                         const ulong dgamma_at, __global float *dbeta, const ulong dbeta_at,
+                                         __global float *factors, const ulong factors_at, const int groups,
+                                         const int rows, const int partial_pitch, const int saved_pitch,
+                                         const int factors_pitch)
 {
     __local float4 scratch[GROUP_ITEMS];
     const int channel = 4 * (int)get_group_id(0);
-    __global const float *in = partial + partial_at + channel;
+    __global const float *in = partial + partial_at + channel, *bn = saved + saved_at + channel;
     float4 beta = 0.0f, gamma = 0.0f;
     for (int g = (int)get_local_id(1); g < groups; g += LANE_STEP) {
-        beta += LOAD4(in + (size_t)g * 2 * pitch);
-        gamma += LOAD4(in + ((size_t)g * 2 + 1) * pitch);
+        beta += LOAD4(in + (size_t)g * 2 * partial_pitch);
+        gamma += LOAD4(in + ((size_t)g * 2 + 1) * partial_pitch);
     }
     beta = group_sum(scratch, beta);
     gamma = group_sum(scratch, gamma);
     if (get_local_id(1) != 0) return;
     STORE4(beta, dbeta + dbeta_at + channel);
     STORE4(gamma, dgamma + dgamma_at + channel);
+    const float4 scale = LOAD4(bn + 2 * saved_pitch), share = scale / (float)rows;
+    __global float *out = factors + factors_at + channel;
+    STORE4(LOAD4(bn), out);
+    STORE4(scale, out + factors_pitch);
+    STORE4(share * beta, out + 2 * factors_pitch);
+    STORE4(share * LOAD4(bn + saved_pitch) * gamma, out + 3 * factors_pitch);
 }

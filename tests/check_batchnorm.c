@@ -138,7 +138,7 @@ static void statistics(void **state)
     }
 }
 
-/* The reference of bn_apply's and bn_backward's arithmetic starts from these, as the operations do. */
+/* The reference of bn_apply's and bn_backward_*'s arithmetic starts from these, as the operations do. */
 static void random_saved(op_case *k, int operand, const walsh_bn *p, uint64_t seed, float *saved)
 {
     walsh_rng rng = {seed, 9};

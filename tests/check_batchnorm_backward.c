@@ -128,17 +128,11 @@ static void reference_by_finite_differences(void **state)
     }
 }
 
-static void widen(const float *from, double *to, size_t count)
-{
-    for (size_t i = 0; i < count; i++) to[i] = from[i];
-}
-
 /* SAVED holds the reference's moments rounded to float, and the reference goes on from the rounded values; its y is
  * what the forward pass gives from them, which is the mask of a ReLU. */
-static void set_saved(op_case *k, const walsh_bn *p, reference *f, double *mean, double *invstd)
+static void draw_saved(const walsh_bn *p, reference *f, float *saved, double *mean, double *invstd)
 {
     size_t c = (size_t)p->c, count = count_of(p);
-    float *saved = op_floats(4 * c);
     moments_of(p, f->x, mean, invstd);
     fill(f->gamma, c, 3, 0.5);
     fill(f->beta, c, 4, -0.5);
@@ -148,37 +142,110 @@ static void set_saved(op_case *k, const walsh_bn *p, reference *f, double *mean,
         saved[3 * c + i] = (float)(f->beta[i] - mean[i] * saved[2 * c + i]);
     }
     for (size_t i = 0; i < count; i++) f->y[i] = (double)saved[2 * c + i % c] * f->x[i] + saved[3 * c + i % c];
-    op_case_set(k, WALSH_BN_BACKWARD_SAVED, saved);
-    free(saved);
+}
+
+/* What goes from one of the three operations to the next. */
+typedef struct passed {
+    float *x, *dy, *saved, *partial, *factors;
+} passed;
+
+/* Each group's two sums; their error is relative to the sum of magnitudes. */
+static void compare_groups(const walsh_bn *p, const passed *with)
+{
+    size_t c = (size_t)p->c, rows = rows_of(p), each = (size_t)walsh_bn_group_rows(p->n, p->h, p->w);
+    for (size_t first = 0; first < rows; first += each)
+        for (size_t k = 0; k < c; k++) {
+            const float *got = with->partial + first / each * 2 * c + k, *bn = with->saved + k;
+            double sum = 0, with_x = 0, size = 0, size_x = 0;
+            for (size_t r = first; r < first + each && r < rows; r++) {
+                double x = with->x[r * c + k], xhat = (x - bn[0]) * bn[c];
+                double g = p->relu && (double)bn[2 * c] * x + bn[3 * c] <= 0 ? 0 : with->dy[r * c + k];
+                sum += g, with_x += g * xhat, size += fabs(g), size_x += fabs(g * xhat);
+            }
+            assert_true(fabs(got[0] - sum) <= 5e-7 * size);
+            assert_true(fabs(got[c] - with_x) <= 1e-6 * size_x + 1e-6 * size);
+        }
+}
+
+static void check_sums(const walsh_bn *p, int extra, passed *with)
+{
+    op_case k;
+    op_case_open(&k, &walsh_bn_backward_sums, p, extra);
+    op_case_set(&k, WALSH_BN_BACKWARD_SUMS_DY, with->dy);
+    op_case_set(&k, WALSH_BN_BACKWARD_SUMS_X, with->x);
+    op_case_set(&k, WALSH_BN_BACKWARD_SUMS_SAVED, with->saved);
+    for (const walsh_variant *const *v = walsh_bn_backward_sums.variants; *v; v++) {
+        op_case_poison(&k, WALSH_BN_BACKWARD_SUMS_PARTIAL);
+        op_case_run(&k, *v);
+        op_case_get(&k, WALSH_BN_BACKWARD_SUMS_PARTIAL, with->partial);
+        compare_groups(p, with);
+    }
+    op_case_close(&k);
+}
+
+/* The sum of magnitudes is a square root above the sum. */
+static void check_finalize(const walsh_bn *p, int extra, passed *with, const reference *f)
+{
+    size_t c = (size_t)p->c;
+    double bound = 1e-7 * (2 + sqrt((double)rows_of(p)));
+    float *got = op_floats(c);
+    op_case k;
+    op_case_open(&k, &walsh_bn_backward_finalize, p, extra);
+    op_case_set(&k, WALSH_BN_BACKWARD_FINALIZE_PARTIAL, with->partial);
+    op_case_set(&k, WALSH_BN_BACKWARD_FINALIZE_SAVED, with->saved);
+    for (const walsh_variant *const *v = walsh_bn_backward_finalize.variants; *v; v++) {
+        for (int i = WALSH_BN_BACKWARD_FINALIZE_DGAMMA; i <= WALSH_BN_BACKWARD_FINALIZE_FACTORS; i++)
+            op_case_poison(&k, i);
+        op_case_run(&k, *v);
+        op_case_get(&k, WALSH_BN_BACKWARD_FINALIZE_DBETA, got);
+        assert_true(op_error(got, f->dbeta, c) < bound);
+        op_case_get(&k, WALSH_BN_BACKWARD_FINALIZE_DGAMMA, got);
+        if (rows_of(p) > 1) assert_true(op_error(got, f->dgamma, c) < bound);
+        op_case_get(&k, WALSH_BN_BACKWARD_FINALIZE_FACTORS, with->factors);
+    }
+    op_case_close(&k);
+    free(got);
+}
+
+static void check_apply(const walsh_bn *p, int extra, int in_place, const passed *with, const reference *f)
+{
+    size_t count = count_of(p);
+    float *got = op_floats(count);
+    op_case k;
+    op_case_open(&k, &walsh_bn_backward_apply, p, extra);
+    if (in_place != APART) op_case_alias(&k, WALSH_BN_BACKWARD_APPLY_DX, in_place);
+    for (const walsh_variant *const *v = walsh_bn_backward_apply.variants; *v; v++) {
+        op_case_poison(&k, WALSH_BN_BACKWARD_APPLY_DX);
+        op_case_set(&k, WALSH_BN_BACKWARD_APPLY_DY, with->dy);
+        op_case_set(&k, WALSH_BN_BACKWARD_APPLY_X, with->x);
+        op_case_set(&k, WALSH_BN_BACKWARD_APPLY_FACTORS, with->factors);
+        if (p->relu) op_case_set(&k, WALSH_BN_BACKWARD_APPLY_SAVED, with->saved);
+        op_case_run(&k, *v);
+        op_case_get(&k, WALSH_BN_BACKWARD_APPLY_DX, got);
+        if (rows_of(p) > 1) assert_true(op_error(got, f->dx, count) < 2e-6);
+    }
+    op_case_close(&k);
+    free(got);
 }
 
 static void backward_one(const walsh_bn *p, int extra, int in_place)
 {
-    size_t c = (size_t)p->c, count = count_of(p);
-    float *got = op_floats(count), *gamma = op_floats(c), *beta = op_floats(c);
+    size_t c = (size_t)p->c, count = count_of(p), groups = (size_t)walsh_bn_groups(p->n, p->h, p->w);
+    passed with = {op_floats(count), op_floats(count), op_floats(4 * c), op_floats(2 * groups * c), op_floats(4 * c)};
     double *mean = op_doubles(c), *invstd = op_doubles(c);
     reference f = reference_make(p);
-    op_case k;
-    op_case_open(&k, &walsh_bn_backward, p, extra);
-    if (in_place != APART) op_case_alias(&k, WALSH_BN_BACKWARD_DX, in_place);
-    for (const walsh_variant *const *v = walsh_bn_backward.variants; *v; v++) {
-        for (int i = WALSH_BN_BACKWARD_DGAMMA; i <= WALSH_BN_BACKWARD_DX; i++) op_case_poison(&k, i);
-        op_case_random(&k, WALSH_BN_BACKWARD_X, 1, got), widen(got, f.x, count);
-        op_case_random(&k, WALSH_BN_BACKWARD_DY, 2, got), widen(got, f.dy, count);
-        set_saved(&k, p, &f, mean, invstd);
-        ref_backward(p, &f, mean, invstd);
-        op_case_run(&k, *v);
-        op_case_get(&k, WALSH_BN_BACKWARD_DGAMMA, gamma);
-        op_case_get(&k, WALSH_BN_BACKWARD_DBETA, beta);
-        op_case_get(&k, WALSH_BN_BACKWARD_DX, got);
-        /* sums of either sign: their error is relative to the sum of magnitudes, a square root above the sum */
-        assert_true(op_error(beta, f.dbeta, c) < 1e-7 * (2 + sqrt((double)rows_of(p))));
-        if (rows_of(p) > 1) assert_true(op_error(gamma, f.dgamma, c) < 1e-7 * (2 + sqrt((double)rows_of(p))));
-        if (rows_of(p) > 1) assert_true(op_error(got, f.dx, count) < 2e-6);
+    fill(f.x, count, 1, -0.5), fill(f.dy, count, 2, -0.5);
+    for (size_t i = 0; i < count; i++) {
+        f.x[i] = with.x[i] = (float)f.x[i];
+        f.dy[i] = with.dy[i] = (float)f.dy[i];
     }
-    op_case_close(&k);
+    draw_saved(p, &f, with.saved, mean, invstd);
+    ref_backward(p, &f, mean, invstd);
+    check_sums(p, extra, &with);
+    check_finalize(p, extra, &with, &f);
+    check_apply(p, extra, in_place, &with, &f);
     reference_free(&f);
-    free(got), free(gamma), free(beta), free(mean), free(invstd);
+    free(with.x), free(with.dy), free(with.saved), free(with.partial), free(with.factors), free(mean), free(invstd);
 }
 
 static void backward(void **state)
@@ -190,7 +257,7 @@ static void backward(void **state)
             walsh_bn p = problem(i);
             for (p.relu = 0; p.relu < 2; p.relu++) {
                 backward_one(&p, i % 2 ? 0 : 8, APART);
-                backward_one(&p, i % 2 ? 0 : 8, i % 3 ? WALSH_BN_BACKWARD_DY : WALSH_BN_BACKWARD_X);
+                backward_one(&p, i % 2 ? 0 : 8, i % 3 ? WALSH_BN_BACKWARD_APPLY_DY : WALSH_BN_BACKWARD_APPLY_X);
             }
         }
     }
@@ -199,9 +266,11 @@ static void backward(void **state)
 static void wrong_problems(void **state)
 {
     (void)state;
-    walsh_shape operand[WALSH_BN_BACKWARD_OPERANDS];
+    const walsh_op *const ops[] = {&walsh_bn_backward_sums, &walsh_bn_backward_finalize, &walsh_bn_backward_apply};
+    walsh_shape operand[WALSH_MAX_OPERANDS];
     walsh_bn none = {.n = 1, .h = 1, .w = 1, .c = 0};
-    assert_fails(WALSH_E_ARGUMENT, "batch norm: every size", walsh_bn_backward.shapes(&none, operand));
+    for (int i = 0; i < 3; i++)
+        assert_fails(WALSH_E_ARGUMENT, "batch norm: every size", ops[i]->shapes(&none, operand));
 }
 
 int main(void)

@@ -61,7 +61,8 @@ runs() {
         conv --shape 1,8,8,4,4,3,1,1 --variant conv_forward_plain
     measure '{r["op"] for r in rows} == {"pool_forward", "pool_backward"}' pool --model resnet20 --batch 1
     measure 'rows[0]["kind"] == 0' pool --shape 1,8,8,4,2,2,0
-    measure '{r["op"] for r in rows} >= {"bn_finalize", "bn_apply", "bn_backward"}' norm --model resnet20 --batch 1
+    measure '{r["op"] for r in rows} >= {"bn_finalize", "bn_apply", "bn_backward_sums", "bn_backward_finalize"}' \
+        norm --model resnet20 --batch 1
     measure 'all(r["relu"] == 0 for r in rows)' norm --shape 2,4,4,8,0
     measure 'len(rows) > 1 and sum(r["chosen"] for r in rows) == 1' gemm --size 16,24,32,0,1 --all
     measure 'rows[0]["n"] == 64' fwht --size 3,64

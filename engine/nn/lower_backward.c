@@ -71,13 +71,16 @@ static void backward_batchnorm(walsh_lowering *l, walsh_node node, walsh_value d
     walsh_node from = layer->input[0];
     walsh_bn p = walsh_lower_bn(l, node);
     p.relu = relu;
-    walsh_value operands[] = {dy,
-                              l->output[from],
-                              l->saved[node],
-                              walsh_lower_gradient(l, layer->gamma),
-                              walsh_lower_gradient(l, layer->beta),
-                              WALSH_NO_VALUE};
-    contribute(l, from, layer->name, &walsh_bn_backward, &p, operands, WALSH_BN_BACKWARD_DX);
+    walsh_value x = l->output[from], saved = l->saved[node];
+    walsh_value partial = walsh_lower_output(l, &walsh_bn_backward_sums, &p, WALSH_BN_BACKWARD_SUMS_PARTIAL);
+    walsh_value factors = walsh_lower_output(l, &walsh_bn_backward_finalize, &p, WALSH_BN_BACKWARD_FINALIZE_FACTORS);
+    const walsh_value sums[] = {dy, x, saved, partial};
+    walsh_plan_add(l->plan, layer->name, &walsh_bn_backward_sums, &p, sums);
+    const walsh_value finalize[] = {partial, saved, walsh_lower_gradient(l, layer->gamma),
+                                    walsh_lower_gradient(l, layer->beta), factors};
+    walsh_plan_add(l->plan, layer->name, &walsh_bn_backward_finalize, &p, finalize);
+    walsh_value apply[] = {dy, x, factors, relu ? saved : WALSH_NO_VALUE, WALSH_NO_VALUE};
+    contribute(l, from, layer->name, &walsh_bn_backward_apply, &p, apply, WALSH_BN_BACKWARD_APPLY_DX);
 }
 
 static void backward_relu(walsh_lowering *l, walsh_node node, walsh_value dy, walsh_value dx)

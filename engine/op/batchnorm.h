@@ -1,8 +1,8 @@
 /* Batch normalisation (Ioffe and Szegedy, 2015) over the rows of X [n][h][w][c], in the passes that a plan can fuse.
  *
- * Training, forward: bn_stats -> bn_finalize -> bn_apply; evaluation: bn_eval -> bn_apply; backward: bn_backward.
- * Statistics are never E[x^2] - E[x]^2: each group of rows gives its mean and its sum of squared deviations, and groups
- * are merged in a fixed order (Chan, Golub, LeVeque, 1983). */
+ * Training, forward: bn_stats -> bn_finalize -> bn_apply; evaluation: bn_eval -> bn_apply; backward: bn_backward_sums
+ * -> bn_backward_finalize -> bn_backward_apply. Statistics are never E[x^2] - E[x]^2: each group of rows gives its mean
+ * and its sum of squared deviations, and groups are merged in a fixed order (Chan, Golub, LeVeque, 1983). */
 #ifndef WALSH_ENGINE_OP_BATCHNORM_H
 #define WALSH_ENGINE_OP_BATCHNORM_H
 
@@ -39,7 +39,7 @@ enum { WALSH_BN_MERGE_LANES = 64 };
 typedef struct walsh_bn {
     unsigned fuse;
     int n, h, w, c;
-    int relu;     /* bn_apply: Y = max(0, .); bn_backward: mask dY by Y > 0, computed again from X */
+    int relu;     /* bn_apply: Y = max(0, .); bn_backward_*: mask dY by Y > 0, computed again from X */
     int residual; /* bn_apply: 0 none, 1 adds RES, 2 adds RES normalised by RES_SAVED */
 } walsh_bn;
 
@@ -88,18 +88,39 @@ enum {
     WALSH_BN_APPLY_OPERANDS
 };
 
-/* With g = dY, or with `relu` dY where scale*X + shift > 0 and else 0 (NaN counts as > 0):
- * dBETA = sum g, dGAMMA = sum g*xhat, dX = scale*(g - dBETA/rows - xhat*dGAMMA/rows), xhat = (X - mean)*invstd.
- * dX may be dY or X. */
-extern const walsh_op walsh_bn_backward;
+/* Backward. With g = dY, or with `relu` dY where scale*X + shift > 0 and else 0 (NaN counts as > 0), and xhat =
+ * (X - mean)*invstd: dBETA = sum g, dGAMMA = sum g*xhat, dX = scale*(g - dBETA/rows - xhat*dGAMMA/rows).
+ *
+ * PARTIAL [groups][2][c]: sum g and sum g*xhat of each group of rows. */
+extern const walsh_op walsh_bn_backward_sums;
 enum {
-    WALSH_BN_BACKWARD_DY,
-    WALSH_BN_BACKWARD_X,
-    WALSH_BN_BACKWARD_SAVED,
-    WALSH_BN_BACKWARD_DGAMMA,
-    WALSH_BN_BACKWARD_DBETA,
-    WALSH_BN_BACKWARD_DX,
-    WALSH_BN_BACKWARD_OPERANDS
+    WALSH_BN_BACKWARD_SUMS_DY,
+    WALSH_BN_BACKWARD_SUMS_X,
+    WALSH_BN_BACKWARD_SUMS_SAVED,
+    WALSH_BN_BACKWARD_SUMS_PARTIAL,
+    WALSH_BN_BACKWARD_SUMS_OPERANDS
+};
+
+/* Merges the groups. */
+extern const walsh_op walsh_bn_backward_finalize;
+enum {
+    WALSH_BN_BACKWARD_FINALIZE_PARTIAL,
+    WALSH_BN_BACKWARD_FINALIZE_SAVED,
+    WALSH_BN_BACKWARD_FINALIZE_DGAMMA,  /* [c] */
+    WALSH_BN_BACKWARD_FINALIZE_DBETA,   /* [c] */
+    WALSH_BN_BACKWARD_FINALIZE_FACTORS, /* [4][c] */
+    WALSH_BN_BACKWARD_FINALIZE_OPERANDS
+};
+
+/* dX, which may be dY or X. SAVED is there with `relu` only. */
+extern const walsh_op walsh_bn_backward_apply;
+enum {
+    WALSH_BN_BACKWARD_APPLY_DY,
+    WALSH_BN_BACKWARD_APPLY_X,
+    WALSH_BN_BACKWARD_APPLY_FACTORS,
+    WALSH_BN_BACKWARD_APPLY_SAVED,
+    WALSH_BN_BACKWARD_APPLY_DX,
+    WALSH_BN_BACKWARD_APPLY_OPERANDS
 };
 
 #endif

@@ -1,33 +1,18 @@
 #include "engine/op/batchnorm.h"
 #include "engine/op/channels.h"
 
-static walsh_status shapes(const void *problem, walsh_shape *operand)
+static walsh_shape image_shape(const walsh_bn *p)
 {
-    const walsh_bn *p = problem;
-    walsh_shape image = walsh_shape_nhwc(p->n, p->h, p->w, p->c);
-    WALSH_TRY(walsh_bn_check(p));
-    operand[WALSH_BN_BACKWARD_DY] = operand[WALSH_BN_BACKWARD_X] = operand[WALSH_BN_BACKWARD_DX] = image;
-    operand[WALSH_BN_BACKWARD_SAVED] = walsh_shape_matrix(WALSH_BN_SAVED_ROWS, p->c);
-    operand[WALSH_BN_BACKWARD_DGAMMA] = operand[WALSH_BN_BACKWARD_DBETA] = walsh_shape_vector(p->c);
-    return WALSH_OK;
+    return walsh_shape_nhwc(p->n, p->h, p->w, p->c);
+}
+static walsh_shape saved_shape(const walsh_bn *p)
+{
+    return walsh_shape_matrix(WALSH_BN_SAVED_ROWS, p->c);
 }
 
 static double elements(const walsh_bn *p)
 {
     return (double)p->n * p->h * p->w * p->c;
-}
-
-/* Bytes of one sweep over dY and X. */
-static double sweep_bytes(const walsh_bn *p)
-{
-    return 8 * elements(p);
-}
-
-static void cost(const void *problem, double *flops, double *bytes)
-{
-    const walsh_bn *p = problem;
-    *flops = elements(p) * (9 + (p->relu ? 4 : 0));
-    *bytes = sweep_bytes(p) + 4 * elements(p); /* were everything kept in cache between the sweeps */
 }
 
 static int suits(const walsh_device *device, const void *problem)
@@ -36,78 +21,151 @@ static int suits(const walsh_device *device, const void *problem)
     return 1;
 }
 
-/* The sums of each group of rows, [groups][2][pad(c)]. */
-static size_t workspace_bytes(const walsh_device *device, const void *problem)
+static walsh_status sums_shapes(const void *problem, walsh_shape *operand)
 {
-    (void)device;
     const walsh_bn *p = problem;
-    return (size_t)walsh_bn_groups(p->n, p->h, p->w) * 2 * (size_t)walsh_pad(p->c) * sizeof(float);
+    WALSH_TRY(walsh_bn_check(p));
+    operand[WALSH_BN_BACKWARD_SUMS_DY] = operand[WALSH_BN_BACKWARD_SUMS_X] = image_shape(p);
+    operand[WALSH_BN_BACKWARD_SUMS_SAVED] = saved_shape(p);
+    operand[WALSH_BN_BACKWARD_SUMS_PARTIAL] = walsh_bn_partial_shape(p);
+    return WALSH_OK;
 }
 
-static walsh_status emit_sums(walsh_list *list, const walsh_bn *p, const walsh_view *operand, const walsh_view *partial)
+static void sums_cost(const void *problem, double *flops, double *bytes)
 {
-    const walsh_view *dy = &operand[WALSH_BN_BACKWARD_DY], *x = &operand[WALSH_BN_BACKWARD_X];
-    const walsh_view *saved = &operand[WALSH_BN_BACKWARD_SAVED];
+    const walsh_bn *p = problem;
+    *flops = elements(p) * (4 + (p->relu ? 2 : 0));
+    *bytes = 8 * elements(p);
+}
+
+static walsh_status sums_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                              const walsh_view *workspace)
+{
+    (void)workspace;
+    const walsh_bn *p = problem;
+    const walsh_view *dy = &operand[WALSH_BN_BACKWARD_SUMS_DY], *x = &operand[WALSH_BN_BACKWARD_SUMS_X];
+    const walsh_view *saved = &operand[WALSH_BN_BACKWARD_SUMS_SAVED];
+    const walsh_view *partial = &operand[WALSH_BN_BACKWARD_SUMS_PARTIAL];
     walsh_channels on = walsh_channels_for(walsh_list_device(list), p->c);
-    walsh_launch launch = walsh_channels_groups(&on, (size_t)walsh_bn_groups(p->n, p->h, p->w));
+    walsh_launch launch = walsh_channels_groups(&on, (size_t)partial->shape.n);
     launch.file = "batchnorm_backward", launch.function = "bn_backward_sums_plain";
-    launch.flops = 4 * elements(p), launch.bytes = sweep_bytes(p);
+    sums_cost(p, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(partial),
                         WALSH_INT((int)walsh_shape_rows(x->shape)), WALSH_INT(walsh_bn_group_rows(p->n, p->h, p->w)),
                         WALSH_INT(on.vectors), WALSH_INT(dy->shape.pitch), WALSH_INT(x->shape.pitch),
-                        WALSH_INT(saved->shape.pitch), WALSH_INT(walsh_pad(p->c)), WALSH_INT(p->relu));
+                        WALSH_INT(saved->shape.pitch), WALSH_INT(partial->shape.pitch), WALSH_INT(p->relu));
 }
 
-static walsh_status emit_merge(walsh_list *list, const walsh_bn *p, const walsh_view *operand,
-                               const walsh_view *partial)
+static walsh_status finalize_shapes(const void *problem, walsh_shape *operand)
 {
-    int groups = walsh_bn_groups(p->n, p->h, p->w);
+    const walsh_bn *p = problem;
+    WALSH_TRY(walsh_bn_check(p));
+    operand[WALSH_BN_BACKWARD_FINALIZE_PARTIAL] = walsh_bn_partial_shape(p);
+    operand[WALSH_BN_BACKWARD_FINALIZE_SAVED] = saved_shape(p);
+    operand[WALSH_BN_BACKWARD_FINALIZE_DGAMMA] = walsh_shape_vector(p->c);
+    operand[WALSH_BN_BACKWARD_FINALIZE_DBETA] = walsh_shape_vector(p->c);
+    operand[WALSH_BN_BACKWARD_FINALIZE_FACTORS] = walsh_shape_matrix(WALSH_BN_FACTOR_ROWS, p->c);
+    return WALSH_OK;
+}
+
+static void finalize_cost(const void *problem, double *flops, double *bytes)
+{
+    const walsh_bn *p = problem;
+    double sums = 2.0 * walsh_bn_groups(p->n, p->h, p->w) * p->c;
+    *flops = sums;
+    *bytes = 4 * sums;
+}
+
+static walsh_status finalize_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                  const walsh_view *workspace)
+{
+    (void)workspace;
+    const walsh_bn *p = problem;
+    const walsh_view *partial = &operand[WALSH_BN_BACKWARD_FINALIZE_PARTIAL];
+    const walsh_view *saved = &operand[WALSH_BN_BACKWARD_FINALIZE_SAVED];
+    const walsh_view *factors = &operand[WALSH_BN_BACKWARD_FINALIZE_FACTORS];
     walsh_launch launch = {.file = "batchnorm_merge",
-                           .function = "bn_backward_merge_plain",
+                           .function = "bn_backward_finalize_plain",
                            .global = {(size_t)walsh_pad(p->c) / 4, WALSH_BN_MERGE_LANES},
                            .local = {1, WALSH_BN_MERGE_LANES}};
-    launch.flops = 2.0 * groups * p->c, launch.bytes = 8.0 * groups * p->c;
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(partial), WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_DGAMMA]),
-                        WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_DBETA]), WALSH_INT(groups), WALSH_INT(walsh_pad(p->c)));
+    finalize_cost(p, &launch.flops, &launch.bytes);
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(partial), WALSH_TENSOR(saved),
+                        WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_FINALIZE_DGAMMA]),
+                        WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_FINALIZE_DBETA]), WALSH_TENSOR(factors),
+                        WALSH_INT(partial->shape.n), WALSH_INT(p->n * p->h * p->w), WALSH_INT(partial->shape.pitch),
+                        WALSH_INT(saved->shape.pitch), WALSH_INT(factors->shape.pitch));
 }
 
-static walsh_status emit_data(walsh_list *list, const walsh_bn *p, const walsh_view *operand)
+static walsh_status apply_shapes(const void *problem, walsh_shape *operand)
 {
-    const walsh_view *dy = &operand[WALSH_BN_BACKWARD_DY], *x = &operand[WALSH_BN_BACKWARD_X];
-    const walsh_view *saved = &operand[WALSH_BN_BACKWARD_SAVED];
-    const walsh_view *dx = &operand[WALSH_BN_BACKWARD_DX];
+    const walsh_bn *p = problem;
+    WALSH_TRY(walsh_bn_check(p));
+    operand[WALSH_BN_BACKWARD_APPLY_DY] = operand[WALSH_BN_BACKWARD_APPLY_X] = image_shape(p);
+    operand[WALSH_BN_BACKWARD_APPLY_FACTORS] = walsh_shape_matrix(WALSH_BN_FACTOR_ROWS, p->c);
+    operand[WALSH_BN_BACKWARD_APPLY_SAVED] = p->relu ? saved_shape(p) : walsh_shape_absent;
+    operand[WALSH_BN_BACKWARD_APPLY_DX] = image_shape(p);
+    return WALSH_OK;
+}
+
+static void apply_cost(const void *problem, double *flops, double *bytes)
+{
+    const walsh_bn *p = problem;
+    *flops = elements(p) * (5 + (p->relu ? 2 : 0));
+    *bytes = 12 * elements(p);
+}
+
+static walsh_status apply_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
+{
+    (void)workspace;
+    const walsh_bn *p = problem;
+    const walsh_view *dy = &operand[WALSH_BN_BACKWARD_APPLY_DY], *x = &operand[WALSH_BN_BACKWARD_APPLY_X];
+    const walsh_view *factors = &operand[WALSH_BN_BACKWARD_APPLY_FACTORS];
+    const walsh_view *saved = &operand[WALSH_BN_BACKWARD_APPLY_SAVED], *dx = &operand[WALSH_BN_BACKWARD_APPLY_DX];
     size_t rows = walsh_shape_rows(x->shape);
     walsh_channels on = walsh_channels_for(walsh_list_device(list), p->c);
     walsh_launch launch = walsh_channels_rows(&on, rows);
-    launch.file = "batchnorm_backward", launch.function = "bn_backward_data_plain";
-    launch.flops = 5 * elements(p), launch.bytes = sweep_bytes(p) + 4 * elements(p);
-    return WALSH_LAUNCH(
-        list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(x), WALSH_TENSOR(saved),
-        WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_DGAMMA]), WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_DBETA]),
-        WALSH_TENSOR(dx), WALSH_INT((int)rows), WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(dy->shape.pitch),
-        WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(p->relu));
+    launch.file = "batchnorm_backward", launch.function = "bn_backward_apply_plain";
+    apply_cost(p, &launch.flops, &launch.bytes);
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(x), WALSH_TENSOR(factors), WALSH_TENSOR(saved),
+                        WALSH_TENSOR(dx), WALSH_INT((int)rows), WALSH_INT(on.vectors), WALSH_INT(on.each),
+                        WALSH_INT(dy->shape.pitch), WALSH_INT(x->shape.pitch), WALSH_INT(factors->shape.pitch),
+                        WALSH_INT(saved->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(p->relu));
 }
 
-static walsh_status emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
-{
-    WALSH_TRY(emit_sums(list, problem, operand, workspace));
-    WALSH_TRY(emit_merge(list, problem, operand, workspace));
-    return emit_data(list, problem, operand);
-}
+static const walsh_variant sums_plain = {.name = "bn_backward_sums_plain", .suits = suits, .emit = sums_emit};
+static const walsh_variant finalize_plain = {
+    .name = "bn_backward_finalize_plain", .suits = suits, .emit = finalize_emit};
+static const walsh_variant apply_plain = {.name = "bn_backward_apply_plain", .suits = suits, .emit = apply_emit};
 
-static const walsh_variant plain = {
-    .name = "bn_backward_plain", .suits = suits, .workspace = workspace_bytes, .emit = emit};
-
-const walsh_op walsh_bn_backward = {
-    .name = "bn_backward",
+const walsh_op walsh_bn_backward_sums = {
+    .name = "bn_backward_sums",
     .problem_size = sizeof(walsh_bn),
-    .operands = {{"dy", WALSH_READ},
-                 {"x", WALSH_READ},
+    .operands = {{"dy", WALSH_READ}, {"x", WALSH_READ}, {"saved", WALSH_READ}, {"partial", WALSH_WRITE}},
+    .shapes = sums_shapes,
+    .cost = sums_cost,
+    .variants = (const walsh_variant *const[]){&sums_plain, NULL},
+};
+
+const walsh_op walsh_bn_backward_finalize = {
+    .name = "bn_backward_finalize",
+    .problem_size = sizeof(walsh_bn),
+    .operands = {{"partial", WALSH_READ},
                  {"saved", WALSH_READ},
                  {"dgamma", WALSH_WRITE},
                  {"dbeta", WALSH_WRITE},
-                 {"dx", WALSH_WRITE}},
-    .shapes = shapes,
-    .cost = cost,
-    .variants = (const walsh_variant *const[]){&plain, NULL},
+                 {"factors", WALSH_WRITE}},
+    .shapes = finalize_shapes,
+    .cost = finalize_cost,
+    .variants = (const walsh_variant *const[]){&finalize_plain, NULL},
+};
+
+const walsh_op walsh_bn_backward_apply = {
+    .name = "bn_backward_apply",
+    .problem_size = sizeof(walsh_bn),
+    .operands =
+        {{"dy", WALSH_READ}, {"x", WALSH_READ}, {"factors", WALSH_READ}, {"saved", WALSH_READ}, {"dx", WALSH_WRITE}},
+    .shapes = apply_shapes,
+    .cost = apply_cost,
+    .variants = (const walsh_variant *const[]){&apply_plain, NULL},
 };
