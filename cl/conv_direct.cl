@@ -1,16 +1,19 @@
-/* Convolution as a gather, like conv_gather.cl, from a private copy of the input with its zero halo: no tap asks
- * whether it is inside, the taps of a row are one run of memory, and the copy is where relu(scale*x + shift) is
- * applied.
+/* Convolution and its transpose as a gather, like conv_gather.cl, from a private copy of the input with its zero halo:
+ * no tap asks whether it is inside, the taps of a row are one run of memory, and the copy is where what the input stands
+ * for is computed.
  *
  * A work-item takes a group of lines of output, and for some blocks of channels all of them: so it can finish that
- * group's batch-norm statistics while its output is still in cache. The private copy is a CPU's stack; there is no form
- * for GPUs here, whose private memory is neither large nor fast. */
+ * group's batch-norm statistics or sums. The private copy is a CPU's stack; there is no form for GPUs here, whose
+ * private memory is neither large nor fast. */
 
-/* Output pixels of a work-item's tile: TX + 1 vectors and one more must fit a CPU's registers. */
+/* Output pixels of a work-item's tile: TX vectors of sums, one of weights and one input must fit a CPU's registers. */
 #ifndef TX
 #define TX 4
 #endif
 #include "conv_stage.clh"
+
+/* What follows the sum. */
+enum { STORE_ONLY, STATISTICS, SUMS_GATE_COMPUTED, SUMS_GATE_STORED };
 
 /* Mean and sum of squared deviations of `rows` rows at y: bn_stats_plain's corrected two-pass algorithm, with the rows
  * dealt to two sums in turn, which hides the latency of an addition. */
@@ -43,6 +46,43 @@ INLINE void statistics(__global const float *y, const int rows, const int pitch,
     store_part(squares[0] + squares[1] - all * error, squares_at, room);
 }
 
+/* The batch norm (and ReLU) whose output the written tensor is the gradient of: its input and SAVED, the output. */
+typedef struct gate {
+    __global const float *u, *saved, *z;
+    int u_pitch, saved_pitch, z_pitch;
+} gate;
+
+/* Writes a tile's sums, for `room` channels from p on; `to` are its pixels, of which the first `valid` are its own and
+ * the others repeat the last (so all are read before any is written). g counts from the same channel. */
+INLINE void finish(floatv *acc, const int *to, const int valid, __global float *y, const int y_pitch, const int room,
+                   const int accumulate, const int epilogue, const gate *g, floatv *sums)
+{
+    if (accumulate)
+#pragma unroll
+        for (int j = 0; j < TX; j++) acc[j] += load_part(y + (size_t)to[j] * y_pitch, room);
+    if (epilogue >= SUMS_GATE_COMPUTED) {
+        const floatv mean = load_part(g->saved, room), invstd = load_part(g->saved + g->saved_pitch, room);
+        const floatv scale = load_part(g->saved + 2 * g->saved_pitch, room);
+        const floatv shift = load_part(g->saved + 3 * g->saved_pitch, room);
+        floatv sum = (floatv)(0.0f), with_u = (floatv)(0.0f);
+#pragma unroll
+        for (int j = 0; j < TX; j++) {
+            const floatv u = load_part(g->u + (size_t)to[j] * g->u_pitch, room);
+            const floatv z = epilogue == SUMS_GATE_STORED ? load_part(g->z + (size_t)to[j] * g->z_pitch, room)
+                                                          : scale * u + shift;
+            acc[j] = RELU_MASKV(acc[j], z);
+            if (j < valid) {
+                sum += acc[j];
+                with_u += acc[j] * (u - mean);
+            }
+        }
+        sums[0] += sum;
+        sums[1] += with_u * invstd;
+    }
+#pragma unroll
+    for (int j = 0; j < TX; j++) store_part(acc[j], y + (size_t)to[j] * y_pitch, room);
+}
+
 /* acc += x * (weights of one input channel) */
 #define STEP(lane)                                                                                     \
     {                                                                                                  \
@@ -50,77 +90,97 @@ INLINE void statistics(__global const float *y, const int rows, const int pitch,
         _Pragma("unroll") for (int j = 0; j < TX; j++) acc[j] += from[j][c + (lane)] * wv;             \
     }
 
-/* Lines of output are the images' q_h lines one after the other, `lines` of them, in groups of group_lines; of these at
- * most strip_lines are staged at a time, as rows of `cols` pixels. Weights are as conv_gather_pack leaves them, block
- * by block. Pixel q of the grid (q_step*q + q_y, ...) reads the taps_h x taps_w staged pixels from step*q on, with the
- * weights of tap t_first + i*t_row + k*t_col. saved_pitch and partial_pitch are 0 where the extra is not asked for. */
-__kernel void conv_direct(__global const float *x, const ulong x_at, __global const float *packed,
-                          const ulong packed_at, __global float *y, const ulong y_at, __global const float *saved,
-                          const ulong saved_at, __global float *partial, const ulong partial_at, const int lines,
-                          const int group_lines, const int strip_lines, const int blocks_each, const int in,
-                          const int out, const int p_block, const int x_h, const int x_w, const int x_pitch,
-                          const int skip, const int step, const int x_y, const int x_x, const int cols, const int y_h,
-                          const int y_w, const int y_pitch, const int q_h, const int q_w, const int q_step,
-                          const int q_y, const int q_x, const int taps_h, const int taps_w, const int t_first,
-                          const int t_row, const int t_col, const int accumulate, const int saved_pitch,
-                          const int partial_pitch)
+/* acc = sums of the pixels at `at` of `staged`, over h and w's taps; a line of `staged` is `line` floats. */
+INLINE void gather(floatv *acc, const float *staged, const int *at, __global const float *block, const reach h,
+                   const reach w, const int out_step, const int kw, const int line, const int in)
 {
-    float staged[STAGED];
-    const int group = (int)get_global_id(1), line_end = min((group + 1) * group_lines, lines);
-    const int o_first = VW * blocks_each * (int)get_global_id(0), o_end = min(o_first + VW * blocks_each, out);
     /* Taps that are neighbours in both memories are gathered as one of as many channels. */
-    const int runs = t_col == 1 ? 1 : taps_w, run = t_col == 1 ? taps_w * in : in;
-    y += y_at;
+    const int runs = out_step == 1 ? 1 : w.taps, run = out_step == 1 ? w.taps * in : in;
+    const float *from[TX];
+#pragma unroll
+    for (int j = 0; j < TX; j++) {
+        acc[j] = (floatv)(0.0f);
+        from[j] = staged + at[j];
+    }
+    for (int i = 0; i < h.taps; i++) {
+        for (int k = 0; k < runs; k++) {
+            __global const float *weights =
+                block + (size_t)((h.tap + i * out_step) * kw + w.tap + k * out_step) * in * VW;
+            for (int c = k * in; c < k * in + run; c += 4) {
+                STEP(0)
+                STEP(1)
+                STEP(2)
+                STEP(3)
+                weights += 4 * VW;
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < TX; j++) from[j] += line;
+    }
+}
 
-    for (int line = group * group_lines, count; line < line_end; line += count) {
-        const int image = line / q_h, top = line % q_h;
-        count = min(min(strip_lines, line_end - line), q_h - top);
-        stage(x + x_at + (long)image * x_h * x_w * x_pitch, staged, (count - 1) * step + taps_h, cols, in,
-              skip * step * top + x_y, x_x, skip, x_h, x_w, x_pitch, saved + saved_at + 2 * saved_pitch, saved_pitch);
-        for (int o = o_first; o < o_end; o += VW) {
-            __global const float *block = packed + packed_at + in + (size_t)(o / VW) * p_block;
-            const int room = out - o, pixels = count * q_w;
-            int qx = 0, qy = 0;
-            for (int first = 0; first < pixels; first += TX) {
-                const float *at[TX]; /* where tap 0, 0 is staged */
-                int to[TX];          /* the output pixel */
-#pragma unroll
-                for (int j = 0; j < TX; j++) {
-                    at[j] = staged + step * (qy * cols + qx) * in;
-                    to[j] = (image * y_h + q_step * (top + qy) + q_y) * y_w + q_step * qx + q_x;
-                    if (first + j + 1 < pixels && ++qx == q_w) qx = 0, qy++; /* past the end the last one is repeated */
+/* Lines of output are the images' y_h lines one after the other, `lines` of them, in groups of group_lines; of these at
+ * most strip_lines are staged at a time, of one image or of whole ones. Weights are as conv_gather_pack leaves them,
+ * block by block. `mode` is how the input is staged (rows: SAVED or FACTORS), `epilogue` what follows; the other
+ * arguments are a walk's. Tensors that these do not need are never read. */
+__kernel void conv_direct(__global const float *x, const ulong x_at, __global const float *with, const ulong with_at,
+                          __global const float *rows, const ulong rows_at, __global const float *packed,
+                          const ulong packed_at, __global float *y, const ulong y_at, __global const float *u,
+                          const ulong u_at, __global const float *saved, const ulong saved_at,
+                          __global const float *z, const ulong z_at, __global float *partial, const ulong partial_at,
+                          const int mode, const int epilogue, const int accumulate, const int lines,
+                          const int group_lines, const int strip_lines, const int blocks_each, const int in,
+                          const int out, const int x_h, const int x_w, const int x_pitch, const int with_pitch,
+                          const int rows_pitch, const int y_h, const int y_w, const int y_pitch, const int u_pitch,
+                          const int saved_pitch, const int z_pitch, const int partial_pitch, const int kh,
+                          const int kw, const int in_step, const int out_step, const int shift, const int back,
+                          const int skip)
+{
+    float staged[STAGED] __attribute__((aligned(64)));
+    int at[PIXELS + TX], to[PIXELS + TX];
+    const source from = {x + x_at, with + with_at, rows + rows_at, mode, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
+    const walk on = {in_step, out_step, shift, back, skip};
+    const int group = (int)get_global_id(1), first_line = group * group_lines;
+    const int line_end = min(first_line + group_lines, lines);
+    const int o_first = VW * blocks_each * (int)get_global_id(0), o_end = min(o_first + VW * blocks_each, out);
+    const int cols = inputs(&on, 0, y_w, kw);
+    y += y_at;
+    partial += partial_at + (size_t)group * 2 * partial_pitch;
+
+    for (int line = first_line, count; line < line_end; line += count) {
+        count = min(strip_lines, line_end - line);
+        if (strip_lines < y_h) count = min(count, y_h - line % y_h);
+        stage_lines(&from, &on, staged, line, count, y_h, y_w, kh, kw);
+        for (int class = 0; class < out_step * out_step; class++) {
+            const int class_y = class / out_step, class_x = class % out_step;
+            const int n = list_pixels(&on, at, to, line, count, y_h, y_w, kh, kw, in, class_y, class_x);
+            const reach h = reach_of(&on, class_y, kh), w = reach_of(&on, class_x, kw);
+            for (int j = 0; n && j < TX; j++) at[n + j] = at[n - 1], to[n + j] = to[n - 1];
+            for (int o = o_first; o < o_end; o += VW) {
+                __global const float *block = packed + packed_at + in + (size_t)(o / VW) * kh * kw * in * VW;
+                const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
+                const int room = out - o;
+                floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
+                for (int first = 0; first < n; first += TX) {
+                    floatv acc[TX];
+                    gather(acc, staged, at + first, block, h, w, out_step, kw, cols * in, in);
+                    if (room >= VW)
+                        finish(acc, to + first, n - first, y + o, y_pitch, VW, accumulate, epilogue, &g, sums);
+                    else
+                        finish(acc, to + first, n - first, y + o, y_pitch, room, accumulate, epilogue, &g, sums);
                 }
-                floatv acc[TX];
+                if (epilogue < SUMS_GATE_COMPUTED) continue;
 #pragma unroll
-                for (int j = 0; j < TX; j++) acc[j] = (floatv)(0.0f);
-                for (int i = 0; i < taps_h; i++)
-                    for (int k = 0; k < runs; k++) {
-                        __global const float *weights =
-                            block + (size_t)(t_first + i * t_row + k * t_col) * in * VW;
-                        const float *from[TX];
-#pragma unroll
-                        for (int j = 0; j < TX; j++) from[j] = at[j] + (i * cols + k) * in;
-                        for (int c = 0; c < run; c += 4) {
-                            STEP(0)
-                            STEP(1)
-                            STEP(2)
-                            STEP(3)
-                            weights += 4 * VW;
-                        }
-                    }
-#pragma unroll
-                for (int j = 0; j < TX; j++) {
-                    __global float *p = y + (size_t)to[j] * y_pitch + o;
-                    if (first + j >= pixels) continue;
-                    if (accumulate) acc[j] += load_part(p, room);
-                    store_part(acc[j], p, room);
+                for (int i = 0; i < 2; i++) {
+                    __global float *sum = partial + i * partial_pitch + o;
+                    if (line > first_line || class) sums[i] += load_part(sum, room);
+                    store_part(sums[i], sum, room);
                 }
             }
         }
     }
-    if (!partial_pitch) return;
-    const int row = group * group_lines * q_w, rows = line_end * q_w - row;
-    partial += partial_at + (size_t)group * 2 * partial_pitch;
+    if (epilogue != STATISTICS) return;
     for (int o = o_first; o < o_end; o += VW)
-        statistics(y + (size_t)row * y_pitch + o, rows, y_pitch, out - o, partial + o, partial + partial_pitch + o);
+        statistics(y + (size_t)first_line * y_w * y_pitch + o, (line_end - first_line) * y_w, y_pitch, out - o,
+                   partial + o, partial + partial_pitch + o);
 }

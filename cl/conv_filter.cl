@@ -1,5 +1,10 @@
 /* Gradient of a convolution's weights in two stages. The rows of dY are cut into groups, by the problem's sizes alone;
  * conv_filter_plain sums X * dY over the rows of one group, conv_filter_reduce adds up the groups in order. */
+/* Vectors of a work-item of the reduction: a CPU reads 1 KiB of each group in one go, a GPU's work-items stand side by
+ * side. */
+#ifndef RUN
+#define RUN 1
+#endif
 #include "conv.clh"
 
 /* Vectors of output channels of a work-item: (4 + 1) * OV and one more must fit a CPU's registers, and 4 * OV sums
@@ -74,15 +79,22 @@ __kernel void conv_filter_plain(__global const float *x, const ulong x_at, __glo
     }
 }
 
-/* dW = sum over the groups; a work-item VW output channels of one row (tap, ic). */
+/* dW = sum over the groups; a work-item RUN vectors of VW output channels that lie one after the other: rows (tap, ic)
+ * of `width` channels, whole blocks of them, of which oc are kept. */
 __kernel void conv_filter_reduce(__global const float *partial, const ulong partial_at, __global float *dw,
                                  const ulong dw_at, const int groups, const int rows, const int oc, const int dw_pitch)
 {
-    const int width = (oc + BLOCK - 1) / BLOCK * BLOCK; /* of a row of partial sums */
-    const int o = VW * (int)get_global_id(0), row = (int)get_global_id(1);
-    if (o >= oc || row >= rows) return;
-    __global const float *p = partial + partial_at + (size_t)row * width + o;
-    floatv sum = (floatv)(0.0f);
-    for (int g = 0; g < groups; g++) sum += LOADV(p + (size_t)g * rows * width);
-    store_part(sum, dw + dw_at + (size_t)row * dw_pitch + o, oc - o);
+    const int each = (oc + BLOCK - 1) / BLOCK * OV, vectors = rows * each; /* of a row, and of a group */
+    const int first = RUN * (int)get_global_id(0), count = min(RUN, vectors - first);
+    __global const float *p = partial + partial_at + (size_t)first * VW;
+    floatv sum[RUN];
+    for (int v = 0; v < count; v++) sum[v] = LOADV(p + v * VW);
+    for (int g = 1; g < groups; g++) {
+        p += (size_t)vectors * VW;
+        for (int v = 0; v < count; v++) sum[v] += LOADV(p + v * VW);
+    }
+    for (int v = 0; v < count; v++) {
+        const int row = (first + v) / each, o = VW * (first + v - row * each);
+        if (o < oc) store_part(sum[v], dw + dw_at + (size_t)row * dw_pitch + o, oc - o);
+    }
 }

@@ -1,5 +1,6 @@
 #include "engine/op/conv_clblast.h"
 #include "engine/op/conv_direct.h"
+#include "engine/op/conv_gather.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
@@ -70,23 +71,13 @@ static int plain_suits(const walsh_device *device, const void *problem)
     return 2;
 }
 
-/* 1 where every class of pixels can be staged, and no more: dY is not normalised on its way, so that the copy only
- * costs what it saves, and with a stride each class makes it again. */
 static int direct_suits(const walsh_device *device, const void *problem)
 {
-    const walsh_conv *c = problem;
-    for (int i = 0; i < c->stride * c->stride; i++) {
-        walsh_gather gather = gather_of(c, i / c->stride, i % c->stride);
-        if (!is_empty(&gather) && !walsh_direct_suits(device, &gather)) return 0;
-    }
-    return 1;
+    return walsh_direct_suits(device, problem, WALSH_WALK_BACK);
 }
 
-static walsh_status emit(walsh_list *list, const walsh_conv *c, const walsh_view *operand, const walsh_view *packed,
-                         bool direct)
+static walsh_status pack(walsh_list *list, const walsh_conv *c, const walsh_view *w, const walsh_view *packed)
 {
-    const walsh_view *w = &operand[WALSH_CONV_DATA_W], *dy = &operand[WALSH_CONV_DATA_DY];
-    const walsh_view *dx = &operand[WALSH_CONV_DATA_DX], absent = {.shape = walsh_shape_absent};
     int taps = c->kh * c->kw, tap = walsh_pad(c->ic) * w->shape.pitch;
     const walsh_gather_weights weights = {.w = w,
                                           .first = (taps - 1) * tap,
@@ -96,32 +87,41 @@ static walsh_status emit(walsh_list *list, const walsh_conv *c, const walsh_view
                                           .by_tap = -tap,
                                           .by_in = 1,
                                           .by_out = w->shape.pitch};
-    WALSH_TRY(walsh_gather_pack(list, &weights, packed));
-    for (int i = 0; i < c->stride * c->stride; i++) {
-        walsh_gather gather = gather_of(c, i / c->stride, i % c->stride);
-        if (is_empty(&gather)) continue;
-        if (direct)
-            WALSH_TRY(walsh_direct_emit(list, &gather, dy, packed, dx, &absent, &absent));
-        else
-            WALSH_TRY(walsh_gather_emit(list, &gather, dy, packed, dx));
-    }
-    return WALSH_OK;
+    return walsh_gather_pack(list, &weights, packed);
 }
 
 static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                 const walsh_view *workspace)
 {
-    return emit(list, problem, operand, workspace, true);
+    const walsh_direct operands = {.x = operand[WALSH_CONV_DATA_DY],
+                                   .with = operand[WALSH_CONV_DATA_Y],
+                                   .rows = operand[WALSH_CONV_DATA_FACTORS],
+                                   .packed = *workspace,
+                                   .y = operand[WALSH_CONV_DATA_DX],
+                                   .u = operand[WALSH_CONV_DATA_U],
+                                   .saved = operand[WALSH_CONV_DATA_SAVED],
+                                   .z = operand[WALSH_CONV_DATA_Z],
+                                   .partial = operand[WALSH_CONV_DATA_PARTIAL]};
+    WALSH_TRY(pack(list, problem, &operand[WALSH_CONV_DATA_W], workspace));
+    return walsh_direct_emit(list, problem, WALSH_WALK_BACK, &operands);
 }
 
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                const walsh_view *workspace)
 {
-    return emit(list, problem, operand, workspace, false);
+    const walsh_conv *c = problem;
+    WALSH_TRY(pack(list, problem, &operand[WALSH_CONV_DATA_W], workspace));
+    for (int i = 0; i < c->stride * c->stride; i++) {
+        walsh_gather gather = gather_of(c, i / c->stride, i % c->stride);
+        if (is_empty(&gather)) continue;
+        WALSH_TRY(
+            walsh_gather_emit(list, &gather, &operand[WALSH_CONV_DATA_DY], workspace, &operand[WALSH_CONV_DATA_DX]));
+    }
+    return WALSH_OK;
 }
 
 static const walsh_variant direct = {.name = "conv_data_direct",
-                                     .fuses = WALSH_FUSE_ACCUMULATE,
+                                     .fuses = WALSH_FUSE_ACCUMULATE | WALSH_FUSE_NORM_GRADIENT | WALSH_FUSE_NORM_SUMS,
                                      .suits = direct_suits,
                                      .workspace = workspace_bytes,
                                      .emit = direct_emit};

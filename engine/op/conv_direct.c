@@ -2,51 +2,55 @@
 
 #include "engine/op/batchnorm.h"
 
-/* The tiles of conv_gather.c, whose packed weights are read. */
-enum { BLOCK = 16, LEAST_PIXELS = 32 };
+/* The blocks of conv_gather.c, whose packed weights are read; pixels of a strip, and too few of them. */
+enum { BLOCK = 16, PIXELS = 512, LEAST_PIXELS = 32 };
+
+/* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 16 sums of its 32.
+ */
 static const char *const options[WALSH_CONV_CLASSES] = {
-    [WALSH_CONV_CPU] = "-DVW=16 -DTX=6 -DSTAGED=" WALSH_STAGED_TEXT,
-    [WALSH_CONV_WIDE_CPU] = "-DVW=16 -DTX=8 -DSTAGED=" WALSH_STAGED_TEXT,
+    [WALSH_CONV_CPU] = "-DVW=16 -DTX=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
+    [WALSH_CONV_WIDE_CPU] = "-DVW=16 -DTX=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
 };
+
+/* conv_direct.cl's epilogues. */
+enum { STORE_ONLY, STATISTICS, SUMS_GATE_COMPUTED, SUMS_GATE_STORED };
 
 static int divide_up(int a, int b)
 {
     return (a + b - 1) / b;
 }
-
-walsh_staging walsh_stage(int taps_h, int taps_w, int stride, int pixels, int in, int lines)
+static int smaller(int a, int b)
 {
-    bool sparse = taps_h <= 1 && taps_w <= 1;
-    walsh_staging s = {.skip = sparse ? stride : 1, .step = sparse ? 1 : stride};
-    s.cols = (pixels - 1) * s.step + taps_w;
-    long line = (long)s.cols * in, room = line ? WALSH_STAGED / line : taps_h + (long)lines * s.step;
-    long most = room < taps_h ? 0 : (room - taps_h) / s.step + 1;
-    if (most > 0) s.lines = most < lines ? divide_up(lines, divide_up(lines, (int)most)) : lines;
-    return s;
+    return a < b ? a : b;
 }
 
-/* Lines of output of a work-item: a group of batch norm's. */
-static int group_lines(const walsh_gather *g)
+int walsh_strip_skip(const walsh_conv *c)
 {
-    return walsh_bn_group_rows(g->images, g->y.count, g->x.count) / g->x.count;
+    return c->kh <= 1 && c->kw <= 1 ? c->stride : 1;
 }
 
-static walsh_staging staging_of(const walsh_gather *g)
+/* Inputs along one axis that `count` neighbouring outputs can read, wherever they begin. */
+static long inputs(const walsh_conv *c, walsh_walk walk, int count, int taps)
 {
-    int lines = group_lines(g);
-    return walsh_stage(g->y.taps, g->x.taps, g->in_step, g->x.count, g->in, lines < g->y.count ? lines : g->y.count);
+    if (walk == WALSH_WALK_BACK) return (count - 1) / c->stride + (taps - 1) / c->stride + 2;
+    return walsh_strip_skip(c) > 1 ? count : (long)(count - 1) * c->stride + taps;
 }
 
-int walsh_staging_suits(const walsh_staging *s, int pixels)
+int walsh_strip_lines(const walsh_conv *c, walsh_walk walk, int group, int most)
 {
-    return !s->lines ? 0 : s->lines * pixels < LEAST_PIXELS ? 1 : 3;
+    bool back = walk == WALSH_WALK_BACK;
+    int h = back ? c->h : walsh_conv_oh(c), w = back ? c->w : walsh_conv_ow(c);
+    long line = inputs(c, walk, w, c->kw) * walsh_pad(back ? c->oc : c->ic);
+    long images = WALSH_STAGED / line / inputs(c, walk, h, c->kh), lines = smaller(group, h);
+    if ((long)h * w * images > most) images = most / h / w;
+    if (images && group >= h) return h * divide_up(group / h, divide_up(group / h, (int)images));
+    while (lines && (lines * w > most || inputs(c, walk, (int)lines, c->kh) * line > WALSH_STAGED)) lines--;
+    return lines ? divide_up(smaller(group, h), divide_up(smaller(group, h), (int)lines)) : 0;
 }
 
-int walsh_direct_suits(const walsh_device *device, const walsh_gather *gather)
+int walsh_strip_suits(int lines, int pixels)
 {
-    if (!options[walsh_conv_classify(device)]) return 0;
-    walsh_staging s = staging_of(gather);
-    return walsh_staging_suits(&s, gather->x.count);
+    return !lines ? 0 : (long)lines * pixels < LEAST_PIXELS ? 1 : 3;
 }
 
 int walsh_blocks_each(const walsh_device *device, int blocks, int groups)
@@ -55,28 +59,61 @@ int walsh_blocks_each(const walsh_device *device, int blocks, int groups)
     return wanted > 1 ? divide_up(blocks, wanted) : blocks;
 }
 
-walsh_status walsh_direct_emit(walsh_list *list, const walsh_gather *g, const walsh_view *x, const walsh_view *packed,
-                               const walsh_view *y, const walsh_view *saved, const walsh_view *partial)
+/* Lines of output of a work-item: a group of batch norm's. */
+static int group_lines(int images, int h, int w)
+{
+    return walsh_bn_group_rows(images, h, w) / w;
+}
+
+static int strip_lines(const walsh_conv *c, walsh_walk walk)
+{
+    bool back = walk == WALSH_WALK_BACK;
+    int h = back ? c->h : walsh_conv_oh(c), w = back ? c->w : walsh_conv_ow(c);
+    return walsh_strip_lines(c, walk, group_lines(c->n, h, w), PIXELS);
+}
+
+int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
+{
+    if (!options[walsh_conv_classify(device)]) return 0;
+    return walsh_strip_suits(strip_lines(c, walk), walk == WALSH_WALK_BACK ? c->w : walsh_conv_ow(c));
+}
+
+static int stage_mode(unsigned fuse)
+{
+    if (fuse & WALSH_FUSE_NORM_GRADIENT) return WALSH_STAGE_NORM_GRADIENT;
+    return fuse & WALSH_FUSE_AFFINE ? WALSH_STAGE_NORMALISED : WALSH_STAGE_AS_IT_IS;
+}
+
+static int epilogue(const walsh_conv *c)
+{
+    if (c->fuse & WALSH_FUSE_NORM_SUMS) return c->gate == WALSH_GATE_STORED ? SUMS_GATE_STORED : SUMS_GATE_COMPUTED;
+    return c->fuse & WALSH_FUSE_STATS ? STATISTICS : STORE_ONLY;
+}
+
+walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *o)
 {
     const walsh_device *device = walsh_list_device(list);
-    walsh_staging s = staging_of(g);
-    int lines = g->images * g->y.count, group = group_lines(g), groups = divide_up(lines, group);
-    int blocks = divide_up(g->out, BLOCK), each = walsh_blocks_each(device, blocks, groups);
+    bool back = walk == WALSH_WALK_BACK;
+    int x_h = back ? walsh_conv_oh(c) : c->h, x_w = back ? walsh_conv_ow(c) : c->w;
+    int y_h = back ? c->h : walsh_conv_oh(c), y_w = back ? c->w : walsh_conv_ow(c);
+    int in = walsh_pad(back ? c->oc : c->ic), out = walsh_pad(back ? c->ic : c->oc);
+    int lines = c->n * y_h, group = group_lines(c->n, y_h, y_w), groups = divide_up(lines, group);
+    int blocks = divide_up(out, BLOCK), each = walsh_blocks_each(device, blocks, groups);
     walsh_launch launch = {.file = "conv_direct",
                            .function = "conv_direct",
                            .options = options[walsh_conv_classify(device)],
                            .global = {(size_t)divide_up(blocks, each), (size_t)groups},
-                           .local = {1, 1},
-                           .flops = g->flops,
-                           .bytes = g->bytes};
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(packed), WALSH_TENSOR(y), WALSH_TENSOR(saved),
-                        WALSH_TENSOR(partial), WALSH_INT(lines), WALSH_INT(group), WALSH_INT(s.lines), WALSH_INT(each),
-                        WALSH_INT(g->in), WALSH_INT(g->out), WALSH_INT(g->kh * g->kw * g->in * BLOCK),
-                        WALSH_INT(g->y.in), WALSH_INT(g->x.in), WALSH_INT(x->shape.pitch), WALSH_INT(s.skip),
-                        WALSH_INT(s.step), WALSH_INT(g->y.in_first), WALSH_INT(g->x.in_first), WALSH_INT(s.cols),
-                        WALSH_INT(g->y.out), WALSH_INT(g->x.out), WALSH_INT(y->shape.pitch), WALSH_INT(g->y.count),
-                        WALSH_INT(g->x.count), WALSH_INT(g->out_step), WALSH_INT(g->y.first), WALSH_INT(g->x.first),
-                        WALSH_INT(g->y.taps), WALSH_INT(g->x.taps), WALSH_INT(g->y.tap_first * g->kw + g->x.tap_first),
-                        WALSH_INT(g->tap_by * g->kw), WALSH_INT(g->tap_by), WALSH_INT(g->accumulate),
-                        WALSH_INT(saved->shape.pitch), WALSH_INT(partial->shape.pitch));
+                           .local = {1, 1}};
+    walsh_conv_cost(c, &launch.flops, &launch.bytes);
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&o->x), WALSH_TENSOR(&o->with), WALSH_TENSOR(&o->rows),
+                        WALSH_TENSOR(&o->packed), WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u), WALSH_TENSOR(&o->saved),
+                        WALSH_TENSOR(&o->z), WALSH_TENSOR(&o->partial), WALSH_INT(stage_mode(c->fuse)),
+                        WALSH_INT(epilogue(c)), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0), WALSH_INT(lines),
+                        WALSH_INT(group), WALSH_INT(strip_lines(c, walk)), WALSH_INT(each), WALSH_INT(in),
+                        WALSH_INT(out), WALSH_INT(x_h), WALSH_INT(x_w), WALSH_INT(o->x.shape.pitch),
+                        WALSH_INT(o->with.shape.pitch), WALSH_INT(o->rows.shape.pitch), WALSH_INT(y_h), WALSH_INT(y_w),
+                        WALSH_INT(o->y.shape.pitch), WALSH_INT(o->u.shape.pitch), WALSH_INT(o->saved.shape.pitch),
+                        WALSH_INT(o->z.shape.pitch), WALSH_INT(o->partial.shape.pitch), WALSH_INT(c->kh),
+                        WALSH_INT(c->kw), WALSH_INT(back ? 1 : c->stride), WALSH_INT(back ? c->stride : 1),
+                        WALSH_INT(back ? c->pad : -c->pad), WALSH_INT(back), WALSH_INT(back ? 1 : walsh_strip_skip(c)));
 }

@@ -1,39 +1,48 @@
-/* The direct kernel that conv_forward and conv_data share on CPUs (cl/conv_direct.cl): a gather (conv_gather.h) from a
- * private copy of the input, with the extras that this makes possible. Weights are packed by walsh_gather_pack.
- *
- * An absent view of `saved` or `partial` says that the extra is not asked for; `partial` takes the groups of
- * walsh_bn_group_rows, and needs a gather that writes every pixel. */
+/* The direct kernels of CPUs: cl/conv_direct.cl, which conv_forward and conv_data share, and what conv_filter_direct.cl
+ * has in common with it. Each works on a strip: some lines of output, whose input is staged in a private array, where
+ * what a tensor stands for is computed (engine/op/conv.h). */
 #ifndef WALSH_ENGINE_OP_CONV_DIRECT_H
 #define WALSH_ENGINE_OP_CONV_DIRECT_H
 
-#include "engine/op/conv_gather.h"
+#include "engine/op/conv.h"
 
 /* Floats of the private copy, 128 KiB: on the worker's stack, and small beside a second-level cache. */
 #define WALSH_STAGED 32768
 #define WALSH_STAGED_TEXT "32768"
 
-/* How input is staged: every skip-th pixel of it, of which neighbouring outputs are `step` apart, `cols` in a line. */
-typedef struct walsh_staging {
-    int skip, step, cols;
-    int lines; /* of output at a time: an even share of those wanted; 0: not even one fits */
-} walsh_staging;
+/* How a tensor is staged; the numbers of conv_stage.clh. */
+enum { WALSH_STAGE_AS_IT_IS, WALSH_STAGE_NORMALISED, WALSH_STAGE_NORM_GRADIENT };
 
-/* For lines of `pixels` outputs with taps_h x taps_w taps each, of `in` channels; at most `lines` of them at a time. */
-walsh_staging walsh_stage(int taps_h, int taps_w, int stride, int pixels, int in, int lines);
+/* Which way a convolution is walked: from X to Y (forward; filter, too), or from dY to dX. */
+typedef enum walsh_walk { WALSH_WALK_FORWARD, WALSH_WALK_BACK } walsh_walk;
+
+/* Lines of output in a strip, within an image or a whole number of images, so that its input fits the private copy and
+ * its pixels are not more than `most`: an even share of a group of `group` lines. 0: not even one fits. */
+int walsh_strip_lines(const walsh_conv *c, walsh_walk walk, int group, int most);
+
+/* Every which pixel of the input is staged: with taps that are apart, those between are never read. */
+int walsh_strip_skip(const walsh_conv *c);
+
+/* walsh_variant.suits for such a strip, beside a plain variant that answers 2: 0 where nothing fits, 1 where so few
+ * pixels are staged at a time that it does not pay, else 3. */
+int walsh_strip_suits(int lines, int pixels);
 
 /* Blocks of channels of a work-item: all of them, so that its input is staged once, unless too few work-items would
  * remain beside the groups. This changes no sum. */
 int walsh_blocks_each(const walsh_device *device, int blocks, int groups);
 
-/* walsh_variant.suits on CPUs, beside a plain variant that answers 2: 0 where lines of input do not fit the private
- * copy; 1 where so few pixels are staged at a time that it does not pay. */
-int walsh_staging_suits(const walsh_staging *s, int pixels);
+/* The operands of conv_direct. Only those that the problem's extras name are not absent; FORWARD or BACK, `x` is read
+ * and `y` written. */
+typedef struct walsh_direct {
+    walsh_view x, with, rows; /* X and SAVED; or dY, Y and FACTORS */
+    walsh_view packed, y;     /* weights, by walsh_gather_pack */
+    walsh_view u, saved, z;   /* of WALSH_FUSE_NORM_SUMS */
+    walsh_view partial;       /* of WALSH_FUSE_STATS or WALSH_FUSE_NORM_SUMS */
+} walsh_direct;
 
-/* The same for a gather, 0 on anything but a CPU. */
-int walsh_direct_suits(const walsh_device *device, const walsh_gather *gather);
+/* walsh_variant.suits: as walsh_strip_suits, 0 on anything but a CPU. */
+int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
 
-walsh_status walsh_direct_emit(walsh_list *list, const walsh_gather *gather, const walsh_view *x,
-                               const walsh_view *packed, const walsh_view *y, const walsh_view *saved,
-                               const walsh_view *partial);
+walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *operands);
 
 #endif

@@ -5,14 +5,15 @@
  * partial sums than PARTIAL_FLOATS (where one group is not already more). */
 enum { MAX_GROUPS = 64, PARTIAL_FLOATS = 1 << 20 };
 
-/* Pixels of dY that the direct kernel has room for. */
-enum { STAGED_PIXELS = 512 };
+/* Pixels of a strip of the direct kernel, and values of X: so few that a block of dY's channels and a tile's share of X
+ * stay in the first cache, where pixels that are far apart take only some of the sets. */
+enum { STRIP_PIXELS = 128, STRIP_VALUES = 4096, ROOM_PIXELS = 512 };
 #define DIRECT(vectors) "-DVW=16 -DTI=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT " -DOV=" vectors
 
 /* How work is cut on a device; this does not change the order of any sum. */
 typedef struct tiling {
     const char *options, *direct; /* of conv_filter.cl, and of conv_filter_direct.cl; NULL: not there */
-    int vector;                   /* VW */
+    int vector, run;              /* VW, RUN */
     int block;                    /* OV*VW output channels of a work-item */
     int span;                     /* input channels of a work-item at most */
     int cached;                   /* floats of X and dY that a work-item goes through again and again; 0: no limit */
@@ -20,9 +21,9 @@ typedef struct tiling {
 } tiling;
 
 static const tiling tilings[WALSH_CONV_CLASSES] = {
-    [WALSH_CONV_CPU] = {"-DVW=16 -DOV=1", DIRECT("1"), 16, 16, 64, 6144, {1, 1}},
-    [WALSH_CONV_WIDE_CPU] = {"-DVW=16 -DOV=2", DIRECT("2"), 16, 32, 64, 6144, {1, 1}},
-    [WALSH_CONV_GPU] = {NULL, NULL, 4, 4, 4, 0, {16, 8}},
+    [WALSH_CONV_CPU] = {"-DVW=16 -DOV=1 -DRUN=16", DIRECT("1"), 16, 16, 16, 64, 6144, {1, 1}},
+    [WALSH_CONV_WIDE_CPU] = {"-DVW=16 -DOV=2 -DRUN=16", DIRECT("2"), 16, 16, 32, 64, 6144, {1, 1}},
+    [WALSH_CONV_GPU] = {NULL, NULL, 4, 1, 4, 4, 0, {16, 8}},
 };
 
 static const tiling *tiling_of(const walsh_device *device, const walsh_conv *c)
@@ -112,31 +113,29 @@ static walsh_status emit_reduce(walsh_list *list, const walsh_conv *c, const wal
 {
     const tiling *t = tiling_of(walsh_list_device(list), c);
     int oc = walsh_pad(c->oc), rows = weight_rows(c), groups = groups_of(c);
+    int vectors = rows * divide_up(oc, t->block) * t->block / t->vector;
     double elements = (double)rows * oc;
     walsh_launch launch = {.file = "conv_filter",
                            .function = "conv_filter_reduce",
                            .options = t->options,
-                           .global = {(size_t)divide_up(oc, t->vector), (size_t)rows},
-                           .local = {1, 64},
+                           .global = {(size_t)divide_up(vectors, t->run)},
+                           .local = {t->run > 1 ? 1 : 64},
                            .flops = elements * groups,
                            .bytes = 4 * elements * (groups + 1)};
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(partial), WALSH_TENSOR(dw), WALSH_INT(groups), WALSH_INT(rows),
                         WALSH_INT(oc), WALSH_INT(dw->shape.pitch));
 }
 
-/* What the direct kernel takes at a time: so few pixels of dY that a block of its channels stays in the first cache. */
-static walsh_staging staging_of(const walsh_conv *c)
+static int strip_lines(const walsh_conv *c)
 {
-    int lines = smaller(group_rows(c), walsh_conv_oh(c)), ow = walsh_conv_ow(c), most = STAGED_PIXELS / 2 / ow;
-    return walsh_stage(c->kh, c->kw, c->stride, ow, walsh_pad(c->ic), most > 1 ? smaller(lines, most) : 1);
+    int pixels = smaller(STRIP_PIXELS, STRIP_VALUES / walsh_pad(c->ic)), line = smaller(walsh_conv_ow(c), ROOM_PIXELS);
+    return walsh_strip_lines(c, WALSH_WALK_FORWARD, group_rows(c), pixels > line ? pixels : line);
 }
 
 static int direct_suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
-    walsh_staging s = staging_of(c);
-    if (!tiling_of(device, c)->direct || walsh_conv_ow(c) > STAGED_PIXELS) return 0;
-    return walsh_staging_suits(&s, walsh_conv_ow(c));
+    return tiling_of(device, c)->direct ? walsh_strip_suits(strip_lines(c), walsh_conv_ow(c)) : 0;
 }
 
 static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const walsh_view *operand,
@@ -144,9 +143,12 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
 {
     const walsh_device *device = walsh_list_device(list);
     const tiling *t = tiling_of(device, c);
-    const walsh_view *x = &operand[WALSH_CONV_FILTER_X], *dy = &operand[WALSH_CONV_FILTER_DY];
-    const walsh_view *saved = &operand[WALSH_CONV_FILTER_SAVED];
-    walsh_staging s = staging_of(c);
+    const walsh_view *x = &operand[WALSH_CONV_FILTER_X], *saved = &operand[WALSH_CONV_FILTER_SAVED];
+    const walsh_view *dy = &operand[WALSH_CONV_FILTER_DY], *y = &operand[WALSH_CONV_FILTER_Y];
+    const walsh_view *factors = &operand[WALSH_CONV_FILTER_FACTORS];
+    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
+    int mode = c->fuse & WALSH_FUSE_AFFINE ? WALSH_STAGE_NORMALISED : WALSH_STAGE_AS_IT_IS;
+    int dy_mode = c->fuse & WALSH_FUSE_NORM_GRADIENT ? WALSH_STAGE_NORM_GRADIENT : WALSH_STAGE_AS_IT_IS;
     int blocks = divide_up(c->oc, t->block), groups = groups_of(c), each = walsh_blocks_each(device, blocks, groups);
     walsh_launch launch = {.file = "conv_filter_direct",
                            .function = "conv_filter_direct",
@@ -154,13 +156,13 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
                            .global = {(size_t)divide_up(blocks, each), (size_t)groups},
                            .local = {1, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(dy), WALSH_TENSOR(partial), WALSH_TENSOR(saved),
-                        WALSH_INT(c->n * walsh_conv_oh(c)), WALSH_INT(group_rows(c)), WALSH_INT(s.lines),
-                        WALSH_INT(each), WALSH_INT(walsh_pad(c->ic)), WALSH_INT(walsh_pad(c->oc)), WALSH_INT(c->h),
-                        WALSH_INT(c->w), WALSH_INT(x->shape.pitch), WALSH_INT(s.skip), WALSH_INT(s.step),
-                        WALSH_INT(s.cols), WALSH_INT(walsh_conv_oh(c)), WALSH_INT(walsh_conv_ow(c)),
-                        WALSH_INT(dy->shape.pitch), WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(c->pad),
-                        WALSH_INT(saved->shape.pitch));
+    return WALSH_LAUNCH(
+        list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y), WALSH_TENSOR(factors),
+        WALSH_TENSOR(partial), WALSH_INT(mode), WALSH_INT(dy_mode), WALSH_INT(c->n * oh), WALSH_INT(group_rows(c)),
+        WALSH_INT(strip_lines(c)), WALSH_INT(each), WALSH_INT(walsh_pad(c->ic)), WALSH_INT(walsh_pad(c->oc)),
+        WALSH_INT(c->h), WALSH_INT(c->w), WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(oh),
+        WALSH_INT(ow), WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch), WALSH_INT(factors->shape.pitch),
+        WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(c->stride), WALSH_INT(c->pad), WALSH_INT(walsh_strip_skip(c)));
 }
 
 static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -178,7 +180,7 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
 }
 
 static const walsh_variant direct = {.name = "conv_filter_direct",
-                                     .fuses = WALSH_FUSE_AFFINE,
+                                     .fuses = WALSH_FUSE_AFFINE | WALSH_FUSE_NORM_GRADIENT,
                                      .suits = direct_suits,
                                      .workspace = workspace_bytes,
                                      .emit = direct_emit};

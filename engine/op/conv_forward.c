@@ -1,7 +1,6 @@
 #include "engine/op/conv_clblast.h"
 #include "engine/op/conv_direct.h"
-
-enum { MANY_CHANNELS = 16 };
+#include "engine/op/conv_gather.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
@@ -45,15 +44,9 @@ static int plain_suits(const walsh_device *device, const void *problem)
     return 2;
 }
 
-/* Where neither an extra, nor pixels that the plain kernel would skip over, nor so few channels that it mostly asks
- * which taps are inside speak for a copy, the plain one is as fast or a little faster: its tiles run on from image to
- * image. */
 static int direct_suits(const walsh_device *device, const void *problem)
 {
-    const walsh_conv *c = problem;
-    walsh_gather gather = gather_of(c);
-    int suits = walsh_direct_suits(device, &gather);
-    return suits && !c->fuse && c->stride == 1 && c->ic >= MANY_CHANNELS ? 1 : suits;
+    return walsh_direct_suits(device, problem, WALSH_WALK_FORWARD);
 }
 
 static walsh_status pack(walsh_list *list, const walsh_conv *c, const walsh_view *w, const walsh_view *packed)
@@ -80,10 +73,13 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
 static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                 const walsh_view *workspace)
 {
-    walsh_gather gather = gather_of(problem);
+    const walsh_direct operands = {.x = operand[WALSH_CONV_FORWARD_X],
+                                   .rows = operand[WALSH_CONV_FORWARD_SAVED],
+                                   .packed = *workspace,
+                                   .y = operand[WALSH_CONV_FORWARD_Y],
+                                   .partial = operand[WALSH_CONV_FORWARD_PARTIAL]};
     WALSH_TRY(pack(list, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
-    return walsh_direct_emit(list, &gather, &operand[WALSH_CONV_FORWARD_X], workspace, &operand[WALSH_CONV_FORWARD_Y],
-                             &operand[WALSH_CONV_FORWARD_SAVED], &operand[WALSH_CONV_FORWARD_PARTIAL]);
+    return walsh_direct_emit(list, problem, WALSH_WALK_FORWARD, &operands);
 }
 
 static const walsh_variant direct = {.name = "conv_forward_direct",
