@@ -52,35 +52,37 @@ typedef struct gate {
     int u_pitch, saved_pitch, z_pitch;
 } gate;
 
-/* Writes a tile's sums, for `room` channels from p on; `to` are its pixels, of which the first `valid` are its own and
- * the others repeat the last (so all are read before any is written). g counts from the same channel. */
-INLINE void finish(floatv *acc, const int *to, const int valid, __global float *y, const int y_pitch, const int room,
-                   const int accumulate, const int epilogue, const gate *g, floatv *sums)
+/* Writes the tile's sums of its `valid` pixels `to`, for `room` channels from y on, g counting from the same one. What
+ * is rarer, or more to do, is a loop: a kernel's users wait for its compilation. */
+INLINE void finish(const floatv *acc, const int *to, const int valid, __global float *y, const int y_pitch,
+                   const int room, const int accumulate, const int epilogue, const gate *g, floatv *sums)
 {
-    if (accumulate)
+    if (valid >= TX && room >= VW && !accumulate && epilogue < SUMS_GATE_COMPUTED) {
 #pragma unroll
-        for (int j = 0; j < TX; j++) acc[j] += load_part(y + (size_t)to[j] * y_pitch, room);
-    if (epilogue >= SUMS_GATE_COMPUTED) {
-        const floatv mean = load_part(g->saved, room), invstd = load_part(g->saved + g->saved_pitch, room);
-        const floatv scale = load_part(g->saved + 2 * g->saved_pitch, room);
-        const floatv shift = load_part(g->saved + 3 * g->saved_pitch, room);
-        floatv sum = (floatv)(0.0f), with_u = (floatv)(0.0f);
+        for (int j = 0; j < TX; j++) STOREV(acc[j], y + (size_t)to[j] * y_pitch);
+        return;
+    }
+    floatv tile[TX], sum = (floatv)(0.0f), with_u = (floatv)(0.0f);
 #pragma unroll
-        for (int j = 0; j < TX; j++) {
+    for (int j = 0; j < TX; j++) tile[j] = acc[j];
+    for (int j = 0; j < valid && j < TX; j++) {
+        __global float *p = y + (size_t)to[j] * y_pitch;
+        floatv v = tile[j];
+        if (accumulate) v += load_part(p, room);
+        if (epilogue >= SUMS_GATE_COMPUTED) {
             const floatv u = load_part(g->u + (size_t)to[j] * g->u_pitch, room);
+            const floatv scale = load_part(g->saved + 2 * g->saved_pitch, room);
+            const floatv shift = load_part(g->saved + 3 * g->saved_pitch, room);
             const floatv z = epilogue == SUMS_GATE_STORED ? load_part(g->z + (size_t)to[j] * g->z_pitch, room)
                                                           : scale * u + shift;
-            acc[j] = RELU_MASKV(acc[j], z);
-            if (j < valid) {
-                sum += acc[j];
-                with_u += acc[j] * (u - mean);
-            }
+            v = RELU_MASKV(v, z);
+            sum += v;
+            with_u += v * (u - load_part(g->saved, room));
         }
-        sums[0] += sum;
-        sums[1] += with_u * invstd;
+        store_part(v, p, room);
     }
-#pragma unroll
-    for (int j = 0; j < TX; j++) store_part(acc[j], y + (size_t)to[j] * y_pitch, room);
+    sums[0] += sum;
+    sums[1] += with_u;
 }
 
 /* acc += x * (weights of one input channel) */
@@ -164,12 +166,10 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                 for (int first = 0; first < n; first += TX) {
                     floatv acc[TX];
                     gather(acc, staged, at + first, block, h, w, out_step, kw, cols * in, in);
-                    if (room >= VW)
-                        finish(acc, to + first, n - first, y + o, y_pitch, VW, accumulate, epilogue, &g, sums);
-                    else
-                        finish(acc, to + first, n - first, y + o, y_pitch, room, accumulate, epilogue, &g, sums);
+                    finish(acc, to + first, n - first, y + o, y_pitch, room, accumulate, epilogue, &g, sums);
                 }
                 if (epilogue < SUMS_GATE_COMPUTED) continue;
+                sums[1] *= load_part(g.saved + g.saved_pitch, room);
 #pragma unroll
                 for (int i = 0; i < 2; i++) {
                     __global float *sum = partial + i * partial_pitch + o;
