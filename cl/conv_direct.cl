@@ -1,6 +1,6 @@
 /* Convolution and its transpose as a gather, like conv_gather.cl, from a private copy of the input with its zero halo:
- * no tap asks whether it is inside, the taps of a row are one run of memory, and the copy is where what the input stands
- * for is computed.
+ * no tap asks whether it is inside, the taps of a row are one run of memory, and what the input stands for is computed
+ * on the way there.
  *
  * A work-item takes a group of lines of output, and for some blocks of channels all of them: so it can finish that
  * group's batch-norm statistics or sums. The private copy is a CPU's stack; there is no form for GPUs here, whose
@@ -85,6 +85,17 @@ INLINE void finish(const floatv *acc, const int *to, const int valid, __global f
     sums[1] += with_u;
 }
 
+/* The memory that finish() will touch comes near while the sums are computed. */
+INLINE void prefetch_tile(const int *to, __global const float *y, const int y_pitch, const int epilogue, const gate *g)
+{
+#pragma unroll
+    for (int j = 0; j < TX; j++) {
+        WALSH_PREFETCH(y + (size_t)to[j] * y_pitch);
+        if (epilogue >= SUMS_GATE_COMPUTED) WALSH_PREFETCH(g->u + (size_t)to[j] * g->u_pitch);
+        if (epilogue == SUMS_GATE_STORED) WALSH_PREFETCH(g->z + (size_t)to[j] * g->z_pitch);
+    }
+}
+
 /* acc += x * (weights of one input channel) */
 #define STEP(lane)                                                                                     \
     {                                                                                                  \
@@ -138,7 +149,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                           const int kw, const int in_step, const int out_step, const int shift, const int back,
                           const int skip)
 {
-    float staged[STAGED] __attribute__((aligned(64)));
+    float staged[STAGED];
     int at[PIXELS + TX], to[PIXELS + TX];
     const source from = {x + x_at, with + with_at, rows + rows_at, mode, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
     const walk on = {in_step, out_step, shift, back, skip};
@@ -153,6 +164,9 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
         count = min(strip_lines, line_end - line);
         if (strip_lines < y_h) count = min(count, y_h - line % y_h);
         stage_lines(&from, &on, staged, line, count, y_h, y_w, kh, kw);
+        /* About what the next strip reads. */
+        const long next = (long)(line + count) * x_h / y_h * x_w;
+        const int next_count = count * x_h / y_h * x_w;
         for (int class = 0; class < out_step * out_step; class++) {
             const int class_y = class / out_step, class_x = class % out_step;
             const int n = list_pixels(&on, at, to, line, count, y_h, y_w, kh, kw, in, class_y, class_x);
@@ -165,6 +179,9 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                 floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
                 for (int first = 0; first < n; first += TX) {
                     floatv acc[TX];
+                    if (o == o_first && !class)
+                        prefetch_pixels(&from, next, next_count, first / TX, (n + TX - 1) / TX);
+                    prefetch_tile(to + first, y + o, y_pitch, epilogue, &g);
                     gather(acc, staged, at + first, block, h, w, out_step, kw, cols * in, in);
                     finish(acc, to + first, n - first, y + o, y_pitch, room, accumulate, epilogue, &g, sums);
                 }

@@ -1,5 +1,5 @@
-/* Gradient of a convolution's weights from private copies of the input and of the output's gradient, which is where what
- * the two stand for is computed; the first of two stages, conv_filter_reduce of conv_filter.cl being the second. */
+/* Gradient of a convolution's weights from private copies of the input and of the output's gradient, made where what the
+ * two stand for is computed; the first of two stages, conv_filter_reduce of conv_filter.cl being the second. */
 
 /* Vectors of output channels, and rows of dW, of a work-item's tile: TI * OV sums, OV vectors of dY and one more must
  * fit a CPU's registers. */
@@ -41,7 +41,8 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
                                  const int dy_pitch, const int y_pitch, const int factors_pitch, const int kh,
                                  const int kw, const int stride, const int pad, const int skip)
 {
-    float staged[STAGED + TI] __attribute__((aligned(64))), block[PIXELS * BLOCK] __attribute__((aligned(64))); /* the last tile of a run reads past it */
+    float staged[STAGED + TI]; /* the last tile of a run reads past its pixel */
+    float block[PIXELS * BLOCK] __attribute__((aligned(64)));
     int at[PIXELS], to[PIXELS];
     const source input = {x + x_at, x + x_at, saved + saved_at, mode, ic, h, w, x_pitch, x_pitch, saved_pitch};
     const source output = {dy + dy_at, y + y_at, factors + factors_at, dy_mode, oc,
@@ -59,8 +60,14 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
         for (int o = o_first; o < o_end; o += BLOCK) {
             if (o + BLOCK > oc) stage_zeros(block, n * BLOCK);
             stage_pixels(&output, (long)line * ow, 1, n, o, min(o + BLOCK, oc), block, BLOCK);
+            const int tiles = (run + TI - 1) / TI, next = line + count;
             for (int ky = 0; ky < kh; ky++)
                 for (int t = 0; t < run; t += TI) {
+                    if (o == o_first) { /* about what the next strip reads */
+                        const int part = ky * tiles + t / TI;
+                        prefetch_pixels(&input, (long)next * stride * w, count * stride * w, part, kh * tiles);
+                        prefetch_pixels(&output, (long)next * ow, count * ow, part, kh * tiles);
+                    }
                     __global float *sum =
                         partial + partial_at + (((size_t)group * kh + ky) * run + t) * (size_t)width + o;
                     floatv acc[TI][OV];

@@ -8,8 +8,8 @@ enum { BLOCK = 16, PIXELS = 512, LEAST_PIXELS = 32 };
 /* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 16 sums of its 32.
  */
 static const char *const options[WALSH_CONV_CLASSES] = {
-    [WALSH_CONV_CPU] = "-DVW=16 -DTX=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
-    [WALSH_CONV_WIDE_CPU] = "-DVW=16 -DTX=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
+    [WALSH_CONV_CPU] = "-DPREFETCH=1 -DVW=16 -DTX=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
+    [WALSH_CONV_WIDE_CPU] = "-DPREFETCH=1 -DVW=16 -DTX=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
 };
 
 /* conv_direct.cl's epilogues. */

@@ -8,7 +8,7 @@ enum { MAX_GROUPS = 64, PARTIAL_FLOATS = 1 << 20 };
 /* Pixels of a strip of the direct kernel, and values of X: so few that a block of dY's channels and a tile's share of X
  * stay in the first cache, where pixels that are far apart take only some of the sets. */
 enum { STRIP_PIXELS = 128, STRIP_VALUES = 4096, ROOM_PIXELS = 512 };
-#define DIRECT(vectors) "-DVW=16 -DTI=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT " -DOV=" vectors
+#define DIRECT(vectors) "-DPREFETCH=1 -DVW=16 -DTI=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT " -DOV=" vectors
 
 /* How work is cut on a device; this does not change the order of any sum. */
 typedef struct tiling {
