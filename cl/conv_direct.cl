@@ -149,7 +149,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                           const int kw, const int in_step, const int out_step, const int shift, const int back,
                           const int skip)
 {
-    float staged[STAGED];
+    float staged[STAGED] __attribute__((aligned(64)));
     int at[PIXELS + TX], to[PIXELS + TX];
     const source from = {x + x_at, with + with_at, rows + rows_at, mode, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
     const walk on = {in_step, out_step, shift, back, skip};

@@ -41,7 +41,8 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
                                  const int dy_pitch, const int y_pitch, const int factors_pitch, const int kh,
                                  const int kw, const int stride, const int pad, const int skip)
 {
-    float staged[STAGED + TI]; /* the last tile of a run reads past its pixel */
+    /* The last tile of a run reads past its pixel. */
+    float staged[STAGED + TI] __attribute__((aligned(64)));
     float block[PIXELS * BLOCK] __attribute__((aligned(64)));
     int at[PIXELS], to[PIXELS];
     const source input = {x + x_at, x + x_at, saved + saved_at, mode, ic, h, w, x_pitch, x_pitch, saved_pitch};
