@@ -98,8 +98,8 @@ static void check_parameter(net *n, int index)
     float *weights = op_floats(extent), *moved = op_floats(extent), *gradient = op_floats(extent),
           *dense = op_floats(elements);
     loss_of(n);
-    assert_ok(walsh_parameters_read(parameters, WALSH_COPY_WEIGHTS, weights));
-    assert_ok(walsh_parameters_read(parameters, WALSH_COPY_GRADIENT, gradient));
+    assert_ok(walsh_parameters_read(parameters, WALSH_COPY_WEIGHTS, weights, NULL));
+    assert_ok(walsh_parameters_read(parameters, WALSH_COPY_GRADIENT, gradient, NULL));
     double slope = 0, scale = 0, sides[2];
     const double step = 2e-3;
     walsh_parameter_pack(p, gradient, dense);

@@ -7,7 +7,7 @@
 #include <walsh/model.h>
 
 #include "engine/base/safetensors.h"
-#include "engine/model/model.h"
+#include "engine/model/snapshot.h"
 #include "tests/temp.h"
 
 static walsh_model *make(const char *name, int classes, walsh_head_kind head)
@@ -190,6 +190,54 @@ static void nan_is_not_saved(void **state)
     walsh_model_destroy(&model);
 }
 
+/* A snapshot shows the weights as they were when it was taken, though steps follow it at once and it is packed after
+ * them; read later, they are others. */
+static void later_steps_do_not_show_in_a_snapshot(void **state)
+{
+    (void)state;
+    enum { BATCH = 4 };
+    static uint8_t pixels[BATCH * 32 * 32 * 4];
+    static const int32_t labels[BATCH] = {1, 2, 3, 4};
+    const walsh_hyper hyper = {.lr = 0.1f};
+    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(i * 7 % 251);
+    walsh_model_options options = {.name = "resnet20", .classes = 10, .trains = true};
+    walsh_model *model = NULL;
+    walsh_snapshot *snapshot = NULL;
+    walsh_batch_metrics metrics;
+    assert_ok(walsh_model_create(op_device(), &options, &model));
+    assert_ok(walsh_model_initialise(model, 1));
+    assert_ok(walsh_network_prepare(model->network, BATCH, true, false, 0));
+    for (int round = 0; round < 2; round++) {
+        assert_ok(walsh_model_save(model, "before.safetensors"));
+        assert_ok(walsh_network_train(model->network, pixels, labels, BATCH, &hyper));
+        walsh_snapshot_destroy(&snapshot); /* the one before: a snapshot may be given up at any time */
+        assert_ok(walsh_snapshot_take(model, true, &snapshot));
+        assert_ok(walsh_network_train(model->network, pixels, labels, BATCH, &hyper));
+        assert_ok(walsh_network_metrics(model->network, &metrics));
+        assert_ok(walsh_network_metrics(model->network, &metrics));
+        if (round == 0) continue;
+        assert_ok(walsh_snapshot_wait(snapshot));
+        assert_ok(walsh_snapshot_pack(snapshot));
+        assert_ok(walsh_snapshot_write_model(snapshot, "between.safetensors"));
+        assert_ok(walsh_snapshot_write(snapshot, "with_momentum.safetensors"));
+        assert_ok(walsh_model_save(model, "after.safetensors"));
+    }
+    walsh_snapshot_destroy(&snapshot);
+    /* The step that followed the snapshot, done again from it, leads to the same weights. */
+    assert_ok(walsh_model_load(model, "between.safetensors"));
+    walsh_safetensors *file = NULL;
+    assert_ok(walsh_safetensors_open("with_momentum.safetensors", &file));
+    assert_ok(walsh_snapshot_restore(file, "with_momentum.safetensors", model, true));
+    walsh_safetensors_close(&file);
+    assert_ok(walsh_network_train(model->network, pixels, labels, BATCH, &hyper));
+    assert_ok(walsh_network_metrics(model->network, &metrics));
+    assert_ok(walsh_model_save(model, "again.safetensors"));
+    assert_int_equal(system("cmp after.safetensors again.safetensors"), 0);
+    assert_int_not_equal(system("cmp -s before.safetensors between.safetensors"), 0);
+    assert_int_not_equal(system("cmp -s between.safetensors after.safetensors"), 0);
+    walsh_model_destroy(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +246,7 @@ int main(void)
         cmocka_unit_test(fixed_alpha_is_no_parameter),
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test_setup_teardown(initial_weights_follow_the_rule, temp_enter, temp_leave),
+        cmocka_unit_test_setup_teardown(later_steps_do_not_show_in_a_snapshot, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(saved_weights_come_back_to_the_bit, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(other_models_weights_are_refused, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(nan_is_not_saved, temp_enter, temp_leave),

@@ -8,6 +8,7 @@
 #include <walsh/train.h>
 
 #include "engine/base/rng.h"
+#include "engine/base/safetensors.h"
 #include "tests/temp.h"
 
 /* Writes a data set in CIFAR-10's layout with `images` random images, classes in turn. */
@@ -217,6 +218,62 @@ static void a_loss_that_is_nan_stops_the_run(void **state)
     walsh_model_destroy(&model);
 }
 
+/* Moves the folder of the run away after step 2, and stops at step `at`: what is written then cannot be. */
+typedef struct mover {
+    uint64_t at;
+    bool moved;
+} mover;
+
+static bool move_away(void *context, const walsh_train_progress *progress)
+{
+    mover *m = context;
+    if (progress->run_step == 2 && !m->moved) m->moved = rename("run", "moved") == 0;
+    return progress->run_step >= m->at;
+}
+
+/* What the writer fails at ends the run, though its thread alone knows, and what it wrote before is whole. */
+static void files_that_cannot_be_written_end_the_run(void **state)
+{
+    (void)state;
+    static const mover movers[] = {{UINT64_MAX, false}, {3, false}};
+    for (int i = 0; i < 2; i++) {
+        mover m = movers[i];
+        walsh_train_options options = tiny("run", 40);
+        if (i == 0) options.save_every = 1; /* else the first to fail is the state that a stop writes */
+        assert_fails(WALSH_E_FILE, "run/state.safetensors", walsh_train(op_device(), &options, move_away, &m, NULL));
+        assert_true(m.moved);
+        assert_int_equal(temp_leftovers(), 0);
+        walsh_model *model = NULL;
+        assert_ok(walsh_model_open(op_device(), "moved/state.safetensors", NULL, &model));
+        walsh_model_destroy(&model);
+        options = tiny("moved", 4);
+        options.save_every = i == 0;
+        options.resume = true;
+        assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+        options = tiny("whole", 4);
+        options.save_every = i == 0;
+        assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+        assert_same_run("whole", "moved");
+        assert_int_equal(system("rm -r moved whole"), 0);
+    }
+}
+
+/* Stops at step 2 of an epoch of 4, while the state of step 1 may still be written: the last state is that of the stop.
+ */
+static void a_stop_comes_after_what_is_under_way(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("parts", 4);
+    options.save_every = 1;
+    stopper s = {2, false};
+    assert_fails(WALSH_E_STOPPED, "stopped after step 3", walsh_train(op_device(), &options, stop_at, &s, NULL));
+    walsh_safetensors *file = NULL;
+    assert_ok(walsh_safetensors_open("parts/state.safetensors", &file));
+    const char *position = walsh_safetensors_metadata(file, "train.position");
+    assert_int_equal(strncmp(position, "0 3 3 ", 6), 0);
+    walsh_safetensors_close(&file);
+}
+
 static void contradictions_are_refused(void **state)
 {
     (void)state;
@@ -343,6 +400,8 @@ int main(int argc, char **argv)
         in_folder(a_longer_run_goes_on),
         in_folder(a_killed_run_goes_on),
         in_folder(a_loss_that_is_nan_stops_the_run),
+        in_folder(files_that_cannot_be_written_end_the_run),
+        in_folder(a_stop_comes_after_what_is_under_way),
         in_folder(contradictions_are_refused),
         in_folder(shrunken_data_are_refused),
         in_folder(options_are_recalled),

@@ -1,10 +1,9 @@
 #include "engine/data/loader.h"
 
 #include "engine/base/status.h"
+#include "engine/base/task.h"
 #include "engine/data/dataset.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,16 +121,11 @@ static void arrange(walsh_loader *loader)
 
 static walsh_status start_threads(walsh_loader *loader)
 {
-    /* Signals are for the program's own threads. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
     int failure = 0;
     while (!failure && loader->threads < loader->options.threads) {
-        failure = pthread_create(&loader->thread[loader->threads], NULL, run, loader);
+        failure = walsh_thread_start(&loader->thread[loader->threads], run, loader);
         loader->threads += !failure;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failure)
         WALSH_FAIL(WALSH_E_MEMORY, "loader thread %d of %d cannot be started: %s", loader->threads + 1,
                    loader->options.threads, strerror(failure));

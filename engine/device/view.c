@@ -60,12 +60,23 @@ walsh_status walsh_view_write(walsh_device *device, const walsh_view *view, cons
     return WALSH_OK;
 }
 
-walsh_status walsh_view_read(walsh_device *device, const walsh_view *view, void *elements)
+static walsh_status enqueue_read(walsh_device *device, const walsh_view *view, cl_bool wait, void *elements,
+                                 cl_event *arrived)
 {
     size_t size = walsh_type_size(view->shape.type);
-    WALSH_CL(clEnqueueReadBuffer(device->queue, view->memory, CL_TRUE, view->offset * size,
-                                 walsh_shape_bytes(view->shape), elements, 0, NULL, NULL));
+    WALSH_CL(clEnqueueReadBuffer(device->queue, view->memory, wait, view->offset * size, walsh_shape_bytes(view->shape),
+                                 elements, 0, NULL, arrived));
     return WALSH_OK;
+}
+
+walsh_status walsh_view_read(walsh_device *device, const walsh_view *view, void *elements)
+{
+    return enqueue_read(device, view, CL_TRUE, elements, NULL);
+}
+
+walsh_status walsh_view_read_later(walsh_device *device, const walsh_view *view, void *elements, cl_event *arrived)
+{
+    return enqueue_read(device, view, CL_FALSE, elements, arrived);
 }
 
 walsh_status walsh_view_upload(walsh_device *device, const walsh_view *view, const float *dense)

@@ -72,6 +72,10 @@ walsh_status walsh_view_download(walsh_device *device, const walsh_view *view, f
 walsh_status walsh_view_write(walsh_device *device, const walsh_view *view, const void *elements);
 walsh_status walsh_view_read(walsh_device *device, const walsh_view *view, void *elements);
 
+/* Enqueues the same reading without waiting: `elements` are there, and the memory is the caller's again, once *arrived
+ * has completed, which the caller releases. */
+walsh_status walsh_view_read_later(walsh_device *device, const walsh_view *view, void *elements, cl_event *arrived);
+
 /* The public tensor: a view with a buffer of its own. */
 struct walsh_tensor {
     walsh_device *device;

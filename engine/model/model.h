@@ -12,7 +12,7 @@ enum { WALSH_HEAD_VERSION = 1 };
 struct walsh_model {
     walsh_network *network;
     walsh_model_info info;
-    uint64_t batches; /* trained on so far: every batch norm's num_batches_tracked */
+    uint64_t batches; /* trained on so far, or enqueued for it: every batch norm's num_batches_tracked */
     char *strings;    /* what info's strings point into */
     const char **class_names;
 };

@@ -7,14 +7,45 @@
 #include <string.h>
 
 struct walsh_snapshot {
+    const walsh_model *model;
+    uint64_t batches;         /* that the weights were trained on */
+    float *raw[WALSH_COPIES]; /* as on the device, until they are packed; NULL: not taken */
+    cl_event arrived[WALSH_COPIES];
     walsh_safetensors_entry *entries;
     walsh_safetensors_pair *pairs;
     size_t entry_count, pair_count;
+    size_t model_entries, model_pairs; /* the first of them are the model's */
 };
 
-walsh_status walsh_snapshot_create(walsh_snapshot **snapshot)
+static walsh_status take_copy(walsh_snapshot *s, walsh_copy copy)
 {
-    return walsh_alloc(snapshot, 1, sizeof **snapshot, "a snapshot");
+    const walsh_parameters *parameters = walsh_network_parameters(s->model->network);
+    WALSH_TRY(walsh_alloc(&s->raw[copy], walsh_parameters_extent(parameters, copy), sizeof **s->raw, "a snapshot"));
+    return walsh_parameters_read(parameters, copy, s->raw[copy], &s->arrived[copy]);
+}
+
+walsh_status walsh_snapshot_take(const walsh_model *model, bool momentum, walsh_snapshot **snapshot)
+{
+    WALSH_TRY(walsh_alloc(snapshot, 1, sizeof **snapshot, "a snapshot"));
+    (*snapshot)->model = model;
+    (*snapshot)->batches = model->batches;
+    walsh_status status = take_copy(*snapshot, WALSH_COPY_WEIGHTS);
+    if (!status && momentum) status = take_copy(*snapshot, WALSH_COPY_MOMENTUM);
+    if (status) walsh_snapshot_destroy(snapshot);
+    return status;
+}
+
+walsh_status walsh_snapshot_wait(walsh_snapshot *s)
+{
+    cl_int code = CL_SUCCESS;
+    for (int copy = 0; copy < WALSH_COPIES; copy++) {
+        if (!s->arrived[copy]) continue;
+        cl_int failed = clWaitForEvents(1, &s->arrived[copy]);
+        if (failed != CL_SUCCESS) code = failed;
+        clReleaseEvent(s->arrived[copy]);
+        s->arrived[copy] = NULL;
+    }
+    return code == CL_SUCCESS ? WALSH_OK : walsh_cl_fail(code, "reading the weights");
 }
 
 /* Takes `name` and `data` over, also where it fails. */
@@ -76,21 +107,19 @@ static walsh_status add_batches(walsh_snapshot *s, const walsh_parameter *p, uin
                      (walsh_safetensors_entry){.dtype = WALSH_DTYPE_I64});
 }
 
-/* Adds every parameter that a buffer holds. */
-static walsh_status add_copy(walsh_snapshot *s, const walsh_model *model, walsh_copy copy, const char *prefix)
+/* Adds every parameter that a copy holds. */
+static walsh_status pack_copy(walsh_snapshot *s, walsh_copy copy, const char *prefix)
 {
-    const walsh_parameters *parameters = walsh_network_parameters(model->network);
-    float *raw = NULL;
-    WALSH_TRY(walsh_alloc(&raw, walsh_parameters_extent(parameters, copy), sizeof *raw, "a snapshot"));
-    walsh_status status = walsh_parameters_read(parameters, copy, raw);
-    for (int i = 0; i < walsh_parameters_count(parameters) && !status; i++) {
+    const walsh_parameters *parameters = walsh_network_parameters(s->model->network);
+    for (int i = 0; i < walsh_parameters_count(parameters); i++) {
         const walsh_parameter *p = walsh_parameters_at(parameters, i);
         if (copy != WALSH_COPY_WEIGHTS && p->role == WALSH_ROLE_STATISTIC) continue;
-        status = add_parameter(s, p, raw, prefix);
-        if (!status && copy == WALSH_COPY_WEIGHTS) status = add_batches(s, p, model->batches);
+        WALSH_TRY(add_parameter(s, p, s->raw[copy], prefix));
+        if (copy == WALSH_COPY_WEIGHTS) WALSH_TRY(add_batches(s, p, s->batches));
     }
-    free(raw);
-    return status;
+    free(s->raw[copy]);
+    s->raw[copy] = NULL;
+    return WALSH_OK;
 }
 
 static walsh_status add_json(walsh_snapshot *s, const char *key, cJSON *json)
@@ -139,15 +168,13 @@ static walsh_status add_description(walsh_snapshot *s, const walsh_model_info *i
     return walsh_snapshot_add_text(s, "alpha", info->alpha_fixed ? "fixed" : "learned");
 }
 
-walsh_status walsh_snapshot_add_model(walsh_snapshot *s, const walsh_model *model)
+walsh_status walsh_snapshot_pack(walsh_snapshot *s)
 {
-    WALSH_TRY(add_description(s, &model->info));
-    return add_copy(s, model, WALSH_COPY_WEIGHTS, "");
-}
-
-walsh_status walsh_snapshot_add_momentum(walsh_snapshot *s, const walsh_model *model)
-{
-    return add_copy(s, model, WALSH_COPY_MOMENTUM, WALSH_MOMENTUM_PREFIX);
+    WALSH_TRY(add_description(s, &s->model->info));
+    WALSH_TRY(pack_copy(s, WALSH_COPY_WEIGHTS, ""));
+    s->model_entries = s->entry_count;
+    s->model_pairs = s->pair_count;
+    return s->raw[WALSH_COPY_MOMENTUM] ? pack_copy(s, WALSH_COPY_MOMENTUM, WALSH_MOMENTUM_PREFIX) : WALSH_OK;
 }
 
 walsh_status walsh_snapshot_write(const walsh_snapshot *s, const char *path)
@@ -155,10 +182,17 @@ walsh_status walsh_snapshot_write(const walsh_snapshot *s, const char *path)
     return walsh_safetensors_write(path, s->entries, s->entry_count, s->pairs, s->pair_count);
 }
 
+walsh_status walsh_snapshot_write_model(const walsh_snapshot *s, const char *path)
+{
+    return walsh_safetensors_write(path, s->entries, s->model_entries, s->pairs, s->model_pairs);
+}
+
 void walsh_snapshot_destroy(walsh_snapshot **snapshot)
 {
     walsh_snapshot *s = *snapshot;
     if (!s) return;
+    walsh_snapshot_wait(s);
+    for (int copy = 0; copy < WALSH_COPIES; copy++) free(s->raw[copy]);
     for (size_t i = 0; i < s->entry_count; i++) free((void *)s->entries[i].name), free((void *)s->entries[i].data);
     for (size_t i = 0; i < s->pair_count; i++) free((void *)s->pairs[i].key), free((void *)s->pairs[i].value);
     free(s->entries);
@@ -170,8 +204,9 @@ void walsh_snapshot_destroy(walsh_snapshot **snapshot)
 walsh_status walsh_model_save(const walsh_model *model, const char *path)
 {
     walsh_snapshot *snapshot = NULL;
-    WALSH_TRY(walsh_snapshot_create(&snapshot));
-    walsh_status status = walsh_snapshot_add_model(snapshot, model);
+    WALSH_TRY(walsh_snapshot_take(model, false, &snapshot));
+    walsh_status status = walsh_snapshot_wait(snapshot);
+    if (!status) status = walsh_snapshot_pack(snapshot);
     if (!status) status = walsh_snapshot_write(snapshot, path);
     walsh_snapshot_destroy(&snapshot);
     return status;

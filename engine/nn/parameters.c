@@ -177,9 +177,11 @@ walsh_status walsh_parameters_initialise(walsh_parameters *parameters, uint64_t 
     return status;
 }
 
-walsh_status walsh_parameters_read(const walsh_parameters *parameters, walsh_copy copy, float *raw)
+walsh_status walsh_parameters_read(const walsh_parameters *parameters, walsh_copy copy, float *raw, cl_event *arrived)
 {
-    return walsh_view_read(parameters->device, &parameters->buffer[copy], raw);
+    const walsh_view *from = &parameters->buffer[copy];
+    return arrived ? walsh_view_read_later(parameters->device, from, raw, arrived)
+                   : walsh_view_read(parameters->device, from, raw);
 }
 
 walsh_status walsh_parameters_write(walsh_parameters *parameters, walsh_copy copy, const float *raw)

@@ -76,9 +76,10 @@ walsh_view walsh_parameters_trained_view(const walsh_parameters *parameters, wal
 /* Fills the weights with their initial values: a function of seed and each parameter's number alone. */
 walsh_status walsh_parameters_initialise(walsh_parameters *parameters, uint64_t seed);
 
-/* A whole buffer on the host, as in device memory; `elements` floats. Waits for the queue. */
+/* A whole buffer on the host, as in device memory: its elements, and copies of them. Both wait for the queue; but where
+ * `arrived` is given, reading is only enqueued, see walsh_view_read_later. */
 size_t walsh_parameters_extent(const walsh_parameters *parameters, walsh_copy copy);
-walsh_status walsh_parameters_read(const walsh_parameters *parameters, walsh_copy copy, float *raw);
+walsh_status walsh_parameters_read(const walsh_parameters *parameters, walsh_copy copy, float *raw, cl_event *arrived);
 walsh_status walsh_parameters_write(walsh_parameters *parameters, walsh_copy copy, const float *raw);
 
 /* Between one parameter's place in such a host copy and its dense form on disk. */

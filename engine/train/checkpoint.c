@@ -104,40 +104,78 @@ static walsh_status store_plan(walsh_snapshot *snapshot, const walsh_model *mode
     return status;
 }
 
-static walsh_status write_state(const char *folder, const walsh_model *model, const walsh_train_options *options,
-                                const walsh_position *position)
-{
-    char path[PATH];
-    walsh_snapshot *snapshot = NULL;
-    WALSH_TRY(path_of(folder, "state.safetensors", path));
-    WALSH_TRY(walsh_snapshot_create(&snapshot));
-    walsh_status status = walsh_snapshot_add_model(snapshot, model);
-    if (!status) status = walsh_snapshot_add_momentum(snapshot, model);
-    if (!status) status = walsh_options_store(options, snapshot);
-    if (!status) status = store_position(snapshot, position);
-    if (!status) status = store_plan(snapshot, model);
-    if (!status) status = walsh_snapshot_write(snapshot, path);
-    walsh_snapshot_destroy(&snapshot);
-    return status;
-}
-
-/* All files but the state: each can be made again from it. */
-static walsh_status write_followers(const char *folder, const walsh_model *model, const walsh_position *position)
+/* All files but the state: each can be made again from it. The snapshot is packed. */
+static walsh_status write_followers(const char *folder, const walsh_snapshot *snapshot, const walsh_position *position)
 {
     char path[PATH];
     WALSH_TRY(write_log(folder, position));
     WALSH_TRY(path_of(folder, "last.safetensors", path));
-    WALSH_TRY(walsh_model_save(model, path));
+    WALSH_TRY(walsh_snapshot_write_model(snapshot, path));
     if (!isfinite(position->best_error) || position->best_step != position->step) return WALSH_OK;
     WALSH_TRY(path_of(folder, "best.safetensors", path));
-    return walsh_model_save(model, path);
+    return walsh_snapshot_write_model(snapshot, path);
 }
 
-walsh_status walsh_checkpoint_save(const char *folder, const walsh_model *model, const walsh_train_options *options,
-                                   const walsh_position *position)
+struct walsh_checkpoint {
+    const char *folder;
+    const walsh_model *model;
+    const walsh_train_options *options;
+    walsh_snapshot *snapshot;
+    walsh_position position; /* with rows of its own */
+};
+
+walsh_status walsh_checkpoint_begin(const char *folder, const walsh_model *model, const walsh_train_options *options,
+                                    walsh_checkpoint **checkpoint)
 {
-    WALSH_TRY(write_state(folder, model, options, position));
-    return write_followers(folder, model, position);
+    WALSH_TRY(walsh_alloc(checkpoint, 1, sizeof **checkpoint, "a checkpoint"));
+    **checkpoint = (walsh_checkpoint){.folder = folder, .model = model, .options = options};
+    walsh_status status = walsh_snapshot_take(model, true, &(*checkpoint)->snapshot);
+    if (status) walsh_checkpoint_abandon(checkpoint);
+    return status;
+}
+
+void walsh_checkpoint_abandon(walsh_checkpoint **checkpoint)
+{
+    if (!*checkpoint) return;
+    walsh_snapshot_destroy(&(*checkpoint)->snapshot);
+    free((*checkpoint)->position.rows);
+    free(*checkpoint);
+    *checkpoint = NULL;
+}
+
+/* The writer's work. */
+static walsh_status write_all(void *context)
+{
+    walsh_checkpoint *c = context;
+    char path[PATH];
+    walsh_status status = path_of(c->folder, "state.safetensors", path);
+    if (!status) status = walsh_snapshot_pack(c->snapshot);
+    if (!status) status = walsh_options_store(c->options, c->snapshot);
+    if (!status) status = store_position(c->snapshot, &c->position);
+    if (!status) status = store_plan(c->snapshot, c->model);
+    if (!status) status = walsh_snapshot_write(c->snapshot, path);
+    if (!status) status = write_followers(c->folder, c->snapshot, &c->position);
+    walsh_checkpoint_abandon(&c);
+    return status;
+}
+
+static walsh_status copy_position(walsh_position *to, const walsh_position *from)
+{
+    *to = *from;
+    WALSH_TRY(walsh_alloc(&to->rows, (size_t)from->row_count, sizeof *to->rows, "the log"));
+    if (from->row_count) memcpy(to->rows, from->rows, (size_t)from->row_count * sizeof *to->rows);
+    return WALSH_OK;
+}
+
+walsh_status walsh_checkpoint_finish(walsh_checkpoint **checkpoint, const walsh_position *position, walsh_task *writer)
+{
+    walsh_checkpoint *c = *checkpoint;
+    *checkpoint = NULL;
+    walsh_status status = copy_position(&c->position, position);
+    if (!status) status = walsh_snapshot_wait(c->snapshot);
+    if (!status) status = walsh_task_begin(writer, write_all, c);
+    if (status) walsh_checkpoint_abandon(&c);
+    return status;
 }
 
 /* A row's times, which only log.csv has; zeros where it is lost. */
@@ -202,6 +240,17 @@ walsh_status walsh_checkpoint_wisdom(const char *folder, walsh_wisdom **wisdom)
     return status;
 }
 
+static walsh_status mend_followers(const char *folder, const walsh_model *model, const walsh_position *position)
+{
+    walsh_snapshot *snapshot = NULL;
+    WALSH_TRY(walsh_snapshot_take(model, false, &snapshot));
+    walsh_status status = walsh_snapshot_wait(snapshot);
+    if (!status) status = walsh_snapshot_pack(snapshot);
+    if (!status) status = write_followers(folder, snapshot, position);
+    walsh_snapshot_destroy(&snapshot);
+    return status;
+}
+
 walsh_status walsh_checkpoint_resume(const char *folder, const walsh_train_options *options, walsh_model *model,
                                      walsh_position *position)
 {
@@ -217,7 +266,7 @@ walsh_status walsh_checkpoint_resume(const char *folder, const walsh_train_optio
     if (!status) status = walsh_snapshot_restore(file, path, model, true);
     walsh_safetensors_close(&file);
     free(log);
-    return status ? status : write_followers(folder, model, position);
+    return status ? status : mend_followers(folder, model, position);
 }
 
 /* Moves the options' strings into one block, so that they outlive the file. */

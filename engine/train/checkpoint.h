@@ -2,6 +2,7 @@
 #ifndef WALSH_ENGINE_TRAIN_CHECKPOINT_H
 #define WALSH_ENGINE_TRAIN_CHECKPOINT_H
 
+#include "engine/base/task.h"
 #include "engine/train/options.h"
 
 /* Where a run stands: all that is not in the model. No time is part of it, so that equal runs have equal states. */
@@ -23,10 +24,24 @@ walsh_status walsh_position_add_row(walsh_position *position, const walsh_train_
 /* Refuses a folder that holds a run already (WALSH_E_ARGUMENT); one that is not there is free. */
 walsh_status walsh_checkpoint_free(const char *folder);
 
-/* Writes the state, and then the files that follow from it: log.csv, last.safetensors, and best.safetensors where the
- * position's best is this step's. A crash between any two leaves the new or the old state, each whole. */
-walsh_status walsh_checkpoint_save(const char *folder, const walsh_model *model, const walsh_train_options *options,
-                                   const walsh_position *position);
+/* A checkpoint is made in two steps, so that the device need not wait for it: its tensors are read in the order of the
+ * queue, and another thread writes it. */
+typedef struct walsh_checkpoint walsh_checkpoint;
+
+/* Begins to read the tensors, as they are after the steps enqueued so far. Does not wait. Everything given must outlive
+ * the checkpoint. */
+walsh_status walsh_checkpoint_begin(const char *folder, const walsh_model *model, const walsh_train_options *options,
+                                    walsh_checkpoint **checkpoint);
+
+/* Adds the position after those steps (copied), waits for the tensors, and hands the checkpoint to the writer once that
+ * is done with the one before; the writer's failure there is reported here. The writer writes the state, and then the
+ * files that follow from it: log.csv, last.safetensors, and best.safetensors where the position's best is this step's.
+ * A crash between any two leaves the new or the old state, each whole. Sets the pointer to NULL, also where it fails.
+ */
+walsh_status walsh_checkpoint_finish(walsh_checkpoint **checkpoint, const walsh_position *position, walsh_task *writer);
+
+/* Gives up one that has been begun; NULL is accepted. */
+void walsh_checkpoint_abandon(walsh_checkpoint **checkpoint);
 
 /* The choices of variants that a folder's run was begun with: a resumed run repeats them, whatever wisdom has come
  * since. */

@@ -1,5 +1,6 @@
 /* The training loop. The device is kept one batch ahead: while it computes step k+1, the host reads the metrics of step
- * k and prepares step k+2, so that the queue never drains between steps. */
+ * k and prepares step k+2, so that the queue never drains between steps. Nor does it for a checkpoint in mid-epoch: its
+ * tensors are read in the order of the queue, behind the metrics of the same step, and a thread writes the files. */
 #include <walsh/train.h>
 
 #include <math.h>
@@ -30,6 +31,9 @@ typedef struct trainer {
     uint64_t epoch_first;            /* images of the epoch that an earlier process trained on */
     double session_began; /* end of this process's first step, for the estimate of what is left; 0 before it */
     uint64_t session_first;
+    walsh_task *writer;           /* of checkpoints; NULL where nothing is saved */
+    walsh_checkpoint *checkpoint; /* begun after step `checkpoint_step`; NULL: none */
+    uint64_t checkpoint_step;
     bool stop;
     walsh_train_result result;
 } trainer;
@@ -92,19 +96,36 @@ static walsh_status check_position(const trainer *t)
         (unsigned long long)t->steps_per_epoch);
 }
 
+/* Begins to save what the steps enqueued so far make of the model. */
+static walsh_status begin_checkpoint(trainer *t)
+{
+    t->checkpoint_step = t->enqueued;
+    return walsh_checkpoint_begin(t->options->out, t->model, t->options, &t->checkpoint);
+}
+
+/* Goes on with it when the position has come to that step: position and weights then belong together. */
+static walsh_status finish_checkpoint(trainer *t)
+{
+    return walsh_checkpoint_finish(&t->checkpoint, &t->position, t->writer);
+}
+
 static walsh_status open_run(trainer *t)
 {
     const walsh_train_options *o = t->options;
     t->position.best_error = INFINITY;
     if (!o->out) return WALSH_OK;
+    WALSH_TRY(walsh_task_create(&t->writer));
     if (o->resume) {
         WALSH_TRY(walsh_checkpoint_resume(o->out, o, t->model, &t->position));
         WALSH_TRY(check_position(t));
+        t->enqueued = t->position.step;
         forget_partial_row(t);
         return WALSH_OK;
     }
     WALSH_TRY(walsh_folder_make(o->out, false));
-    return walsh_checkpoint_save(o->out, t->model, o, &t->position);
+    WALSH_TRY(begin_checkpoint(t));
+    WALSH_TRY(finish_checkpoint(t));
+    return walsh_task_wait(t->writer); /* a folder that cannot be written is noticed before any work is done */
 }
 
 static double rate_at(const trainer *t, uint64_t step)
@@ -157,17 +178,16 @@ static walsh_status collect(trainer *t)
     p->images += (uint64_t)t->options->batch;
     p->epoch_step++;
     p->step++;
-    t->model->batches++;
     if (t->session_began == 0) { /* the estimate leaves the first step's compilation out */
         t->session_began = walsh_clock();
         t->session_first = p->step;
         t->result.first_step_seconds = t->session_began - t->began;
     }
     report(t, NULL);
-    return WALSH_OK;
+    return t->checkpoint && p->step == t->checkpoint_step ? finish_checkpoint(t) : WALSH_OK;
 }
 
-/* Waits until every step handed to the device is taken in: position and weights then belong together. */
+/* Waits until every step handed to the device is taken in. */
 static walsh_status settle(trainer *t)
 {
     while (t->position.step < t->enqueued) WALSH_TRY(collect(t));
@@ -176,9 +196,10 @@ static walsh_status settle(trainer *t)
 
 static walsh_status save(trainer *t)
 {
-    const walsh_train_options *o = t->options;
     WALSH_TRY(settle(t));
-    return o->out ? walsh_checkpoint_save(o->out, t->model, o, &t->position) : WALSH_OK;
+    if (!t->options->out) return WALSH_OK;
+    WALSH_TRY(begin_checkpoint(t));
+    return finish_checkpoint(t);
 }
 
 static walsh_status enqueue(trainer *t, const walsh_batch *batch)
@@ -188,13 +209,14 @@ static walsh_status enqueue(trainer *t, const walsh_batch *batch)
         .lr = (float)rate_at(t, t->enqueued), .momentum = (float)o->momentum, .weight_decay = (float)o->weight_decay};
     WALSH_TRY(walsh_network_train(t->model->network, batch->pixels, batch->labels, batch->count, &hyper));
     t->enqueued++;
+    t->model->batches++;
     return WALSH_OK;
 }
 
 static bool saves_at(const trainer *t, uint64_t step)
 {
-    return t->options->save_every && step % t->options->save_every == 0 &&
-           t->position.epoch_step + 1 < t->steps_per_epoch;
+    const walsh_train_options *o = t->options;
+    return o->out && o->save_every && step % o->save_every == 0 && t->position.epoch_step + 1 < t->steps_per_epoch;
 }
 
 /* The steps of the epoch under way, from where the position stands to its end, the run's, or a stop. */
@@ -207,7 +229,8 @@ static walsh_status run_steps(trainer *t)
         if (!batch.count) break;
         WALSH_TRY(enqueue(t, &batch));
         if (t->enqueued - t->position.step > 1) WALSH_TRY(collect(t));
-        if (saves_at(t, t->enqueued)) WALSH_TRY(save(t));
+        if (saves_at(t, t->enqueued)) WALSH_TRY(begin_checkpoint(t));
+        if (t->writer) WALSH_TRY(walsh_task_check(t->writer));
     }
     return settle(t);
 }
@@ -307,7 +330,6 @@ static bool evaluation_pending(const trainer *t)
 
 static walsh_status run(trainer *t)
 {
-    t->enqueued = t->position.step;
     while (!t->stop && (t->position.step < t->steps || evaluation_pending(t))) WALSH_TRY(run_epoch(t));
     if (t->stop)
         WALSH_FAIL(WALSH_E_STOPPED, "stopped after step %llu of %llu", (unsigned long long)t->position.step,
@@ -357,6 +379,10 @@ static walsh_status train(trainer *t, walsh_device *device)
               t->model->info.parameters, walsh_network_arena_bytes(t->model->network) >> 20);
     if (t->position.row_count) t->result.last = t->position.rows[t->position.row_count - 1];
     walsh_status status = run(t);
+    if (t->writer && (!status || status == WALSH_E_STOPPED)) { /* both say that all has been saved */
+        walsh_status written = walsh_task_wait(t->writer);
+        if (written) status = written;
+    }
     t->result.best_error = t->position.best_error;
     t->result.parameters = t->model->info.parameters;
     if (!status && device->profile) status = take_profile(t);
@@ -366,6 +392,8 @@ static walsh_status train(trainer *t, walsh_device *device)
 static void close_trainer(trainer *t)
 {
     if (t->model) walsh_network_drain(t->model->network); /* steps under way read the loader's memory */
+    walsh_checkpoint_abandon(&t->checkpoint);
+    walsh_task_close(&t->writer);
     walsh_loader_close(&t->train_loader);
     walsh_loader_close(&t->test_loader);
     walsh_dataset_close(&t->train_set);
