@@ -3,6 +3,7 @@
 #include "apps/bench_op.h"
 #include "apps/report.h"
 #include "apps/signals.h"
+#include "apps/table.h"
 #include "apps/values.h"
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
@@ -89,25 +90,29 @@ static void take_median(walsh_contender *c, int repeats)
     c->least = c->timings[0];
 }
 
-static void fill_row(const walsh_bench *bench, walsh_contender *c)
+void walsh_bench_add_rates(cJSON *row, const walsh_peaks *peaks, double seconds, double flops, double bytes)
 {
     double at_peak = 0; /* seconds, were it at the bound */
     const char *bound = NULL;
-    if (bench->peak_flops > 0 && c->flops > 0) at_peak = c->flops / bench->peak_flops, bound = "fma";
-    if (bench->peak_bytes > 0 && c->bytes / bench->peak_bytes > at_peak)
-        at_peak = c->bytes / bench->peak_bytes, bound = "memory";
+    if (peaks->flops > 0 && flops > 0) at_peak = flops / peaks->flops, bound = "fma";
+    if (peaks->bytes > 0 && bytes / peaks->bytes > at_peak) at_peak = bytes / peaks->bytes, bound = "memory";
+    cJSON_AddNumberToObject(row, "gflops", 1e-9 * flops / seconds);
+    cJSON_AddNumberToObject(row, "gbs", 1e-9 * bytes / seconds);
+    if (bound) {
+        cJSON_AddStringToObject(row, "bound", bound);
+        cJSON_AddNumberToObject(row, "peak_share", at_peak / seconds);
+    } else {
+        cJSON_AddNullToObject(row, "bound");
+        cJSON_AddNullToObject(row, "peak_share");
+    }
+}
+
+static void fill_row(const walsh_bench *bench, walsh_contender *c)
+{
     cJSON_AddNumberToObject(c->row, "ms", 1e3 * c->median);
     cJSON_AddNumberToObject(c->row, "ms_min", 1e3 * c->least);
     if (c->images) cJSON_AddNumberToObject(c->row, "images_per_second", c->images / c->median);
-    cJSON_AddNumberToObject(c->row, "gflops", 1e-9 * c->flops / c->median);
-    cJSON_AddNumberToObject(c->row, "gbs", 1e-9 * c->bytes / c->median);
-    if (bound) {
-        cJSON_AddStringToObject(c->row, "bound", bound);
-        cJSON_AddNumberToObject(c->row, "peak_share", at_peak / c->median);
-    } else {
-        cJSON_AddNullToObject(c->row, "bound");
-        cJSON_AddNullToObject(c->row, "peak_share");
-    }
+    walsh_bench_add_rates(c->row, &bench->peaks, c->median, c->flops, c->bytes);
     cJSON_AddNumberToObject(c->row, "repeats", bench->repeats);
 }
 
@@ -136,20 +141,14 @@ walsh_status walsh_bench_run(walsh_bench *bench)
         for (size_t i = 0; i < bench->count; i++)
             WALSH_TRY(time_once(&bench->contenders[i], &bench->contenders[i].timings[r]));
     for (size_t i = 0; i < bench->count; i++) take_median(&bench->contenders[i], bench->repeats);
-    keep_best(bench, WALSH_CONTENDER_FMA, &bench->peak_flops);
-    keep_best(bench, WALSH_CONTENDER_STREAM, &bench->peak_bytes);
+    keep_best(bench, WALSH_CONTENDER_FMA, &bench->peaks.flops);
+    keep_best(bench, WALSH_CONTENDER_STREAM, &bench->peaks.bytes);
     for (size_t i = 0; i < bench->count; i++)
         if (bench->contenders[i].row) fill_row(bench, &bench->contenders[i]);
     return WALSH_OK;
 }
 
-/* A column of the table: a key of the rows, which not every row, nor every table, has. */
-typedef struct column {
-    const char *key, *heading, *format; /* of a number; NULL: text */
-    double scale;
-} column;
-
-static const column columns[] = {
+static const walsh_column columns[] = {
     {"op", "operation", NULL, 0},
     {"variant", "variant", NULL, 0},
     {"shape", "shape", NULL, 0},
@@ -168,68 +167,15 @@ static const column columns[] = {
     {"peak_rss_bytes", "process MiB", "%.0f", 1.0 / (1 << 20)},
     {"first_step_ms", "first step ms", "%.0f", 1},
 };
-enum { COLUMNS = sizeof columns / sizeof *columns, CELL = 96 };
-
-static const char *cell(const cJSON *row, const column *c, char out[CELL])
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(row, c->key);
-    out[0] = 0;
-    if (cJSON_IsNumber(item) && c->format) {
-        snprintf(out, CELL, c->format, c->scale * item->valuedouble);
-    } else if (cJSON_IsString(item)) {
-        snprintf(out, CELL, "%s", item->valuestring);
-    } else if (cJSON_IsArray(item)) {
-        const cJSON *word;
-        cJSON_ArrayForEach(word, item)
-        {
-            size_t used = strlen(out);
-            snprintf(out + used, CELL - used, "%s%s", used ? "+" : "", word->valuestring);
-        }
-    }
-    return out;
-}
-
-/* Widths of the columns; 0 for one that has nothing to say. */
-static void measure_columns(const cJSON *rows, const char *const headings[COLUMNS], int width[COLUMNS])
-{
-    char text[CELL];
-    for (int i = 0; i < COLUMNS; i++) {
-        const cJSON *row;
-        int widest = 0;
-        cJSON_ArrayForEach(row, rows)
-        {
-            int length = (int)strlen(cell(row, &columns[i], text));
-            if (length > widest) widest = length;
-        }
-        int heading = (int)strlen(headings[i]);
-        width[i] = widest && heading > widest ? heading : widest;
-    }
-}
-
-static void print_line(const char *const cells[COLUMNS], const int width[COLUMNS])
-{
-    for (int i = 0, first = 1; i < COLUMNS; i++) {
-        if (!width[i]) continue;
-        printf("%s%*s", first ? "" : "  ", columns[i].format ? width[i] : -width[i], cells[i]);
-        first = 0;
-    }
-    puts("");
-}
+enum { COLUMNS = sizeof columns / sizeof *columns };
 
 static void print_table(const cJSON *rows, const char *shape_heading)
 {
-    const char *cells[COLUMNS];
-    char texts[COLUMNS][CELL];
-    int width[COLUMNS];
-    for (int i = 0; i < COLUMNS; i++) cells[i] = strcmp(columns[i].key, "shape") ? columns[i].heading : shape_heading;
-    measure_columns(rows, cells, width);
-    print_line(cells, width);
-    const cJSON *row;
-    cJSON_ArrayForEach(row, rows)
-    {
-        for (int i = 0; i < COLUMNS; i++) cells[i] = cell(row, &columns[i], texts[i]);
-        print_line(cells, width);
-    }
+    walsh_column shown[COLUMNS];
+    memcpy(shown, columns, sizeof columns);
+    for (int i = 0; i < COLUMNS; i++)
+        if (!strcmp(shown[i].key, "shape")) shown[i].heading = shape_heading;
+    walsh_table_print(rows, shown, COLUMNS);
 }
 
 static double number(const cJSON *row, const char *key)

@@ -30,6 +30,11 @@ typedef struct walsh_contender {
     double median, least;
 } walsh_contender;
 
+/* What the device does at most in a second; 0: not known. */
+typedef struct walsh_peaks {
+    double flops, bytes;
+} walsh_peaks;
+
 typedef struct walsh_bench {
     walsh_device *device; /* NULL: nothing here runs on one */
     walsh_wisdom *wisdom; /* what runs on that device consult */
@@ -37,7 +42,7 @@ typedef struct walsh_bench {
     walsh_contender *contenders;
     size_t count;
     struct walsh_bench_memory *memory; /* see bench_op.h */
-    double peak_flops, peak_bytes;     /* a second; found by walsh_bench_run */
+    walsh_peaks peaks;                 /* found by walsh_bench_run */
 } walsh_bench;
 
 extern const struct argp_option walsh_options_bench[]; /* --repeats */
@@ -50,6 +55,10 @@ walsh_status walsh_bench_add(walsh_bench *bench, const walsh_contender *contende
 
 /* Prepares, warms up and times all contenders, and fills in their rows. */
 walsh_status walsh_bench_run(walsh_bench *bench);
+
+/* Adds to a row what `seconds` of so many operations and bytes come to: `gflops`, `gbs`, `bound` ("fma" or "memory",
+ * whichever would take longer at its peak; null where neither is known) and `peak_share`, the share of it reached. */
+void walsh_bench_add_rates(cJSON *row, const walsh_peaks *peaks, double seconds, double flops, double bytes);
 
 /* Prints the rows: JSON where asked for, else a table, whose `shape` column is headed `shape_heading`. */
 walsh_status walsh_bench_report(const walsh_arguments *arguments, walsh_bench *bench, const char *shape_heading);

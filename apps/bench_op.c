@@ -178,6 +178,17 @@ walsh_status walsh_bench_add_peaks(walsh_bench *bench)
     return WALSH_OK;
 }
 
+walsh_status walsh_bench_measure_peaks(walsh_device *device, walsh_peaks *peaks)
+{
+    walsh_bench bench = {.device = device, .repeats = 5};
+    walsh_status status = walsh_bench_add_peaks(&bench);
+    if (!status) status = walsh_bench_run(&bench);
+    *peaks = bench.peaks;
+    bench.device = NULL; /* the caller's */
+    walsh_bench_close(&bench);
+    return status;
+}
+
 void walsh_bench_cost(const walsh_plan *plan, bool products, double *flops, double *bytes)
 {
     *flops = *bytes = 0;

@@ -13,6 +13,9 @@ walsh_status walsh_bench_add_variant(walsh_bench *bench, cJSON *row, const walsh
 /* Adds what measures the device's peaks: multiply-adds in registers, and streams through buffers beyond its caches. */
 walsh_status walsh_bench_add_peaks(walsh_bench *bench);
 
+/* Measures these peaks alone, on a device that is open. */
+walsh_status walsh_bench_measure_peaks(walsh_device *device, walsh_peaks *peaks);
+
 /* Sums over a plan: operations, of its convolutions and matrix `products` alone or of all passes, and the bytes that
  * all passes must move. */
 void walsh_bench_cost(const walsh_plan *plan, bool products, double *flops, double *bytes);

@@ -1,7 +1,7 @@
 /* walsh train: trains a model, shows how it goes, and ends in one line. */
 #include "apps/commands.h"
+#include "apps/profile.h"
 #include "apps/progress.h"
-#include "apps/report.h"
 #include "apps/signals.h"
 #include "apps/values.h"
 #include "engine/base/clock.h"
@@ -178,7 +178,7 @@ static walsh_status train(walsh_device *device, const walsh_train_options *optio
     walsh_status status = walsh_train(device, options, observe, w, &result);
     walsh_bar_clear();
     if (!status) summarise(options, &result, walsh_clock() - began);
-    if (result.profile) walsh_report_profile(result.profile, result.profile_lines);
+    if (!status && result.profile) status = walsh_profile_print(device, result.profile, result.profile_lines);
     free(result.profile);
     return status == WALSH_E_STOPPED ? stopped(w, options) : status;
 }
@@ -243,7 +243,7 @@ static const struct argp_option running[] = {
     {"loaders", WALSH_OPTION_LOADERS, "L", 0, "threads that prepare images", 0},
     {"math", WALSH_OPTION_MATH, "MATH", 0, "fast (default), or exact: nothing that trades accuracy for speed", 0},
     {"tune", WALSH_OPTION_TUNE, NULL, 0, "measure the kernels' variants first, about half a minute ('walsh tune')", 0},
-    {"profile", WALSH_OPTION_PROFILE, NULL, 0, "print where the device's time went", 0},
+    {"profile", WALSH_OPTION_PROFILE, NULL, 0, "print where the device's time went, beside its peaks", 0},
     {0},
 };
 

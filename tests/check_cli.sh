@@ -164,6 +164,27 @@ small_run() {
     sums run >before
 }
 
+# Four tables: of training and evaluation by operation, and of both by layer. In each, the lines add up to the last one,
+# and the two of a phase come to the same.
+profile() {
+    succeed "profile" "GFLOP/s of multiply-adds" $new $two --profile
+    awk 'function differ(a, b, by) { return a - b > by || b - a > by }
+        /^(training|evaluation), / { table++; phase = phase " " $1 " " $2 + 0; sum = share = 0; next }
+        !table || !NF || /^(operation|layer) / { next }
+        { ms = $(NF - 7) }
+        $1 == "total" { total[table] = ms; if (differ(ms, sum, 0.001 * lines[table])) bad = bad " sum" }
+        $1 == "total" { if (differ(share, 100, 0.06 * lines[table])) bad = bad " share"; next }
+        { sum += ms; share += $(NF - 6); lines[table]++ }
+        $(NF - 2) != "fma" && $(NF - 2) != "memory" || $(NF - 1) < 0 { bad = bad " bound:" $0 }
+        END {
+            if (phase != " training, 2 evaluation, 7 training, 2 evaluation, 7") bad = bad " phases:" phase
+            if (total[1] != total[3] || total[2] != total[4] || total[1] <= 0 || total[2] <= 0) bad = bad " totals"
+            if (lines[3] <= lines[1] || lines[4] <= lines[2]) bad = bad " lines"
+            print bad
+            exit bad != ""
+        }' out >err || problem "the tables:$(cat err)"
+}
+
 weights() {
     succeed "eval" "top-5 error" eval $weights
     succeed "eval as JSON" '"images":	100,' eval $weights --json
@@ -316,6 +337,7 @@ devices
 head_files
 data
 small_run
+profile
 weights
 folders
 lengths

@@ -5,21 +5,27 @@
 
 enum { ELEMENTS = 64 };
 
-/* A list of one kernel: y = a + b over ELEMENTS floats, of which b is y, so that every run adds a once more. */
-static walsh_list *adding_list(walsh_device *device, walsh_tensor *a, walsh_tensor *y)
+/* y = a + b over ELEMENTS floats, of which b is y, so that every run adds a once more. */
+static void append_sum(walsh_list *list, walsh_tensor *a, walsh_tensor *y)
 {
-    walsh_list *list = NULL;
     const walsh_launch launch = {.file = "add",
                                  .function = "add_plain",
                                  .global = {ELEMENTS / 4, 1},
                                  .local = {4, 1},
                                  .flops = ELEMENTS,
                                  .bytes = 12 * ELEMENTS};
-    assert_ok(walsh_list_create(device, &list));
-    assert_ok(walsh_list_label(list, "sum"));
     assert_ok(WALSH_LAUNCH(list, launch, WALSH_TENSOR(&a->view), WALSH_TENSOR(&y->view), WALSH_TENSOR(&y->view),
                            WALSH_INT(1), WALSH_INT(ELEMENTS / 4), WALSH_INT(ELEMENTS), WALSH_INT(ELEMENTS),
                            WALSH_INT(ELEMENTS)));
+}
+
+/* A list of one such launch. */
+static walsh_list *adding_list(walsh_device *device, walsh_tensor *a, walsh_tensor *y)
+{
+    walsh_list *list = NULL;
+    assert_ok(walsh_list_create(device, &list));
+    walsh_list_label(list, "sum", "add");
+    append_sum(list, a, y);
     return list;
 }
 
@@ -104,7 +110,8 @@ static void unknown_kernels_are_refused(void **state)
     walsh_list_destroy(&list);
 }
 
-/* Three runs of a launch are one line: its label, its kernel, and sums of its work. */
+/* Three runs of a launch, which the list holds twice, are one line: its names, and sums of its work. What another label
+ * has named, and another list, has lines of its own. */
 static void profiles_add_up(void **state)
 {
     (void)state;
@@ -114,17 +121,30 @@ static void profiles_add_up(void **state)
     assert_ok(walsh_device_open(&options, &device));
     open_tensors(device, &a, &y);
     walsh_list *list = adding_list(device, a, y);
-    walsh_profile *lines = NULL;
+    walsh_profile_line *lines = NULL;
     size_t count = 0;
+    append_sum(list, a, y);
+    walsh_list_label(list, "sum", "another");
+    append_sum(list, a, y);
     for (int run = 0; run < 3; run++) assert_ok(walsh_list_run(list));
-    assert_ok(walsh_list_profile(list, &lines, &count));
-    assert_int_equal(count, 1);
-    assert_string_equal(lines[0].label, "sum add_plain");
-    assert_int_equal(lines[0].launches, 3);
-    assert_true(lines[0].flops == 3.0 * ELEMENTS && lines[0].bytes == 36.0 * ELEMENTS);
-    assert_true(lines[0].seconds > 0 && lines[0].seconds < 10);
-    assert_ok(walsh_list_profile(list, &lines, &count)); /* another list of the same label adds to its line */
-    assert_int_equal(count, 1);
+    assert_ok(walsh_list_profile(list, "training", &lines, &count));
+    assert_int_equal(count, 2);
+    assert_string_equal(lines[0].phase, "training");
+    assert_string_equal(lines[0].layer, "sum");
+    assert_string_equal(lines[0].operation, "add");
+    assert_string_equal(lines[0].kernel, "add_plain");
+    assert_string_equal(lines[1].operation, "another");
+    for (int i = 0; i < 2; i++) {
+        size_t launches = i == 0 ? 6 : 3;
+        assert_int_equal(lines[i].runs, 3);
+        assert_int_equal(lines[i].launches, launches);
+        assert_true(lines[i].flops == (double)(launches * ELEMENTS) && lines[i].bytes == 12 * lines[i].flops);
+        assert_true(lines[i].seconds > 0 && lines[i].seconds < 10);
+    }
+    assert_ok(walsh_list_profile(list, "evaluation", &lines, &count));
+    assert_int_equal(count, 4);
+    assert_string_equal(lines[2].phase, "evaluation");
+    assert_int_equal(lines[2].launches, 6);
     assert_int_equal(lines[0].launches, 6);
     free(lines);
     walsh_list_destroy(&list);

@@ -12,10 +12,9 @@ typedef struct entry {
     size_t global[3], local[3];
     walsh_list_function function;
     void *context;
-    char label[96];
+    char layer[48], operation[32], name[48]; /* the last: of the kernel */
     double flops, bytes;
     double seconds; /* over all profiled runs */
-    size_t runs;
 } entry;
 
 struct walsh_list {
@@ -23,7 +22,8 @@ struct walsh_list {
     entry *entries;
     cl_event *events; /* [count], used while profiling */
     size_t count;
-    char label[64];
+    size_t runs; /* that were profiled */
+    char layer[48], operation[32];
 };
 
 walsh_status walsh_list_create(walsh_device *device, walsh_list **list)
@@ -43,10 +43,10 @@ size_t walsh_list_count(const walsh_list *list)
     return list->count;
 }
 
-walsh_status walsh_list_label(walsh_list *list, const char *label)
+void walsh_list_label(walsh_list *list, const char *layer, const char *operation)
 {
-    snprintf(list->label, sizeof list->label, "%s", label);
-    return WALSH_OK;
+    snprintf(list->layer, sizeof list->layer, "%s", layer);
+    snprintf(list->operation, sizeof list->operation, "%s", operation);
 }
 
 static walsh_status append(walsh_list *list, const char *name, double flops, double bytes, entry **out)
@@ -56,7 +56,9 @@ static walsh_status append(walsh_list *list, const char *name, double flops, dou
     *out = &list->entries[list->count];
     memset(*out, 0, sizeof **out);
     list->events[list->count] = NULL;
-    snprintf((*out)->label, sizeof(*out)->label, "%s%s%s", list->label, list->label[0] ? " " : "", name);
+    memcpy((*out)->layer, list->layer, sizeof list->layer);
+    memcpy((*out)->operation, list->operation, sizeof list->operation);
+    snprintf((*out)->name, sizeof(*out)->name, "%s", name);
     (*out)->flops = flops;
     (*out)->bytes = bytes;
     list->count++;
@@ -126,7 +128,7 @@ static walsh_status enqueue(walsh_device *device, entry *e, cl_event *event)
     cl_int code = clEnqueueNDRangeKernel(device->queue, e->kernel, 3, NULL, e->global, e->local, 0, NULL, event);
     if (code == CL_SUCCESS) return WALSH_OK;
     walsh_cl_fail(code, "clEnqueueNDRangeKernel");
-    WALSH_FAIL(WALSH_E_OPENCL, "%s: %s", e->label, walsh_message());
+    WALSH_FAIL(WALSH_E_OPENCL, "%s %s %s: %s", e->layer, e->operation, e->name, walsh_message());
 }
 
 /* A library's kernels have no events of ours: the host's clock around them must do. */
@@ -137,7 +139,6 @@ static walsh_status call_timed(walsh_device *device, entry *e)
     WALSH_TRY(e->function(device, e->context));
     WALSH_CL(clFinish(device->queue));
     e->seconds += walsh_clock() - start;
-    e->runs++;
     return WALSH_OK;
 }
 
@@ -149,10 +150,10 @@ static void collect(walsh_list *list)
         clGetEventProfilingInfo(list->events[i], CL_PROFILING_COMMAND_START, sizeof start, &start, NULL);
         clGetEventProfilingInfo(list->events[i], CL_PROFILING_COMMAND_END, sizeof end, &end, NULL);
         list->entries[i].seconds += 1e-9 * (double)(end - start);
-        list->entries[i].runs++;
         clReleaseEvent(list->events[i]);
         list->events[i] = NULL;
     }
+    list->runs++;
 }
 
 walsh_status walsh_list_run(walsh_list *list)
@@ -175,21 +176,37 @@ walsh_status walsh_list_run(walsh_list *list)
     return WALSH_OK;
 }
 
-walsh_status walsh_list_profile(const walsh_list *list, walsh_profile **lines, size_t *count)
+/* The line of an entry's kernel, from `first` on; a new one where there is none. */
+static walsh_status find_line(const entry *e, size_t first, walsh_profile_line **lines, size_t *count,
+                              walsh_profile_line **found)
 {
+    for (size_t i = first; i < *count; i++) {
+        walsh_profile_line *line = *found = &(*lines)[i];
+        if (!strcmp(line->layer, e->layer) && !strcmp(line->operation, e->operation) && !strcmp(line->kernel, e->name))
+            return WALSH_OK;
+    }
+    WALSH_TRY(walsh_grow(lines, *count, sizeof **lines, "a profile"));
+    walsh_profile_line *line = *found = &(*lines)[(*count)++];
+    *line = (walsh_profile_line){0};
+    memcpy(line->layer, e->layer, sizeof e->layer);
+    memcpy(line->operation, e->operation, sizeof e->operation);
+    memcpy(line->kernel, e->name, sizeof e->name);
+    return WALSH_OK;
+}
+
+walsh_status walsh_list_profile(const walsh_list *list, const char *phase, walsh_profile_line **lines, size_t *count)
+{
+    size_t first = *count;
     for (size_t i = 0; i < list->count; i++) {
         const entry *e = &list->entries[i];
-        size_t l = 0;
-        while (l < *count && strcmp((*lines)[l].label, e->label)) l++;
-        if (l == *count) {
-            WALSH_TRY(walsh_grow(lines, *count, sizeof **lines, "a profile"));
-            memset(&(*lines)[(*count)++], 0, sizeof **lines);
-            memcpy((*lines)[l].label, e->label, sizeof e->label);
-        }
-        (*lines)[l].launches += e->runs;
-        (*lines)[l].seconds += e->seconds;
-        (*lines)[l].flops += e->flops * (double)e->runs;
-        (*lines)[l].bytes += e->bytes * (double)e->runs;
+        walsh_profile_line *line = NULL;
+        WALSH_TRY(find_line(e, first, lines, count, &line));
+        snprintf(line->phase, sizeof line->phase, "%s", phase);
+        line->runs = list->runs;
+        line->launches += list->runs;
+        line->seconds += e->seconds;
+        line->flops += e->flops * (double)list->runs;
+        line->bytes += e->bytes * (double)list->runs;
     }
     return WALSH_OK;
 }

@@ -45,8 +45,8 @@ walsh_status walsh_list_create(walsh_device *device, walsh_list **list);
 /* The device that the list's launches run on. */
 walsh_device *walsh_list_device(const walsh_list *list);
 
-/* Names what follows in profiles ("layer1.0.conv1 conv_forward"), until the next call. */
-walsh_status walsh_list_label(walsh_list *list, const char *label);
+/* Names what follows in profiles ("layer1.0.conv1", "conv_forward"), until the next call. */
+void walsh_list_label(walsh_list *list, const char *layer, const char *operation);
 
 /* Appends a kernel launch with `count` arguments; use WALSH_LAUNCH. */
 walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, const walsh_arg *args, size_t count);
@@ -67,15 +67,8 @@ size_t walsh_list_count(const walsh_list *list);
 /* Enqueues every launch in order and flushes; does not wait. Where the device profiles, it waits and adds up times. */
 walsh_status walsh_list_run(walsh_list *list);
 
-/* One line of a profile: all launches of one label and kernel. */
-typedef struct walsh_profile {
-    char label[96];
-    size_t launches;
-    double seconds, flops, bytes; /* sums over the launches */
-} walsh_profile;
-
-/* Adds this list's times to an array of lines (walsh_grow: start with NULL and 0). */
-walsh_status walsh_list_profile(const walsh_list *list, walsh_profile **lines, size_t *count);
+/* Appends this list's times to an array of lines (walsh_grow: start with NULL and 0), as those of `phase`. */
+walsh_status walsh_list_profile(const walsh_list *list, const char *phase, walsh_profile_line **lines, size_t *count);
 
 void walsh_list_destroy(walsh_list **list);
 

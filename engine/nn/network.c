@@ -365,10 +365,10 @@ const walsh_plan *walsh_network_plan(const walsh_network *network, bool train)
     return train ? network->train : network->evaluate;
 }
 
-walsh_status walsh_network_profile(const walsh_network *network, walsh_profile **lines, size_t *count)
+walsh_status walsh_network_profile(const walsh_network *network, walsh_profile_line **lines, size_t *count)
 {
-    if (network->train) WALSH_TRY(walsh_plan_profile(network->train, lines, count));
-    return walsh_plan_profile(network->evaluate, lines, count);
+    if (network->train) WALSH_TRY(walsh_plan_profile(network->train, "training", lines, count));
+    return walsh_plan_profile(network->evaluate, "evaluation", lines, count);
 }
 
 void walsh_network_destroy(walsh_network **network)

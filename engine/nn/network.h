@@ -73,8 +73,8 @@ size_t walsh_network_arena_bytes(const walsh_network *network);
 /* The plan that trains or evaluates a batch; NULL before walsh_network_prepare, or where it was not asked for. */
 const walsh_plan *walsh_network_plan(const walsh_network *network, bool train);
 
-/* Adds the times of both plans; see walsh_list_profile. */
-walsh_status walsh_network_profile(const walsh_network *network, walsh_profile **lines, size_t *count);
+/* Adds the times of both plans, as "training" and "evaluation"; see walsh_list_profile. */
+walsh_status walsh_network_profile(const walsh_network *network, walsh_profile_line **lines, size_t *count);
 
 void walsh_network_destroy(walsh_network **network);
 

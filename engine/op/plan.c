@@ -181,9 +181,7 @@ walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
         for (int o = 0; o < walsh_op_operands(s->op); o++)
             views[o] = s->operands[o] < 0 ? absent : plan->values[s->operands[o]].view;
         const walsh_view *workspace = s->workspace < 0 ? &absent : &plan->values[s->workspace].view;
-        char label[64];
-        snprintf(label, sizeof label, "%.40s %.20s", s->label, s->op->name);
-        WALSH_TRY(walsh_list_label(plan->list, label));
+        walsh_list_label(plan->list, s->label, s->op->name);
         WALSH_TRY(s->variant->emit(plan->list, s->problem, views, workspace));
     }
     return WALSH_OK;
@@ -208,9 +206,9 @@ walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom)
     return WALSH_OK;
 }
 
-walsh_status walsh_plan_profile(const walsh_plan *plan, walsh_profile **lines, size_t *count)
+walsh_status walsh_plan_profile(const walsh_plan *plan, const char *phase, walsh_profile_line **lines, size_t *count)
 {
-    return walsh_list_profile(plan->list, lines, count);
+    return walsh_list_profile(plan->list, phase, lines, count);
 }
 
 void walsh_plan_destroy(walsh_plan **plan)

@@ -68,7 +68,7 @@ walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value value);
 walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom);
 
 /* See walsh_list_profile. */
-walsh_status walsh_plan_profile(const walsh_plan *plan, walsh_profile **lines, size_t *count);
+walsh_status walsh_plan_profile(const walsh_plan *plan, const char *phase, walsh_profile_line **lines, size_t *count);
 
 void walsh_plan_destroy(walsh_plan **plan);
 

@@ -337,26 +337,6 @@ static walsh_status run(trainer *t)
     return WALSH_OK;
 }
 
-static walsh_status take_profile(trainer *t)
-{
-    walsh_profile *lines = NULL;
-    size_t count = 0;
-    walsh_status status = walsh_network_profile(t->model->network, &lines, &count);
-    if (!status) status = walsh_alloc(&t->result.profile, count, sizeof *t->result.profile, "a profile");
-    for (size_t i = 0; i < count && !status; i++) {
-        const walsh_profile *from = &lines[i];
-        walsh_profile_line *to = &t->result.profile[i];
-        memcpy(to->label, from->label, sizeof to->label);
-        to->launches = from->launches;
-        to->milliseconds = 1e3 * from->seconds;
-        to->gflops = from->seconds > 0 ? 1e-9 * from->flops / from->seconds : 0;
-        to->gbs = from->seconds > 0 ? 1e-9 * from->bytes / from->seconds : 0;
-    }
-    t->result.profile_lines = status ? 0 : count;
-    free(lines);
-    return status;
-}
-
 /* Data, model and plans, ready to run. */
 static walsh_status prepare(trainer *t, walsh_device *device)
 {
@@ -385,7 +365,8 @@ static walsh_status train(trainer *t, walsh_device *device)
     }
     t->result.best_error = t->position.best_error;
     t->result.parameters = t->model->info.parameters;
-    if (!status && device->profile) status = take_profile(t);
+    if (!status && device->profile)
+        status = walsh_network_profile(t->model->network, &t->result.profile, &t->result.profile_lines);
     return status;
 }
 

@@ -59,6 +59,18 @@ typedef struct walsh_device_options {
  */
 WALSH_API walsh_status walsh_device_open(const walsh_device_options *options, walsh_device **device);
 
+/* Where a profiled device's time went: the launches of one kernel for one operation of one layer. */
+typedef struct walsh_profile_line {
+    char phase[16];      /* "training" or "evaluation" */
+    char layer[48];      /* "layer1.0.conv1" */
+    char operation[32];  /* "conv_forward" */
+    char kernel[48];     /* the function; "library call" for those of a library */
+    uint64_t runs;       /* steps, or evaluated batches */
+    uint64_t launches;   /* in all runs, as all that follows */
+    double seconds;      /* of the device */
+    double flops, bytes; /* computed, and at least moved */
+} walsh_profile_line;
+
 /* What was opened; valid until the device is closed. */
 WALSH_API const walsh_device_info *walsh_device_describe(const walsh_device *device);
 

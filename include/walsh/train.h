@@ -87,20 +87,13 @@ typedef struct walsh_train_progress {
  * returns WALSH_E_STOPPED. */
 typedef bool (*walsh_train_observer)(void *context, const walsh_train_progress *progress);
 
-typedef struct walsh_profile_line {
-    char label[96]; /* layer and kernel */
-    uint64_t launches;
-    double milliseconds; /* all launches together */
-    double gflops, gbs;  /* billions of operations and bytes a second while it ran */
-} walsh_profile_line;
-
 typedef struct walsh_train_result {
     walsh_train_row last;
     double best_error; /* per cent, over the epochs so far */
     size_t parameters;
     double first_step_seconds;   /* from the call to the end of the first step */
     walsh_profile_line *profile; /* where the device was opened with `profile`; the caller frees it with free() */
-    size_t profile_lines;
+    size_t profile_lines;        /* of training first, each phase in the order of execution */
 } walsh_train_result;
 
 /* Trains a model on a device; writes `out` as it goes (log.csv, state.safetensors, last.safetensors, best.safetensors).
