@@ -41,22 +41,12 @@ import torch.nn.functional as F
 from torch import nn
 
 import walsh_numpy
-from resnet_pytorch import FEATURES, FixedHead, ResNet
+from cifar_pytorch import CIFAR10, normalise, read_records
+from resnet_pytorch import HEADS, ResNet, make_head, make_optimizer
 
-HEADS, STARTS = ("learned", "orthonormal", "hadamard"), {"he": 0.0, "margin": 5e-6}  # the margin that ReLUs must keep
+STARTS = {"he": 0.0, "margin": 5e-6}  # the margin that ReLUs must keep
 CLASSES, BATCH, STEPS, SUBSET, TEST_IMAGES, HEAD_SEED = 10, 16, 3, 256, 16, 7
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 RECIPE = dict(lr=0.001, momentum=0.9, weight_decay=1e-4)
-
-
-def resnet20(head, **options):
-    if head == "learned":
-        fc = nn.Linear(FEATURES, CLASSES)
-    elif head == "orthonormal":
-        fc = FixedHead(walsh_numpy.orthonormal_q(CLASSES, FEATURES, HEAD_SEED))
-    else:
-        fc = FixedHead(walsh_numpy.hadamard_q(CLASSES, FEATURES))
-    return ResNet(20, fc, **options)
 
 
 def initial_rule(start, name, shape):
@@ -90,17 +80,15 @@ def initial_state(model, start, seed):
 
 
 def read_images(path, first, count, dtype):
-    records = np.fromfile(path, np.uint8, count * 3073, offset=first * 3073).reshape(count, 3073)
-    pixels = torch.from_numpy(records[:, 1:].reshape(count, 3, 32, 32)).to(dtype) / 255
-    mean, std = (torch.tensor(v, dtype=dtype).view(3, 1, 1) for v in (MEAN, STD))
-    return (pixels - mean) / std, torch.from_numpy(records[:, 0].astype(np.int64))
+    pixels, labels = read_records(path, CIFAR10, first, count)
+    return normalise(pixels, CIFAR10, dtype), labels
 
 
 def run(data, start, head, seed, draw, dtype,
         same_padding=False, decay_scale=False, bn_momentum=0.1, model={}, **wrong):
     """The three steps on the draw's 48 images; the named options are the self-test's wrong settings."""
     recipe = {**RECIPE, **wrong}
-    model = resnet20(head, **model)
+    model = ResNet(20, make_head(head, CLASSES, HEAD_SEED), **model)
     initial = initial_state(model, start, seed)
     model.load_state_dict({k: torch.from_numpy(v) for k, v in initial.items()}, strict=False)
     model.to(dtype).train()
@@ -117,10 +105,7 @@ def run(data, start, head, seed, draw, dtype,
         if same_padding and isinstance(module, nn.Conv2d) and module.stride == (2, 2) and module.kernel_size == (3, 3):
             module.padding = 0  # all of it right and below, as TensorFlow's SAME
             module.register_forward_pre_hook(lambda _, x: F.pad(x[0], (0, 1, 0, 1)))
-    groups = [dict(params=[p for name, p in model.named_parameters() if name != "fc.scale"])]
-    if head != "learned":
-        groups.append(dict(params=[model.fc.scale], weight_decay=recipe["weight_decay"] if decay_scale else 0.0))
-    optimizer = torch.optim.SGD(groups, **recipe)
+    optimizer = make_optimizer(model, **recipe, decay_scale=decay_scale)
     losses = []
     for step in range(STEPS):
         x, t = read_images(data / "data_batch_1.bin", (draw * STEPS + step) * BATCH, BATCH, dtype)

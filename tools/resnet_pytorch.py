@@ -4,7 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
+import walsh_numpy
+
 FEATURES = 64
+HEADS = "learned", "orthonormal", "hadamard"
 
 
 class Block(nn.Module):
@@ -51,3 +54,31 @@ class ResNet(nn.Module):
     def forward(self, x):
         x = self.relu(self.bn1(self.conv1(x)))
         return self.fc(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+
+
+def make_head(kind, classes, seed):
+    if kind == "learned":
+        return nn.Linear(FEATURES, classes)
+    if kind == "orthonormal":
+        return FixedHead(walsh_numpy.orthonormal_q(classes, FEATURES, seed))
+    return FixedHead(walsh_numpy.hadamard_q(classes, FEATURES))
+
+
+def initialise(model):
+    """The engine's initial values: He normal (fan out) for convolutions, alpha 10 and bias 0 for a fixed head. PyTorch's
+    own are right for batch norm and for a learned head."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(module, FixedHead):
+            nn.init.constant_(module.scale, 10.0)
+            nn.init.zeros_(module.bias)
+
+
+def make_optimizer(model, lr, momentum, weight_decay, decay_scale=False):
+    """SGD; weight decay on every trained parameter but a fixed head's scale."""
+    scale = [p for name, p in model.named_parameters() if name == "fc.scale"]
+    groups = [dict(params=[p for name, p in model.named_parameters() if name != "fc.scale"])]
+    if scale:
+        groups.append(dict(params=scale, weight_decay=weight_decay if decay_scale else 0.0))
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, weight_decay=weight_decay)
