@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Walsh beside PyTorch on the same cores: images a second, peak memory and time to the first step, in one run.
+"""Walsh beside PyTorch on the same cores: images a second, peak memory and time to the first step, in one run; or, by
+--gemm, its matrix products beside OpenBLAS's.
 
 Contenders: PyTorch eager (NCHW), eager with channels_last, torch.compile, and `walsh bench step`. Each is a process of
 its own that is set up once and then times K steps whenever it is its turn (Walsh starts anew each time), so that drift
@@ -7,195 +8,138 @@ hits all alike and nobody runs beside another; the median of the turns counts. P
 floats; Walsh begins with bytes, and its evaluation includes loss and errors. Training is SGD with momentum 0.9 and
 weight decay 1e-4, the recipe of CIFAR ResNets, on random images.
 
-PyTorch comes from pip into a virtual environment of this tool's own, ~/.cache/walsh/pytorch or --venv.
+The first step is timed from the start of the process, compilation included: with what earlier runs left in the caches
+of compiled code, and "cold" without. The share of the FMA peak counts the arithmetic of convolutions and matrix
+products as if computed directly, over the peak that `walsh bench` measured in the same turn.
+
+PyTorch is pip's newest in a virtual environment of this tool's own, ~/.cache/walsh/pytorch or --venv, unless --python
+names an interpreter that has one. torch.compile needs a C++ compiler, and is left out where there is none.
 
     tools/compare_pytorch.py
     tools/compare_pytorch.py --case train:resnet20 --rounds 7 --json > comparison.json
+    tools/compare_pytorch.py --gemm
 """
 import argparse
 import json
 import os
 import pathlib
-import resource
+import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
+
+from peers import OpenBLAS, PyTorch, Walsh, WalshProduct
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CASES = "train:resnet20", "train:resnet56", "evaluate:resnet56"
 STYLES = "eager", "channels_last", "compile"
-CLASSES, SIZE = 10, 32
-
-
-def worker(style, case, batch, threads):
-    """A PyTorch contender: a line of JSON after the first step, then one for each number of steps read from stdin."""
-    import torch
-
-    from resnet_pytorch import FEATURES, ResNet
-
-    torch.set_num_threads(threads)
-    torch.manual_seed(1)
-    mode, name = case.split(":")
-    layout = torch.channels_last if style == "channels_last" else torch.contiguous_format
-    model = ResNet(int(name.removeprefix("resnet")), torch.nn.Linear(FEATURES, CLASSES)).to(memory_format=layout)
-    images = torch.randn(batch, 3, SIZE, SIZE).to(memory_format=layout)
-    labels = torch.arange(batch) % CLASSES
-    model.train(mode == "train")
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
-    run = torch.compile(model) if style == "compile" else model
-
-    def train():
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(run(images), labels).backward()
-        optimizer.step()
-
-    def evaluate():
-        with torch.inference_mode():
-            run(images)
-
-    step = train if mode == "train" else evaluate
-
-    def tell(**facts):
-        rss = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps(dict(facts, rss=rss, version=torch.__version__)), flush=True)
-
-    step()
-    tell()
-    step()
-    for line in sys.stdin:
-        start = time.perf_counter()
-        for _ in range(int(line)):
-            step()
-        tell(seconds=time.perf_counter() - start)
-
-
-class PyTorch:
-    def __init__(self, args, style, case):
-        self.name, self.batch, self.log = f"pytorch {style}", args.batch, tempfile.TemporaryFile("w+")
-        command = [args.python, __file__, "--worker", style, "--case", case, "--batch", str(args.batch), "--threads",
-                   str(args.threads)]
-        start = time.perf_counter()
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-                                        text=True)
-        self.rss = self.answer()["rss"]
-        self.first_step = time.perf_counter() - start
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if line:
-            return json.loads(line)
-        self.close()
-        self.log.seek(0)
-        raise RuntimeError(f"{self.name}: {(self.log.read().strip() or 'it ended').splitlines()[-1]}")
-
-    def rate(self, steps):
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        answer = self.answer()
-        self.rss = max(self.rss, answer["rss"])
-        return steps * self.batch / answer["seconds"]
-
-    def facts(self):
-        return {}
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-class Walsh:
-    name = "walsh"
-
-    def __init__(self, args, case):
-        mode, model = case.split(":")
-        self.command = [args.walsh, "bench", "step", "--model", model, "--mode", mode, "--batch", str(args.batch),
-                        "--device", "cpu", "--repeats", "1", "--json"]
-        if args.threads < len(os.sched_getaffinity(0)):
-            self.command += ["--threads", str(args.threads)]
-        self.rss, self.shares = 0, []
-        with tempfile.TemporaryDirectory() as empty:
-            self.cold = self.bench(1, dict(os.environ, WALSH_CACHE=empty, POCL_CACHE_DIR=empty))["first_step_ms"] / 1e3
-        self.first_step = self.bench(1)["first_step_ms"] / 1e3
-
-    def bench(self, steps, environment=None):
-        done = subprocess.run(self.command + ["--steps", str(steps)], capture_output=True, text=True, env=environment)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip())
-        row = json.loads(done.stdout)[0]
-        self.rss = max(self.rss, row["peak_rss_bytes"])
-        return row
-
-    def rate(self, steps):
-        row = self.bench(steps)
-        self.shares.append(row["peak_share"])
-        return row["images_per_second"]
-
-    def facts(self):
-        return {"first_step_cold_s": self.cold, "peak_share": statistics.median(self.shares)}
-
-    def close(self):
-        pass
+GEMM_SIZES = 512, 1024, 2048
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # a tenth of the size of those for GPUs, the same on a CPU
+LEAST_FREE = 8 << 30  # bytes, for PyTorch with what it brings for GPUs
 
 
 def note(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def open_contenders(args, case):
-    """Those that can run: a failure of one is told and leaves the others."""
+def opened(title, makers):
+    """The contenders that can run: a failure of one is told and leaves the others."""
     made = []
-    for style in [*args.style, None]:
-        note(f"{case}: setting up {style or 'walsh'}")
+    for make in makers:
         try:
-            made.append(PyTorch(args, style, case) if style else Walsh(args, case))
+            made.append(make())
         except RuntimeError as failure:
-            note(f"{case}: left out: {failure}")
+            note(f"{title}: left out: {failure}")
     return made
 
 
-def compare(args, case):
-    contenders = open_contenders(args, case)
-    rates = {c.name: [] for c in contenders}
-    for turn in range(args.rounds):
-        note(f"{case}: turn {turn + 1} of {args.rounds}")
-        for c in contenders:
-            rates[c.name].append(c.rate(args.steps))
-    rows = []
-    for c in contenders:
-        c.close()
-        rows.append({"case": case, "contender": c.name, "batch": args.batch, "threads": args.threads,
-                     "images_per_second": statistics.median(rates[c.name]), "least": min(rates[c.name]),
-                     "most": max(rates[c.name]), "rss_mib": c.rss / 2**20, "first_step_s": c.first_step, **c.facts()})
+def take_turns(title, contenders, rounds):
+    samples = [[] for _ in contenders]
+    for turn in range(rounds):
+        note(f"{title}: turn {turn + 1} of {rounds}")
+        for contender, its in zip(contenders, samples):
+            its.append(contender.turn())
+    return samples
+
+
+def make_row(contender, samples, peaks, unit):
+    rates = [sample["rate"] for sample in samples]
+    row = {"contender": contender.name, unit: statistics.median(rates), "least": min(rates), "most": max(rates),
+           "turns": rates}
+    if peaks:
+        row["peak_share"] = statistics.median(rate / peak for rate, peak in zip(rates, peaks))
+    return {**row, **contender.facts()}
+
+
+def compare(title, makers, rounds, unit):
+    """A row for each contender, the last of which is Walsh; it is also held against the best of the others."""
+    contenders = opened(title, makers)
+    samples = take_turns(title, contenders, rounds)
+    peaks = [sample["peak"] for its in samples for sample in its if "peak" in sample]
+    rows = [make_row(contender, its, peaks, unit) for contender, its in zip(contenders, samples)]
+    for contender in contenders:
+        contender.close()
     theirs = [row for row in rows if row["contender"] != Walsh.name]
-    for row in rows:
-        if row["contender"] == Walsh.name and theirs:
-            row["ratio"] = row["images_per_second"] / max(r["images_per_second"] for r in theirs)
-            row["memory_ratio"] = row["rss_mib"] / min(r["rss_mib"] for r in theirs)
+    for row in rows if theirs else []:
+        if row["contender"] == Walsh.name:
+            row["ratio"] = row[unit] / max(r[unit] for r in theirs)
+            if "rss_mib" in row:
+                row["memory_ratio"] = row["rss_mib"] / min(r["rss_mib"] for r in theirs)
     return rows
 
 
+def compare_models(args):
+    rows = []
+    for case in args.case:
+        makers = [lambda style=style: PyTorch(args, style, case) for style in args.style] + [lambda: Walsh(args, case)]
+        note(f"{case}: setting up")
+        rows += [{"case": case, "batch": args.batch, "threads": args.threads, **row}
+                 for row in compare(case, makers, args.rounds, "images_per_second")]
+    return rows
+
+
+def compare_products(args):
+    rows = []
+    for threads in sorted({1, args.threads}):
+        for size in GEMM_SIZES:
+            case = f"gemm:{size}"
+            makers = [lambda: OpenBLAS(args, size, threads), lambda: WalshProduct(args, size, threads)]
+            rows += [{"case": case, "threads": threads, **row}
+                     for row in compare(f"{case}, threads {threads}", makers, args.rounds, "gflops")]
+    return rows
+
+
+COLUMNS = (("case", "case", ""), ("threads", "threads", "d"), ("contender", "contender", ""),
+           ("images_per_second", "images/s", ".1f"), ("gflops", "GFLOP/s", ".1f"), ("least", "from", ".1f"),
+           ("most", "to", ".1f"), ("ratio", "ratio", ".2f"), ("rss_mib", "MiB", ".0f"),
+           ("memory_ratio", "memory", ".2f"), ("first_step_s", "first step s", ".1f"),
+           ("first_step_cold_s", "cold", ".1f"), ("peak_share", "of FMA peak", ".1%"))
+
+
 def print_table(rows):
-    print(f"{'case':18} {'contender':22} {'images/s':>9} {'from':>8} {'to':>8} {'MiB':>7} {'first step s':>12}"
-          f" {'cold':>6} {'ratio':>7} {'memory':>7} {'of FMA peak':>12}")
-    for r in rows:
-        optional = [f"{r[key]:{form}}" if key in r else "" for key, form in
-                    (("first_step_cold_s", ".1f"), ("ratio", ".2f"), ("memory_ratio", ".2f"), ("peak_share", ".1%"))]
-        print(f"{r['case']:18} {r['contender']:22} {r['images_per_second']:9.1f} {r['least']:8.1f} {r['most']:8.1f}"
-              f" {r['rss_mib']:7.0f} {r['first_step_s']:12.1f} {optional[0]:>6} {optional[1]:>7} {optional[2]:>7}"
-              f" {optional[3]:>12}")
+    table = [[heading] + [format(row[key], form) if key in row else "" for row in rows]
+             for key, heading, form in COLUMNS]
+    columns = [(cells, max(map(len, cells)), form) for cells, (_, _, form) in zip(table, COLUMNS) if any(cells[1:])]
+    for i in range(len(rows) + 1):
+        print("  ".join(cells[i].rjust(width) if form else cells[i].ljust(width) for cells, width, form in columns))
+    for name, version in dict.fromkeys((row["contender"], row["version"]) for row in rows if "version" in row):
+        print(f"{name}: {version}")
 
 
 def make_environment(folder):
     """The Python of a virtual environment that has PyTorch; made where there is none."""
     python = folder / "bin" / "python"
     if not python.exists():
-        note(f"making {folder} with pip's newest torch: some gigabytes, once")
         folder.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True, stdout=sys.stderr)
     if subprocess.run([python, "-c", "import torch, numpy"], capture_output=True).returncode:
-        subprocess.run([python, "-m", "pip", "install", "--upgrade", "torch", "numpy"], check=True, stdout=sys.stderr)
+        note(f"installing pip's newest torch into {folder}: up to 6 GB, once")
+        free = shutil.disk_usage(folder).free
+        if free < LEAST_FREE:
+            raise RuntimeError(f"{folder}: expected {LEAST_FREE >> 30} GB of free space, found {free / 2**30:.1f}")
+        # Where the index of CPU wheels cannot be reached, pip says so and takes PyPI's.
+        subprocess.run([python, "-m", "pip", "install", "--upgrade", "--retries", "1", "--extra-index-url", CPU_WHEELS,
+                        "torch", "numpy"], check=True, stdout=sys.stderr)
     return str(python)
 
 
@@ -211,30 +155,33 @@ def parse():
     parser = argparse.ArgumentParser(description="Times Walsh beside PyTorch, in turns, on the same cores.")
     parser.add_argument("--case", choices=CASES, action="append", help="only this case (default: all)")
     parser.add_argument("--style", choices=STYLES, action="append", help="only this PyTorch (default: all)")
+    parser.add_argument("--gemm", action="store_true",
+                        help=f"instead, matrix products of {', '.join(map(str, GEMM_SIZES))} cubed beside OpenBLAS's,"
+                        " with one thread and with --threads")
     parser.add_argument("--batch", type=at_least_one, default=128, help="images a step (default: %(default)s)")
     parser.add_argument("--rounds", type=at_least_one, default=5, help="turns (default: %(default)s)")
-    parser.add_argument("--steps", type=at_least_one, default=3, help="steps of one turn (default: %(default)s)")
+    parser.add_argument("--steps", type=at_least_one, help="steps of a turn (default: 3), or products (default: 9)")
     parser.add_argument("--threads", type=at_least_one, default=len(os.sched_getaffinity(0)), help="default: all cores")
     parser.add_argument("--venv", type=pathlib.Path, default=cache / "walsh" / "pytorch", help="default: %(default)s")
+    parser.add_argument("--python", help="an interpreter that has PyTorch and numpy, instead of --venv")
+    parser.add_argument("--openblas", help="the library's file (default: the system's)")
     parser.add_argument("--walsh", default=str(ROOT / "build/apps/walsh"), help="the command (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--worker", choices=STYLES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.case, args.style = args.case or list(CASES), args.style or list(STYLES)
+    args.steps = args.steps or (9 if args.gemm else 3)
     return args
 
 
 def main():
     args = parse()
-    if args.worker:
-        worker(args.worker, args.case[0], args.batch, args.threads)
-        return 0
     if not os.access(args.walsh, os.X_OK):
         note(f"{args.walsh}: expected the built command; see --walsh")
         return 2
     try:
-        args.python = make_environment(args.venv)
-        rows = [row for case in args.case for row in compare(args, case)]
+        if not args.gemm:
+            args.python = args.python or make_environment(args.venv)
+        rows = compare_products(args) if args.gemm else compare_models(args)
     except (RuntimeError, subprocess.CalledProcessError) as failure:
         note(f"compare_pytorch.py: {failure}")
         return 1

@@ -65,8 +65,8 @@ def make_head(kind, classes, seed):
 
 
 def initialise(model):
-    """The engine's initial values: He normal (fan out) for convolutions, alpha 10 and bias 0 for a fixed head. PyTorch's
-    own are right for batch norm and for a learned head."""
+    """The engine's initial values: He normal (fan out) for convolutions, alpha 10 and bias 0 for a fixed head. Those of
+    batch norm and of a learned head are PyTorch's own."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

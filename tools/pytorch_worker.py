@@ -1,0 +1,59 @@
+"""A PyTorch contender of compare_pytorch.py: a line of JSON after the first step, then, for each number read from
+stdin, one with the time of so many steps. Arguments: a JSON object with case, style, batch and threads."""
+import json
+import resource
+import sys
+import time
+
+import torch
+
+from resnet_pytorch import FEATURES, ResNet
+
+CLASSES, SIZE = 10, 32
+
+
+def make_step(mode, model, style, batch):
+    # Compiled too, the images are NCHW: the compiler chooses layouts itself.
+    layout = torch.channels_last if style == "channels_last" else torch.contiguous_format
+    model.to(memory_format=layout).train(mode == "train")
+    images = torch.randn(batch, 3, SIZE, SIZE).to(memory_format=layout)
+    labels = torch.arange(batch) % CLASSES
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
+    run = torch.compile(model) if style == "compile" else model
+
+    def train():
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(run(images), labels).backward()
+        optimizer.step()
+
+    def evaluate():
+        with torch.inference_mode():
+            run(images)
+
+    return train if mode == "train" else evaluate
+
+
+def tell(**facts):
+    rss = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps(dict(facts, rss=rss, version=torch.__version__)), flush=True)
+
+
+def main():
+    wanted = json.loads(sys.argv[1])
+    mode, name = wanted["case"].split(":")
+    torch.set_num_threads(wanted["threads"])
+    torch.manual_seed(1)
+    model = ResNet(int(name.removeprefix("resnet")), torch.nn.Linear(FEATURES, CLASSES))
+    step = make_step(mode, model, wanted["style"], wanted["batch"])
+    step()
+    tell()
+    for line in sys.stdin:
+        step()  # warm again, after the others' turns
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            step()
+        tell(seconds=time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main()
