@@ -160,13 +160,15 @@ static void plans_follow_wisdom_where_they_may(void **state)
 
 static int told;
 
-static bool stop_at_second(void *context, int done, int problems, const walsh_op *op, const walsh_tuned *tuned)
+static bool stop_at_second(void *context, const walsh_tuned_problem *problem)
 {
-    (void)context, (void)tuned;
-    assert_int_equal(problems, 2); /* three operations, two different problems */
-    assert_ptr_equal(op, &twice);
-    told = done;
-    return done == 2;
+    (void)context;
+    assert_int_equal(problem->problems, 2); /* three operations, two different problems */
+    assert_ptr_equal(problem->op, &twice);
+    assert_string_equal(problem->label, problem->number == 1 ? "one" : "three");
+    assert_int_equal(problem->uses, problem->number == 1 ? 2 : 1);
+    told = problem->number;
+    return told == 2;
 }
 
 static void each_problem_of_a_plan_is_tuned_once(void **state)
@@ -195,12 +197,84 @@ static void each_problem_of_a_plan_is_tuned_once(void **state)
     walsh_tensor_destroy(&x), walsh_tensor_destroy(&y);
 }
 
+static int late_starts;
+
+static walsh_status emit_late(walsh_list *list, const void *problem, const walsh_view *operand,
+                              const walsh_view *workspace)
+{
+    late_starts++;
+    return emit_right(list, problem, operand, workspace);
+}
+
+static const walsh_variant late = {
+    .name = "double_late", .suits = last_choice, .emit = emit_late, .starts_slowly = true};
+
+static const walsh_op lazy = {
+    .name = "lazy",
+    .problem_size = sizeof(doubling),
+    .operands = {{"x", WALSH_READ}, {"y", WALSH_WRITE}},
+    .shapes = shapes,
+    .cost = cost,
+    .variants = (const walsh_variant *const[]){&wrong, &late, &fast, &plain, NULL},
+};
+
+/* How often it was told of each problem, and how many variants it knew of in all when it was told last. */
+typedef struct tale {
+    int told[2], contenders, refused, first_late;
+} tale;
+
+static bool listen(void *context, const walsh_tuned_problem *problem)
+{
+    tale *t = context;
+    t->told[problem->number - 1]++;
+    t->contenders = problem->tuned.contenders;
+    t->refused = problem->tuned.refused;
+    if (!late_starts) t->first_late++;
+    return false;
+}
+
+static void what_starts_slowly_is_tried_last_and_in_time(void **state)
+{
+    (void)state;
+    const doubling small = {.elements = 8}, large = {.elements = 16};
+    walsh_plan *plan = NULL;
+    walsh_wisdom *wisdom = NULL;
+    walsh_tensor *x = NULL, *y = NULL;
+    assert_ok(walsh_tensor_create(op_device(), 1, 1, 1, 8, &x));
+    assert_ok(walsh_tensor_create(op_device(), 1, 1, 1, 16, &y));
+    assert_ok(walsh_plan_create(op_device(), &plan));
+    walsh_value a = walsh_plan_bind(plan, &x->view), b = walsh_plan_bind(plan, &y->view);
+    walsh_plan_add(plan, "one", &lazy, &small, (const walsh_value[]){a, a});
+    walsh_plan_add(plan, "two", &lazy, &large, (const walsh_value[]){b, b});
+    assert_ok(walsh_wisdom_create(&wisdom));
+
+    tale hurried = {0}, patient = {0};
+    assert_ok(walsh_tune_plans(&plan, 1, 1e-9, wisdom, listen, &hurried));
+    assert_int_equal(late_starts, 0);
+    assert_int_equal(hurried.told[0], 1);
+    assert_int_equal(hurried.told[1], 1);
+    assert_int_equal(hurried.contenders, 3);
+    assert_string_equal(walsh_wisdom_find(wisdom, &lazy, &large), "double_fast");
+
+    assert_ok(walsh_tune_plans(&plan, 1, 2, wisdom, listen, &patient));
+    assert_int_equal(late_starts, 2);
+    assert_int_equal(patient.first_late, 2); /* all that starts quickly came first */
+    assert_int_equal(patient.told[0], 2);
+    assert_int_equal(patient.told[1], 2);
+    assert_int_equal(patient.contenders, 4);
+    assert_int_equal(patient.refused, 1);
+    walsh_wisdom_destroy(&wisdom);
+    walsh_plan_destroy(&plan);
+    walsh_tensor_destroy(&x), walsh_tensor_destroy(&y);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_fastest_right_variant_wins),
         cmocka_unit_test(plans_follow_wisdom_where_they_may),
         cmocka_unit_test(each_problem_of_a_plan_is_tuned_once),
+        cmocka_unit_test(what_starts_slowly_is_tried_last_and_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
 }

@@ -27,6 +27,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import urllib.request
 
 from peers import OpenBLAS, PyTorch, Walsh, WalshProduct
 
@@ -126,6 +127,15 @@ def print_table(rows):
         print(f"{name}: {version}")
 
 
+def cpu_index():
+    """Options of pip: beside PyPI, the index of CPU wheels, where it can be reached; pip prefers those."""
+    try:
+        urllib.request.urlopen(f"{CPU_WHEELS}/torch/", timeout=10).close()
+    except OSError:
+        return []
+    return ["--extra-index-url", CPU_WHEELS]
+
+
 def make_environment(folder):
     """The Python of a virtual environment that has PyTorch; made where there is none."""
     python = folder / "bin" / "python"
@@ -137,9 +147,8 @@ def make_environment(folder):
         free = shutil.disk_usage(folder).free
         if free < LEAST_FREE:
             raise RuntimeError(f"{folder}: expected {LEAST_FREE >> 30} GB of free space, found {free / 2**30:.1f}")
-        # Where the index of CPU wheels cannot be reached, pip says so and takes PyPI's.
-        subprocess.run([python, "-m", "pip", "install", "--upgrade", "--retries", "1", "--extra-index-url", CPU_WHEELS,
-                        "torch", "numpy"], check=True, stdout=sys.stderr)
+        subprocess.run([python, "-m", "pip", "install", "--upgrade", *cpu_index(), "torch", "numpy"], check=True,
+                       stdout=sys.stderr)
     return str(python)
 
 

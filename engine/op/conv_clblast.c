@@ -145,14 +145,21 @@ static walsh_status filter_emit(walsh_list *list, const void *problem, const wal
     return emit(list, problem, FILTER, operand, workspace);
 }
 
-const walsh_variant walsh_conv_forward_clblast = {
-    .name = "conv_forward_clblast", .suits = suits, .workspace = forward_workspace, .emit = forward_emit};
+const walsh_variant walsh_conv_forward_clblast = {.name = "conv_forward_clblast",
+                                                  .suits = suits,
+                                                  .workspace = forward_workspace,
+                                                  .emit = forward_emit,
+                                                  .starts_slowly = true};
 
 const walsh_variant walsh_conv_data_clblast = {.name = "conv_data_clblast",
                                                .fuses = WALSH_FUSE_ACCUMULATE,
                                                .suits = suits,
                                                .workspace = data_workspace,
-                                               .emit = data_emit};
+                                               .emit = data_emit,
+                                               .starts_slowly = true};
 
-const walsh_variant walsh_conv_filter_clblast = {
-    .name = "conv_filter_clblast", .suits = suits, .workspace = filter_workspace, .emit = filter_emit};
+const walsh_variant walsh_conv_filter_clblast = {.name = "conv_filter_clblast",
+                                                 .suits = suits,
+                                                 .workspace = filter_workspace,
+                                                 .emit = filter_emit,
+                                                 .starts_slowly = true};

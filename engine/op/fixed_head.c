@@ -178,15 +178,18 @@ static walsh_status backward_emit(walsh_list *list, const void *problem, const w
                         WALSH_INT(norm->shape.pitch), WALSH_INT(dot->shape.pitch), WALSH_INT(dx->shape.pitch));
 }
 
-static const walsh_variant normalise_group = {"head_normalise_group", 0, walsh_rows_group_suits, NULL,
-                                              normalise_group_emit};
-static const walsh_variant normalise_plain = {"head_normalise_plain", 0, walsh_rows_plain_suits, NULL,
-                                              normalise_plain_emit};
-static const walsh_variant logits_plain = {"head_logits_plain", 0, walsh_rows_plain_suits, NULL, logits_emit};
-static const walsh_variant fold_group = {"head_fold_group", 0, walsh_rows_group_suits, NULL, fold_group_emit};
-static const walsh_variant fold_plain = {"head_fold_plain", 0, walsh_rows_plain_suits, NULL, fold_plain_emit};
-static const walsh_variant backward_plain = {"head_normalise_backward_plain", 0, walsh_rows_plain_suits, NULL,
-                                             backward_emit};
+static const walsh_variant normalise_group = {
+    .name = "head_normalise_group", .suits = walsh_rows_group_suits, .emit = normalise_group_emit};
+static const walsh_variant normalise_plain = {
+    .name = "head_normalise_plain", .suits = walsh_rows_plain_suits, .emit = normalise_plain_emit};
+static const walsh_variant logits_plain = {
+    .name = "head_logits_plain", .suits = walsh_rows_plain_suits, .emit = logits_emit};
+static const walsh_variant fold_group = {
+    .name = "head_fold_group", .suits = walsh_rows_group_suits, .emit = fold_group_emit};
+static const walsh_variant fold_plain = {
+    .name = "head_fold_plain", .suits = walsh_rows_plain_suits, .emit = fold_plain_emit};
+static const walsh_variant backward_plain = {
+    .name = "head_normalise_backward_plain", .suits = walsh_rows_plain_suits, .emit = backward_emit};
 
 const walsh_op walsh_head_normalise = {
     .name = "head_normalise",

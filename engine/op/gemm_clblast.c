@@ -169,4 +169,5 @@ const walsh_variant walsh_gemm_clblast = {.name = "gemm_clblast",
                                           .fuses = WALSH_FUSE_BIAS | WALSH_FUSE_ACCUMULATE,
                                           .suits = suits,
                                           .workspace = workspace_bytes,
-                                          .emit = emit};
+                                          .emit = emit,
+                                          .starts_slowly = true};

@@ -44,6 +44,7 @@ typedef struct walsh_variant {
     size_t (*workspace)(const walsh_device *device, const void *problem);
     /* Appends its launches. `operand` are views as in walsh_op.operands; `workspace` is an F32 vector view. */
     walsh_status (*emit)(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace);
+    bool starts_slowly; /* its first use may take many seconds, so that tuning tries it last */
 } walsh_variant;
 
 typedef struct walsh_op {

@@ -13,11 +13,21 @@ enum { MAX_CONTENDERS = 16 };
 /* For one problem: what is not decided by then is a tie. */
 #define MOST_SECONDS 1.0
 
+/* What took so many times the fastest's time in the first rounds is not timed again. */
+#define HOPELESS 3.0
+
+/* Of the time for all problems, what goes to the variants that start quickly where others come after them. */
+#define QUICK_SHARE 0.5
+
+/* Who takes part: all, those that start quickly and the rule's, or those that start slowly beside the best so far. */
+typedef enum field { EVERYONE, QUICK, SLOW } field;
+
 typedef struct contender {
     const walsh_variant *variant;
     walsh_tensor *workspace;
     walsh_list *list;
     double seconds; /* best so far */
+    bool again;     /* it was measured in an earlier field */
     bool refused;
 } contender;
 
@@ -131,26 +141,28 @@ static walsh_status verify(bench *b)
 /* In turn, so that a machine whose speed drifts is fair to all. */
 static walsh_status measure(bench *b, double seconds)
 {
-    double end = walsh_clock() + seconds;
+    double end = walsh_clock() + seconds, least = INFINITY;
     for (int round = 0; round < 3 || walsh_clock() < end; round++)
         for (int i = 0; i < b->count; i++) {
             contender *c = &b->contenders[i];
             double took = INFINITY;
-            if (c->refused) continue;
+            if (c->refused || (round > 1 && c->seconds > HOPELESS * least)) continue;
             WALSH_TRY(run(b, c, &took));
             if (took < c->seconds) c->seconds = took;
+            if (took < least) least = took;
         }
     return WALSH_OK;
 }
 
 static void conclude(const bench *b, walsh_tuned *result)
 {
+    result->rule_seconds = 0;
     result->fastest_seconds = INFINITY;
     for (int i = 0; i < b->count; i++) {
         const contender *c = &b->contenders[i];
-        result->contenders++;
-        result->refused += c->refused;
-        if (c->variant == result->by_rule) result->rule_seconds = c->seconds;
+        result->contenders += !c->again;
+        result->refused += c->refused && !c->again;
+        if (c->variant == result->by_rule && !c->refused) result->rule_seconds = c->seconds;
         if (!c->refused && c->seconds < result->fastest_seconds)
             result->fastest_seconds = c->seconds, result->fastest = c->variant;
     }
@@ -165,16 +177,37 @@ static void close_bench(bench *b)
     for (int i = 0; i < WALSH_MAX_OPERANDS; i++) walsh_tensor_destroy(&b->tensors[i]);
 }
 
-walsh_status walsh_tune(walsh_device *device, const walsh_op *op, const void *problem, double seconds,
-                        walsh_wisdom *wisdom, walsh_tuned *result)
+/* The plain variant, which comes last, always takes part: the others are compared with it. */
+static bool takes_part(const walsh_variant *v, bool last, field who, const walsh_tuned *so_far)
+{
+    bool known = last || v == so_far->by_rule || v == so_far->fastest;
+    return who == EVERYONE || known || v->starts_slowly == (who == SLOW);
+}
+
+static bool is_slow(const walsh_variant *v, const walsh_variant *by_rule)
+{
+    return v->starts_slowly && v != by_rule;
+}
+
+/* The variants of a field that may compute the problem. */
+static void gather(bench *b, field who, const walsh_tuned *so_far)
+{
+    const walsh_variant *taken[MAX_CONTENDERS];
+    int count = 0;
+    for (const walsh_variant *const *v = b->op->variants; *v && count < MAX_CONTENDERS; v++)
+        if (walsh_op_takes(b->device, b->op, *v, b->problem)) taken[count++] = *v;
+    for (int i = 0; i < count; i++)
+        if (takes_part(taken[i], i == count - 1, who, so_far))
+            b->contenders[b->count++] = (contender){
+                .variant = taken[i], .seconds = INFINITY, .again = who == SLOW && !is_slow(taken[i], so_far->by_rule)};
+}
+
+/* Measures a field. *result knows the rule's choice and the fastest so far, and is brought up to date. */
+static walsh_status tune(walsh_device *device, const walsh_op *op, const void *problem, field who, double seconds,
+                         walsh_wisdom *wisdom, walsh_tuned *result)
 {
     bench b = {.device = device, .op = op, .problem = problem};
-    *result = (walsh_tuned){0};
-    WALSH_TRY(walsh_op_choose(device, op, problem, &result->by_rule));
-    result->fastest = result->by_rule;
-    for (const walsh_variant *const *v = op->variants; *v && b.count < MAX_CONTENDERS; v++)
-        if (walsh_op_takes(device, op, *v, problem))
-            b.contenders[b.count++] = (contender){.variant = *v, .seconds = INFINITY};
+    gather(&b, who, result);
     if (b.count < 2) return WALSH_OK;
     walsh_status status = open_operands(&b);
     for (int i = 0; i < b.count && !status; i++)
@@ -187,53 +220,111 @@ walsh_status walsh_tune(walsh_device *device, const walsh_op *op, const void *pr
     return status;
 }
 
-/* A walk over plans: first it counts the different problems that have a choice, then it tunes them. */
-typedef struct walk {
-    walsh_device *device;
-    walsh_wisdom *seen, *wisdom;
-    double seconds; /* for one problem; 0: only count */
-    int problems, done;
-    walsh_tune_observer observer;
-    void *context;
-} walk;
-
-static bool has_choice(const walsh_device *device, const walsh_op *op, const void *problem)
+/* What is known before anything is measured. */
+static walsh_status start(const walsh_device *device, const walsh_op *op, const void *problem, walsh_tuned *result)
 {
-    int count = 0;
-    for (const walsh_variant *const *v = op->variants; *v; v++) count += walsh_op_takes(device, op, *v, problem);
-    return count > 1;
-}
-
-static walsh_status visit(walk *w, const walsh_op *op, const void *problem)
-{
-    walsh_tuned tuned;
-    if (!has_choice(w->device, op, problem) || walsh_wisdom_find(w->seen, op, problem)) return WALSH_OK;
-    WALSH_TRY(walsh_wisdom_set(w->seen, op, problem, "seen"));
-    w->problems += w->seconds == 0;
-    if (w->seconds == 0) return WALSH_OK;
-    WALSH_TRY(walsh_tune(w->device, op, problem, w->seconds, w->wisdom, &tuned));
-    if (w->observer && w->observer(w->context, ++w->done, w->problems, op, &tuned))
-        WALSH_FAIL(WALSH_E_STOPPED, "stopped");
+    *result = (walsh_tuned){0};
+    WALSH_TRY(walsh_op_choose(device, op, problem, &result->by_rule));
+    result->fastest = result->by_rule;
     return WALSH_OK;
 }
 
-static walsh_status go_through(walsh_plan *const *plans, int count, walk *w)
+walsh_status walsh_tune(walsh_device *device, const walsh_op *op, const void *problem, double seconds,
+                        walsh_wisdom *wisdom, walsh_tuned *result)
 {
-    walsh_status status = walsh_wisdom_create(&w->seen);
-    for (int p = 0; p < count; p++)
-        for (int i = 0; i < walsh_plan_count(plans[p]) && !status; i++) {
-            walsh_planned step = walsh_plan_at(plans[p], i);
-            status = visit(w, step.op, step.problem);
-        }
-    walsh_wisdom_destroy(&w->seen);
-    return status;
+    WALSH_TRY(start(device, op, problem, result));
+    return tune(device, op, problem, EVERYONE, seconds, wisdom, result);
+}
+
+/* A different problem of the plans. */
+typedef struct job {
+    walsh_tuned_problem told;
+    const void *problem;
+    bool quick, slow; /* whether it has a choice among those that start quickly, and some that start slowly */
+} job;
+
+typedef struct work {
+    walsh_device *device;
+    walsh_wisdom *wisdom;
+    job *jobs;
+    int count, quick, slow; /* jobs in all, and of each kind */
+    walsh_tune_observer observer;
+    void *context;
+} work;
+
+static job *find_job(work *w, const walsh_planned *step)
+{
+    for (int i = 0; i < w->count; i++)
+        if (w->jobs[i].told.op == step->op && !memcmp(w->jobs[i].problem, step->problem, step->op->problem_size))
+            return &w->jobs[i];
+    return NULL;
+}
+
+static walsh_status add_job(work *w, const walsh_planned *step)
+{
+    job j = {.told = {.op = step->op, .label = step->label}, .problem = step->problem};
+    int quick = 0, slow = 0;
+    WALSH_TRY(start(w->device, step->op, step->problem, &j.told.tuned));
+    for (const walsh_variant *const *v = step->op->variants; *v; v++) {
+        if (!walsh_op_takes(w->device, step->op, *v, step->problem)) continue;
+        slow += is_slow(*v, j.told.tuned.by_rule);
+        quick += !is_slow(*v, j.told.tuned.by_rule);
+    }
+    j.quick = quick > 1;
+    j.slow = slow > 0;
+    w->quick += j.quick;
+    w->slow += j.slow;
+    WALSH_TRY(walsh_grow(&w->jobs, (size_t)w->count, sizeof *w->jobs, "tuning"));
+    w->jobs[w->count++] = j;
+    return WALSH_OK;
+}
+
+/* Counts the uses of a problem in the `last` plan. A problem without a choice stays a job until it is dropped below. */
+static walsh_status collect(work *w, const walsh_plan *plan, bool last)
+{
+    for (int i = 0; i < walsh_plan_count(plan); i++) {
+        walsh_planned step = walsh_plan_at(plan, i);
+        if (!find_job(w, &step)) WALSH_TRY(add_job(w, &step));
+        find_job(w, &step)->told.uses += last;
+    }
+    return WALSH_OK;
+}
+
+/* Problems that one variant alone may compute are no work. */
+static void drop_the_settled(work *w)
+{
+    int kept = 0;
+    for (int i = 0; i < w->count; i++)
+        if (w->jobs[i].quick || w->jobs[i].slow) w->jobs[kept++] = w->jobs[i];
+    w->count = kept;
+    for (int i = 0; i < kept; i++) w->jobs[i].told.number = i + 1, w->jobs[i].told.problems = kept;
+}
+
+/* Every job that has the field, in an equal part of the time until `end` each. Slow ones only begin before it. */
+static walsh_status tune_all(work *w, field who, int jobs, double end)
+{
+    for (int i = 0; i < w->count; i++) {
+        job *j = &w->jobs[i];
+        double left = end - walsh_clock();
+        if (!(who == SLOW ? j->slow : j->quick)) continue;
+        if (who == SLOW && left <= 0) return WALSH_OK;
+        WALSH_TRY(
+            tune(w->device, j->told.op, j->problem, who, fmin(MOST_SECONDS, left / jobs--), w->wisdom, &j->told.tuned));
+        if (w->observer && w->observer(w->context, &j->told)) WALSH_FAIL(WALSH_E_STOPPED, "stopped");
+    }
+    return WALSH_OK;
 }
 
 walsh_status walsh_tune_plans(walsh_plan *const *plans, int count, double seconds, walsh_wisdom *wisdom,
                               walsh_tune_observer observer, void *context)
 {
-    walk w = {.device = walsh_plan_device(plans[0]), .wisdom = wisdom, .observer = observer, .context = context};
-    WALSH_TRY(go_through(plans, count, &w));
-    w.seconds = fmin(MOST_SECONDS, seconds / (w.problems ? w.problems : 1));
-    return go_through(plans, count, &w);
+    work w = {.device = walsh_plan_device(plans[0]), .wisdom = wisdom, .observer = observer, .context = context};
+    double begin = walsh_clock();
+    walsh_status status = WALSH_OK;
+    for (int p = 0; p < count && !status; p++) status = collect(&w, plans[p], p == count - 1);
+    drop_the_settled(&w);
+    if (!status) status = tune_all(&w, QUICK, w.quick, begin + (w.slow ? QUICK_SHARE : 1) * seconds);
+    if (!status) status = tune_all(&w, SLOW, w.slow, begin + seconds);
+    free(w.jobs);
+    return status;
 }

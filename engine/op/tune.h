@@ -10,7 +10,7 @@
 
 typedef struct walsh_tuned {
     const walsh_variant *by_rule, *fastest;
-    double rule_seconds, fastest_seconds; /* one run, the best of several */
+    double rule_seconds, fastest_seconds; /* one run, the best of several; 0 by rule where its results were wrong */
     int contenders;                       /* variants that were measured */
     int refused;                          /* variants whose results were wrong or that failed */
 } walsh_tuned;
@@ -21,13 +21,22 @@ typedef struct walsh_tuned {
 walsh_status walsh_tune(walsh_device *device, const walsh_op *op, const void *problem, double seconds,
                         walsh_wisdom *wisdom, walsh_tuned *result);
 
-/* Told of each different problem as it has been tuned, and of how many there are; returning true stops with
- * WALSH_E_STOPPED. */
-typedef bool (*walsh_tune_observer)(void *context, int done, int problems, const walsh_op *op,
-                                    const walsh_tuned *tuned);
+/* One of the different problems of some plans, as it has been tuned. */
+typedef struct walsh_tuned_problem {
+    int number, problems; /* from 1, and of how many */
+    const walsh_op *op;
+    const char *label; /* of the first operation that has it */
+    int uses;          /* operations of the last plan that have it */
+    walsh_tuned tuned;
+} walsh_tuned_problem;
+
+/* Told of each problem as it has been tuned, and once more where variants that start slowly were tried afterwards;
+ * returning true stops with WALSH_E_STOPPED. */
+typedef bool (*walsh_tune_observer)(void *context, const walsh_tuned_problem *problem);
 
 /* Tunes every different problem of some plans that more than one variant may compute, within about `seconds` in all.
- * The plans stay as they are; `observer` may be NULL. */
+ * Variants that start slowly, unless they are the rule's, are tried when all others have been, in the time that is left
+ * then; the last of them to begin may overrun it. The plans stay as they are; `observer` may be NULL. */
 walsh_status walsh_tune_plans(walsh_plan *const *plans, int count, double seconds, walsh_wisdom *wisdom,
                               walsh_tune_observer observer, void *context);
 

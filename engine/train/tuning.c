@@ -9,12 +9,15 @@ typedef struct listener {
     void *context;
 } listener;
 
-static bool tell(void *context, int done, int problems, const walsh_op *op, const walsh_tuned *tuned)
+static bool tell(void *context, const walsh_tuned_problem *problem)
 {
     const listener *l = context;
-    const walsh_tuning_step step = {.done = done,
-                                    .problems = problems,
-                                    .operation = op->name,
+    const walsh_tuned *tuned = &problem->tuned;
+    const walsh_tuning_step step = {.number = problem->number,
+                                    .problems = problem->problems,
+                                    .operation = problem->op->name,
+                                    .layer = problem->label,
+                                    .uses = problem->uses,
                                     .by_rule = tuned->by_rule->name,
                                     .fastest = tuned->fastest->name,
                                     .by_rule_ms = 1e3 * tuned->rule_seconds,

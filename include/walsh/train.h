@@ -117,10 +117,13 @@ typedef struct walsh_train_result {
 WALSH_API walsh_status walsh_train(walsh_device *device, const walsh_train_options *options,
                                    walsh_train_observer observer, void *context, walsh_train_result *result);
 
-/* One operation of a model as it has been tuned. */
+/* One of a model's different operations (other sizes are another one) as it has been tuned. Told again, with the same
+ * number, where variants that take long to start were tried once all else was done. */
 typedef struct walsh_tuning_step {
-    int done, problems;            /* counting this one, and in all */
+    int number, problems;          /* from 1, and of how many */
     const char *operation;         /* "conv_forward" */
+    const char *layer;             /* the first that has it */
+    int uses;                      /* of it in a training step; 0: only evaluation has it */
     const char *by_rule, *fastest; /* variants: without wisdom, and as measured */
     double by_rule_ms, fastest_ms; /* one run; 0 by rule where that variant gave wrong results */
     int refused;                   /* variants whose results were wrong */
