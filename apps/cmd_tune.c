@@ -3,6 +3,7 @@
 #include "apps/progress.h"
 #include "apps/report.h"
 #include "apps/signals.h"
+#include "apps/table.h"
 #include "apps/values.h"
 #include "engine/base/status.h"
 
@@ -64,31 +65,13 @@ static totals sum(const table *t)
     return all;
 }
 
-static void print_rows(const table *t)
-{
-    printf("%-16s %-28s %4s  %-22s %9s  %-22s %9s  %10s\n", "operation", "layer", "uses", "by rule", "ms", "fastest",
-           "ms", "rule/tuned");
-    for (int i = 0; i < t->count; i++) {
-        const walsh_tuning_step *step = &t->rows[i].step;
-        if (!step->operation) continue;
-        printf("%-16s %-28s %4d  %-22s %9.3f  %-22s %9.3f  %10.2f\n", step->operation, t->rows[i].layer, step->uses,
-               step->by_rule, step->by_rule_ms, step->fastest, step->fastest_ms, ratio(step));
-    }
-}
+static const walsh_column columns[] = {
+    {"op", "operation", NULL, 0},    {"layer", "first layer", NULL, 0},  {"uses", "uses", "%.0f", 1},
+    {"by_rule", "by rule", NULL, 0}, {"by_rule_ms", "ms", "%.3f", 1},    {"fastest", "fastest", NULL, 0},
+    {"fastest_ms", "ms", "%.3f", 1}, {"ratio", "rule/tuned", "%.2f", 1},
+};
 
-static void print_totals(const walsh_train_options *options, const walsh_device *device, const totals *all)
-{
-    printf("%s, batch %d, on %s: %d problems, %d with a faster variant than the rule's, %d variants refused;"
-           " a training step's take %.1f ms by rule, %.1f ms tuned",
-           options->model.name, options->batch, walsh_device_describe(device)->name, all->problems, all->changed,
-           all->refused, all->by_rule_ms, all->fastest_ms);
-    if (all->fastest_ms > 0)
-        printf(": %.2f times; at worst %.2f times, %s of %s", all->by_rule_ms / all->fastest_ms,
-               ratio(&all->worst->step), all->worst->step.operation, all->worst->layer);
-    puts("");
-}
-
-static walsh_status print_json(const table *t)
+static cJSON *make_rows(const table *t)
 {
     cJSON *array = cJSON_CreateArray();
     for (int i = 0; i < t->count; i++) {
@@ -106,16 +89,30 @@ static walsh_status print_json(const table *t)
         cJSON_AddNumberToObject(object, "refused", step->refused);
         cJSON_AddItemToArray(array, object);
     }
-    return walsh_report_json(array);
+    return array;
+}
+
+static void print_totals(const walsh_train_options *options, const walsh_device *device, const totals *all)
+{
+    printf("%s, batch %d, on %s: %d problems, %d with a faster variant than the rule's, %d variants refused;"
+           " a training step's take %.1f ms by rule, %.1f ms tuned",
+           options->model.name, options->batch, walsh_device_describe(device)->name, all->problems, all->changed,
+           all->refused, all->by_rule_ms, all->fastest_ms);
+    if (all->fastest_ms > 0)
+        printf(": %.2f times; at worst %.2f times, %s of %s", all->by_rule_ms / all->fastest_ms,
+               ratio(&all->worst->step), all->worst->step.operation, all->worst->layer);
+    puts("");
 }
 
 static walsh_status report(const walsh_arguments *arguments, const walsh_train_options *options,
                            const walsh_device *device, const table *t)
 {
-    if (walsh_argument(arguments, WALSH_OPTION_JSON)) return print_json(t);
+    cJSON *rows = make_rows(t);
     totals all = sum(t);
-    print_rows(t);
+    if (walsh_argument(arguments, WALSH_OPTION_JSON)) return walsh_report_json(rows);
+    walsh_table_print(rows, columns, sizeof columns / sizeof *columns);
     print_totals(options, device, &all);
+    cJSON_Delete(rows);
     return WALSH_OK;
 }
 

@@ -302,6 +302,8 @@ tuning() {
     refuse "tune without a model" 2 "expected --model" tune
     refuse "tune for no time" 2 "--seconds 0: expected a positive number" tune --model resnet20 --seconds 0
     succeed "tune" "problems" tune --model resnet20 --batch 4 --seconds 0.1
+    expect grep -q "rule/tuned" out
+    expect grep -q "^gemm  *head " out
     expect test "$(ls "$WALSH_CACHE"/*.wisdom | wc -l)" = 1
     succeed "train --tune" "272474 parameters" $new $two --tune --out tuned
     what="the choices of a run"
