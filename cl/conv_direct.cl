@@ -46,14 +46,33 @@ INLINE void statistics(__global const float *y, const int rows, const int pitch,
     store_part(squares[0] + squares[1] - all * error, squares_at, room);
 }
 
-/* The batch norm (and ReLU) whose output the written tensor is the gradient of: its input and SAVED, the output. */
+/* The batch norm (and ReLU) whose output the written tensor is the gradient of: its input and SAVED, the output. All
+ * count from the same channel. */
 typedef struct gate {
     __global const float *u, *saved, *z;
     int u_pitch, saved_pitch, z_pitch;
 } gate;
 
-/* Writes the tile's sums of its `valid` pixels `to`, for `room` channels from y on, g counting from the same one. What
- * is rarer, or more to do, is a loop: a kernel's users wait for its compilation. */
+/* What a tile's sum v becomes, before it is stored at p: pixel number `to`, `room` channels. */
+INLINE floatv finish_pixel(floatv v, __global float *p, const int to, const int room, const int accumulate,
+                           const int epilogue, const gate *g, floatv *sums)
+{
+    if (accumulate) v += load_part(p, room);
+    if (epilogue < SUMS_GATE_COMPUTED) return v;
+    const floatv u = load_part(g->u + (size_t)to * g->u_pitch, room);
+    floatv z;
+    if (epilogue == SUMS_GATE_STORED)
+        z = load_part(g->z + (size_t)to * g->z_pitch, room);
+    else
+        z = load_part(g->saved + 2 * g->saved_pitch, room) * u + load_part(g->saved + 3 * g->saved_pitch, room);
+    v = RELU_MASKV(v, z);
+    sums[0] += v;
+    sums[1] += v * (u - load_part(g->saved, room));
+    return v;
+}
+
+/* Writes the tile's sums of its `valid` pixels `to`, for `room` channels from y on. What is rarer, or more to do, is a
+ * loop: a kernel's users wait for its compilation. */
 INLINE void finish(const floatv *acc, const int *to, const int valid, __global float *y, const int y_pitch,
                    const int room, const int accumulate, const int epilogue, const gate *g, floatv *sums)
 {
@@ -62,27 +81,22 @@ INLINE void finish(const floatv *acc, const int *to, const int valid, __global f
         for (int j = 0; j < TX; j++) STOREV(acc[j], y + (size_t)to[j] * y_pitch);
         return;
     }
-    floatv tile[TX], sum = (floatv)(0.0f), with_u = (floatv)(0.0f);
+    const int count = min(valid, TX);
+    floatv tile[TX], part[2] = {(floatv)(0.0f), (floatv)(0.0f)}; /* sums of a tile, before they meet longer ones */
 #pragma unroll
     for (int j = 0; j < TX; j++) tile[j] = acc[j];
-    for (int j = 0; j < valid && j < TX; j++) {
-        __global float *p = y + (size_t)to[j] * y_pitch;
-        floatv v = tile[j];
-        if (accumulate) v += load_part(p, room);
-        if (epilogue >= SUMS_GATE_COMPUTED) {
-            const floatv u = load_part(g->u + (size_t)to[j] * g->u_pitch, room);
-            const floatv scale = load_part(g->saved + 2 * g->saved_pitch, room);
-            const floatv shift = load_part(g->saved + 3 * g->saved_pitch, room);
-            const floatv z = epilogue == SUMS_GATE_STORED ? load_part(g->z + (size_t)to[j] * g->z_pitch, room)
-                                                          : scale * u + shift;
-            v = RELU_MASKV(v, z);
-            sum += v;
-            with_u += v * (u - load_part(g->saved, room));
+    if (room >= VW)
+        for (int j = 0; j < count; j++) {
+            __global float *p = y + (size_t)to[j] * y_pitch;
+            STOREV(finish_pixel(tile[j], p, to[j], VW, accumulate, epilogue, g, part), p);
         }
-        store_part(v, p, room);
-    }
-    sums[0] += sum;
-    sums[1] += with_u;
+    else
+        for (int j = 0; j < count; j++) {
+            __global float *p = y + (size_t)to[j] * y_pitch;
+            store_part(finish_pixel(tile[j], p, to[j], room, accumulate, epilogue, g, part), p, room);
+        }
+    sums[0] += part[0];
+    sums[1] += part[1];
 }
 
 /* The memory that finish() will touch comes near while the sums are computed. */
@@ -164,13 +178,13 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
         count = min(strip_lines, line_end - line);
         if (strip_lines < y_h) count = min(count, y_h - line % y_h);
         stage_lines(&from, &on, staged, line, count, y_h, y_w, kh, kw);
-        /* About what the next strip reads. */
-        const long next = (long)(line + count) * x_h / y_h * x_w;
-        const int next_count = count * x_h / y_h * x_w;
         for (int class = 0; class < out_step * out_step; class++) {
             const int class_y = class / out_step, class_x = class % out_step;
             const int n = list_pixels(&on, at, to, line, count, y_h, y_w, kh, kw, in, class_y, class_x);
             const reach h = reach_of(&on, class_y, kh), w = reach_of(&on, class_x, kw);
+            /* About what the next strip reads. */
+            const ahead next =
+                ahead_of(&from, (long)(line + count) * x_h / y_h * x_w, count * x_h / y_h * x_w, n / TX + 1);
             for (int j = 0; n && j < TX; j++) at[n + j] = at[n - 1], to[n + j] = to[n - 1];
             for (int o = o_first; o < o_end; o += VW) {
                 __global const float *block = packed + packed_at + in + (size_t)(o / VW) * kh * kw * in * VW;
@@ -179,8 +193,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                 floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
                 for (int first = 0; first < n; first += TX) {
                     floatv acc[TX];
-                    if (o == o_first && !class)
-                        prefetch_pixels(&from, next, next_count, first / TX, (n + TX - 1) / TX);
+                    if (o == o_first && !class) prefetch_part(&from, &next, first / TX);
                     prefetch_tile(to + first, y + o, y_pitch, epilogue, &g);
                     gather(acc, staged, at + first, block, h, w, out_step, kw, cols * in, in);
                     finish(acc, to + first, n - first, y + o, y_pitch, room, accumulate, epilogue, &g, sums);

@@ -1,5 +1,5 @@
-/* Gradient of a convolution's weights from private copies of the input and of the output's gradient, made where what the
- * two stand for is computed; the first of two stages, conv_filter_reduce of conv_filter.cl being the second. */
+/* Gradient of a convolution's weights from private copies of the input and of the output's gradient; what the two stand
+ * for is computed on the way there. The first of two stages, conv_filter_reduce of conv_filter.cl being the second. */
 
 /* Vectors of output channels, and rows of dW, of a work-item's tile: TI * OV sums, OV vectors of dY and one more must
  * fit a CPU's registers. */
@@ -46,31 +46,33 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
     float block[PIXELS * BLOCK] __attribute__((aligned(64)));
     int at[PIXELS], to[PIXELS];
     const source input = {x + x_at, x + x_at, saved + saved_at, mode, ic, h, w, x_pitch, x_pitch, saved_pitch};
-    const source output = {dy + dy_at, y + y_at, factors + factors_at, dy_mode, oc,
-                           oh,         ow,       dy_pitch,             y_pitch, factors_pitch};
+    const source output = {dy + dy_at, y + y_at, factors + factors_at, dy_mode, oc, oh, ow, dy_pitch, y_pitch,
+                           factors_pitch};
     const walk on = {stride, 1, -pad, 0, skip};
     const int group = (int)get_global_id(1), first = group * group_lines, end = min(first + group_lines, lines);
     const int o_first = BLOCK * blocks_each * (int)get_global_id(0), o_end = min(o_first + BLOCK * blocks_each, oc);
-    const int run = kw * ic, width = (oc + BLOCK - 1) / BLOCK * BLOCK, line_floats = inputs(&on, 0, ow, kw) * ic;
+    const int run = kw * ic, parts = kh * ((run + TI - 1) / TI);
+    const int width = (oc + BLOCK - 1) / BLOCK * BLOCK, line_floats = inputs(&on, 0, ow, kw) * ic;
 
     for (int line = first, count; line < end; line += count) {
         count = min(strip_lines, end - line);
         if (strip_lines < oh) count = min(count, oh - line % oh);
         stage_lines(&input, &on, staged, line, count, oh, ow, kh, kw);
         const int n = list_pixels(&on, at, to, line, count, oh, ow, kh, kw, ic, 0, 0);
+        /* About what the next strip reads. */
+        const ahead next = ahead_of(&input, (long)(line + count) * stride * w, count * stride * w, parts);
+        const ahead next_dy = ahead_of(&output, (long)(line + count) * ow, count * ow, parts);
         for (int o = o_first; o < o_end; o += BLOCK) {
             if (o + BLOCK > oc) stage_zeros(block, n * BLOCK);
             stage_pixels(&output, (long)line * ow, 1, n, o, min(o + BLOCK, oc), block, BLOCK);
-            const int tiles = (run + TI - 1) / TI, next = line + count;
-            for (int ky = 0; ky < kh; ky++)
-                for (int t = 0; t < run; t += TI) {
-                    if (o == o_first) { /* about what the next strip reads */
-                        const int part = ky * tiles + t / TI;
-                        prefetch_pixels(&input, (long)next * stride * w, count * stride * w, part, kh * tiles);
-                        prefetch_pixels(&output, (long)next * ow, count * ow, part, kh * tiles);
+            for (int ky = 0, part = 0; ky < kh; ky++)
+                for (int t = 0; t < run; t += TI, part++) {
+                    if (o == o_first) {
+                        prefetch_part(&input, &next, part);
+                        prefetch_part(&output, &next_dy, part);
                     }
-                    __global float *sum =
-                        partial + partial_at + (((size_t)group * kh + ky) * run + t) * (size_t)width + o;
+                    __global float *sum = partial + partial_at +
+                                          (((size_t)group * kh + ky) * run + t) * (size_t)width + o;
                     floatv acc[TI][OV];
 #pragma unroll
                     for (int i = 0; i < TI; i++)

@@ -17,7 +17,8 @@ enum { WALSH_STAGE_AS_IT_IS, WALSH_STAGE_NORMALISED, WALSH_STAGE_NORM_GRADIENT }
 typedef enum walsh_walk { WALSH_WALK_FORWARD, WALSH_WALK_BACK } walsh_walk;
 
 /* Lines of output in a strip, within an image or a whole number of images, so that its input fits the private copy and
- * its pixels are not more than `most`: an even share of a group of `group` lines. 0: not even one fits. */
+ * its pixels are not more than `most`: an even share of a group of `group` lines.
+ * 0: not even one fits. */
 int walsh_strip_lines(const walsh_conv *c, walsh_walk walk, int group, int most);
 
 /* Every which pixel of the input is staged: with taps that are apart, those between are never read. */

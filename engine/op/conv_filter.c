@@ -128,8 +128,8 @@ static walsh_status emit_reduce(walsh_list *list, const walsh_conv *c, const wal
 
 static int strip_lines(const walsh_conv *c)
 {
-    int pixels = smaller(STRIP_PIXELS, STRIP_VALUES / walsh_pad(c->ic)), line = smaller(walsh_conv_ow(c), ROOM_PIXELS);
-    return walsh_strip_lines(c, WALSH_WALK_FORWARD, group_rows(c), pixels > line ? pixels : line);
+    int line = smaller(walsh_conv_ow(c), ROOM_PIXELS), few = smaller(STRIP_PIXELS, STRIP_VALUES / walsh_pad(c->ic));
+    return walsh_strip_lines(c, WALSH_WALK_FORWARD, group_rows(c), few > line ? few : line);
 }
 
 static int direct_suits(const walsh_device *device, const void *problem)
