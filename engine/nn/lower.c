@@ -11,8 +11,8 @@ walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, i
     *lowering = NULL;
     WALSH_TRY(walsh_alloc(&made, 1, sizeof *made, "a plan"));
     *made = (walsh_lowering){.plan = plan, .graph = graph, .batch = batch, .train = train};
-    walsh_value **array[] = {&made->output, &made->saved, &made->partial, &made->gradient};
-    for (int i = 0; i < 4; i++) {
+    walsh_value **array[] = {&made->output, &made->saved, &made->partial, &made->gradient, &made->sums, &made->factors};
+    for (size_t i = 0; i < sizeof array / sizeof *array; i++) {
         walsh_status status = walsh_alloc(array[i], n, sizeof **array[i], "a plan");
         if (status) {
             walsh_lowering_destroy(&made);
@@ -20,8 +20,7 @@ walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, i
         }
         for (size_t k = 0; k < n; k++) (*array[i])[k] = WALSH_NO_VALUE;
     }
-    walsh_status status = walsh_alloc(&made->shared, n, sizeof *made->shared, "a plan");
-    if (!status) status = walsh_alloc(&made->unstored, n, sizeof *made->unstored, "a plan");
+    walsh_status status = walsh_alloc(&made->unstored, n, sizeof *made->unstored, "a plan");
     if (status) walsh_lowering_destroy(&made);
     *lowering = made;
     return status;
@@ -32,10 +31,11 @@ void walsh_lowering_destroy(walsh_lowering **lowering)
     if (!*lowering) return;
     free((*lowering)->output);
     free((*lowering)->saved);
-    free((*lowering)->gradient);
     free((*lowering)->partial);
+    free((*lowering)->gradient);
+    free((*lowering)->sums);
+    free((*lowering)->factors);
     free((*lowering)->unstored);
-    free((*lowering)->shared);
     free(*lowering);
     *lowering = NULL;
 }

@@ -1,9 +1,28 @@
-/* The gradients, from the last layer to the first. */
+/* The gradients, from the last layer to the first.
+ *
+ * Layers may share the tensor of a gradient: an addition hands its own on as it is, and a convolution that takes a
+ * batch norm's gradient on the way in reads that of the batch norm's output. A tensor is written into only where a
+ * single layer holds it. */
 #include "engine/nn/lowering.h"
 
 #include "engine/op/add.h"
 
-/* Adds `more`, a value of its own, to what other readers have contributed to a node's gradient. */
+/* The layers that still need what is in a gradient's tensor. */
+static int holders(const walsh_lowering *l, walsh_value gradient)
+{
+    int count = 0;
+    for (walsh_node i = 0; i < walsh_graph_layers(l->graph); i++) count += l->gradient[i] == gradient;
+    return count;
+}
+
+static walsh_value take(walsh_lowering *l, walsh_node node)
+{
+    walsh_value gradient = l->gradient[node];
+    l->gradient[node] = WALSH_NO_VALUE;
+    return gradient;
+}
+
+/* Adds `more` to what other readers have contributed to a node's gradient. */
 static void add_gradient(walsh_lowering *l, walsh_node node, walsh_value more, walsh_value sum)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
@@ -11,40 +30,70 @@ static void add_gradient(walsh_lowering *l, walsh_node node, walsh_value more, w
     const walsh_value operands[] = {l->gradient[node], more, sum};
     walsh_plan_add(l->plan, "add", &walsh_add, &p, operands);
     l->gradient[node] = sum;
-    l->shared[node] = false;
 }
 
-/* Runs an operation that computes a gradient of `node`'s stored output into its last operand, `slot`. Where another
- * reader has contributed already, it accumulates if that gradient may be written to and a variant can; else a separate
- * pass adds. */
+/* Whether an operation may add to what other readers have contributed to a node's gradient, and a variant can. */
+static bool accumulates(const walsh_lowering *l, walsh_node node, const walsh_op *op, void *problem)
+{
+    unsigned *fuse = problem, before = *fuse;
+    *fuse |= WALSH_FUSE_ACCUMULATE;
+    bool can = l->gradient[node] >= 0 && holders(l, l->gradient[node]) == 1 && walsh_lower_can(l, op, problem);
+    *fuse = before;
+    return can;
+}
+
+/* Runs an operation that computes a gradient of `node`'s stored output into its operand `slot`. Where another reader
+ * has contributed already and it cannot accumulate, a separate pass adds. */
 static void contribute(walsh_lowering *l, walsh_node node, const char *name, const walsh_op *op, void *problem,
                        walsh_value *operands, int slot)
 {
-    unsigned *fuse = problem;
     walsh_value before = l->gradient[node];
-    *fuse |= WALSH_FUSE_ACCUMULATE;
-    bool accumulates = before >= 0 && !l->shared[node] && walsh_lower_can(l, op, problem);
-    if (!accumulates) *fuse &= ~(unsigned)WALSH_FUSE_ACCUMULATE;
-    walsh_value target = accumulates ? before : walsh_plan_value(l->plan, walsh_lower_shape(l, node));
-    operands[slot] = target;
+    bool onto = accumulates(l, node, op, problem);
+    if (onto) *(unsigned *)problem |= WALSH_FUSE_ACCUMULATE;
+    walsh_value target = operands[slot] = onto ? before : walsh_plan_value(l->plan, walsh_lower_shape(l, node));
     walsh_plan_add(l->plan, name, op, problem, operands);
-    if (before >= 0 && !accumulates)
+    if (before >= 0 && !onto)
         add_gradient(l, node, target, target);
     else
         l->gradient[node] = target;
 }
 
-/* The gradient that an addition passes on unchanged: the tensor itself, no copy. `shared`: somebody else still needs
- * it. */
-static void pass_on(walsh_lowering *l, walsh_node node, walsh_value g, bool shared)
+/* The gradient that an addition passes on unchanged: the tensor itself, no copy. */
+static void pass_on(walsh_lowering *l, walsh_node node, walsh_value g)
 {
-    if (l->gradient[node] >= 0) {
+    walsh_value before = l->gradient[node];
+    if (before < 0)
+        l->gradient[node] = g;
+    else
         add_gradient(l, node, g,
-                     l->shared[node] ? walsh_plan_value(l->plan, walsh_lower_shape(l, node)) : l->gradient[node]);
+                     holders(l, before) == 1 ? before : walsh_plan_value(l->plan, walsh_lower_shape(l, node)));
+}
+
+/* Whether a reader of `node` will still contribute to its gradient when the layer `by` has done so. */
+static bool awaits_more(const walsh_lowering *l, walsh_node node, walsh_node by)
+{
+    for (walsh_node i = node + 1; i < by; i++)
+        if (walsh_lower_layer(l, i)->input[0] == node || walsh_lower_layer(l, i)->input[1] == node) return true;
+    return false;
+}
+
+/* Lets the convolution `by`, the last one to contribute to the gradient of a ReLU's output, `node`, mask it and compute
+ * the sums for the batch norm before the ReLU. */
+static void fuse_sums(walsh_lowering *l, walsh_node node, walsh_node by, walsh_conv *p, walsh_value *data)
+{
+    walsh_lower_grouping g = walsh_lower_group(l, node);
+    walsh_conv fused = *p;
+    fused.fuse |= WALSH_FUSE_NORM_SUMS;
+    fused.gate = g.other < 0 ? WALSH_GATE_COMPUTED : WALSH_GATE_STORED;
+    if (g.last != node || !g.relu || !walsh_lower_is_pending(l, g.main) || awaits_more(l, node, by)) return;
+    if (l->gradient[node] >= 0 ? !accumulates(l, node, &walsh_conv_data, &fused)
+                               : !walsh_lower_can(l, &walsh_conv_data, &fused))
         return;
-    }
-    l->gradient[node] = g;
-    l->shared[node] = shared;
+    *p = fused;
+    data[WALSH_CONV_DATA_U] = l->output[walsh_lower_layer(l, g.main)->input[0]];
+    data[WALSH_CONV_DATA_SAVED] = l->saved[g.main];
+    data[WALSH_CONV_DATA_Z] = fused.gate == WALSH_GATE_STORED ? l->output[node] : WALSH_NO_VALUE;
+    data[WALSH_CONV_DATA_PARTIAL] = l->sums[node] = walsh_lower_output(l, &walsh_conv_data, p, WALSH_CONV_DATA_PARTIAL);
 }
 
 static void backward_conv(walsh_lowering *l, walsh_node node)
@@ -52,66 +101,89 @@ static void backward_conv(walsh_lowering *l, walsh_node node)
     const walsh_layer *layer = walsh_lower_layer(l, node);
     walsh_node from = layer->input[0];
     walsh_lower_operand x = walsh_lower_source(l, from);
+    walsh_value dy = l->gradient[node], factors = l->factors[node];
+    walsh_value y = factors < 0 ? WALSH_NO_VALUE : l->output[node];
     walsh_conv p = walsh_lower_conv(l, node);
-    p.fuse = x.fuse;
-    const walsh_value filter[] = {x.x,     l->gradient[node], walsh_lower_gradient(l, layer->weight),
-                                  x.saved, WALSH_NO_VALUE,    WALSH_NO_VALUE};
+    unsigned prologue = factors < 0 ? 0 : WALSH_FUSE_NORM_GRADIENT;
+    p.fuse = x.fuse | prologue;
+    const walsh_value filter[] = {x.x, dy, walsh_lower_gradient(l, layer->weight), x.saved, y, factors};
     walsh_plan_add(l->plan, layer->name, &walsh_conv_filter, &p, filter);
-    p.fuse = 0;
     if (walsh_lower_layer(l, from)->kind == WALSH_LAYER_INPUT) return; /* nobody needs the image's gradient */
-    walsh_value data[WALSH_CONV_DATA_OPERANDS] = {l->gradient[node], walsh_lower_weights(l, layer->weight)};
-    for (int i = WALSH_CONV_DATA_DX; i < WALSH_CONV_DATA_OPERANDS; i++) data[i] = WALSH_NO_VALUE;
+    p.fuse = prologue;
+    walsh_value data[WALSH_CONV_DATA_OPERANDS];
+    for (int i = 0; i < WALSH_CONV_DATA_OPERANDS; i++) data[i] = WALSH_NO_VALUE;
+    data[WALSH_CONV_DATA_DY] = dy, data[WALSH_CONV_DATA_W] = walsh_lower_weights(l, layer->weight);
+    data[WALSH_CONV_DATA_Y] = y, data[WALSH_CONV_DATA_FACTORS] = factors;
+    fuse_sums(l, from, node, &p, data);
     contribute(l, from, layer->name, &walsh_conv_data, &p, data, WALSH_CONV_DATA_DX);
 }
 
-/* Through the batch norm `node`, and the ReLU behind it if there is one, to the convolution (or other layer) before. */
-static void backward_batchnorm(walsh_lowering *l, walsh_node node, walsh_value dy, bool relu)
+/* Whether `node` is a convolution that a batch norm alone reads, and can take that one's gradient on the way in. */
+static bool takes_norm_gradient(const walsh_lowering *l, walsh_node node)
+{
+    const walsh_layer *layer = walsh_lower_layer(l, node);
+    if (layer->kind != WALSH_LAYER_CONV || layer->consumers != 1) return false;
+    walsh_conv filter = walsh_lower_conv(l, node), data = filter;
+    data.fuse = WALSH_FUSE_NORM_GRADIENT;
+    filter.fuse = WALSH_FUSE_NORM_GRADIENT | walsh_lower_source(l, layer->input[0]).fuse;
+    return walsh_lower_can(l, &walsh_conv_filter, &filter) &&
+           (walsh_lower_layer(l, layer->input[0])->kind == WALSH_LAYER_INPUT ||
+            walsh_lower_can(l, &walsh_conv_data, &data));
+}
+
+/* Through the batch norm `node`, and the ReLU behind it with `relu`, to the convolution (or other layer) before.
+ * `sums`: its sums, if they have been computed. */
+static void backward_batchnorm(walsh_lowering *l, walsh_node node, walsh_value dy, bool relu, walsh_value sums)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
     walsh_node from = layer->input[0];
     walsh_bn p = walsh_lower_bn(l, node);
     p.relu = relu;
     walsh_value x = l->output[from], saved = l->saved[node];
-    walsh_value partial = walsh_lower_output(l, &walsh_bn_backward_sums, &p, WALSH_BN_BACKWARD_SUMS_PARTIAL);
+    if (sums < 0) {
+        sums = walsh_lower_output(l, &walsh_bn_backward_sums, &p, WALSH_BN_BACKWARD_SUMS_PARTIAL);
+        const walsh_value operands[] = {dy, x, saved, sums};
+        walsh_plan_add(l->plan, layer->name, &walsh_bn_backward_sums, &p, operands);
+    }
     walsh_value factors = walsh_lower_output(l, &walsh_bn_backward_finalize, &p, WALSH_BN_BACKWARD_FINALIZE_FACTORS);
-    const walsh_value sums[] = {dy, x, saved, partial};
-    walsh_plan_add(l->plan, layer->name, &walsh_bn_backward_sums, &p, sums);
-    const walsh_value finalize[] = {partial, saved, walsh_lower_gradient(l, layer->gamma),
+    const walsh_value finalize[] = {sums, saved, walsh_lower_gradient(l, layer->gamma),
                                     walsh_lower_gradient(l, layer->beta), factors};
     walsh_plan_add(l->plan, layer->name, &walsh_bn_backward_finalize, &p, finalize);
+    if (!relu && takes_norm_gradient(l, from)) {
+        l->gradient[from] = dy;
+        l->factors[from] = factors;
+        return;
+    }
     walsh_value apply[] = {dy, x, factors, relu ? saved : WALSH_NO_VALUE, WALSH_NO_VALUE};
     contribute(l, from, layer->name, &walsh_bn_backward_apply, &p, apply, WALSH_BN_BACKWARD_APPLY_DX);
 }
 
-static void backward_relu(walsh_lowering *l, walsh_node node, walsh_value dy, walsh_value dx)
+/* The gradient `dy` of a ReLU's output masked by it, in the same tensor if nobody else needs that. */
+static walsh_value backward_relu(walsh_lowering *l, walsh_node node, walsh_value dy)
 {
     walsh_relu p = walsh_lower_relu(l, node);
+    walsh_value dx = holders(l, dy) ? walsh_plan_value(l->plan, walsh_lower_shape(l, node)) : dy;
     const walsh_value operands[] = {dy, l->output[node], dx};
     walsh_plan_add(l->plan, "relu", &walsh_relu_backward, &p, operands);
+    return dx;
 }
 
 static void backward_group(walsh_lowering *l, walsh_lower_grouping g)
 {
-    walsh_value dy = l->gradient[g.last];
-    if (g.other < 0) { /* batch norm [ReLU]: the mask is part of its backward pass */
-        backward_batchnorm(l, g.main, dy, g.relu);
+    walsh_value dy = take(l, g.last), sums = l->sums[g.last];
+    bool relu = g.relu && sums < 0; /* still to be masked */
+    if (g.other < 0) {              /* batch norm [ReLU]: the mask is part of its own passes */
+        backward_batchnorm(l, g.main, dy, relu, sums);
         return;
     }
-    bool shared = l->shared[g.last];
-    if (g.relu) {
-        walsh_value masked = shared ? walsh_plan_value(l->plan, walsh_lower_shape(l, g.last)) : dy;
-        backward_relu(l, g.last, dy, masked);
-        dy = masked;
-        shared = false;
-    }
+    if (relu) dy = backward_relu(l, g.last, dy);
     const walsh_node side[] = {g.main, g.other};
     bool pending[] = {walsh_lower_is_pending(l, g.main), walsh_lower_is_pending(l, g.other)};
-    shared = shared || (!pending[0] && !pending[1]);
     /* Batch norms first: they only read the gradient, which may then be handed on as it is. */
     for (int i = 0; i < 2; i++)
-        if (pending[i]) backward_batchnorm(l, side[i], dy, false);
+        if (pending[i]) backward_batchnorm(l, side[i], dy, false, i ? WALSH_NO_VALUE : sums);
     for (int i = 0; i < 2; i++)
-        if (!pending[i]) pass_on(l, side[i], dy, shared);
+        if (!pending[i]) pass_on(l, side[i], dy);
 }
 
 static void backward_pool(walsh_lowering *l, walsh_node node)
@@ -142,14 +214,15 @@ static void backward_layer(walsh_lowering *l, walsh_node node)
         backward_group(l, g);
         return;
     }
-    walsh_value masked = walsh_plan_value(l->plan, walsh_lower_shape(l, node));
-    backward_relu(l, node, l->gradient[node], masked);
-    pass_on(l, walsh_lower_layer(l, node)->input[0], masked, false);
+    pass_on(l, walsh_lower_layer(l, node)->input[0], backward_relu(l, node, take(l, node)));
 }
 
 void walsh_lower_backward(walsh_lowering *l, walsh_value gradient)
 {
     walsh_node last = walsh_graph_layers(l->graph) - 1;
     l->gradient[last] = gradient;
-    for (walsh_node node = last; node > 0; node--) backward_layer(l, node);
+    for (walsh_node node = last; node > 0; node--) {
+        backward_layer(l, node);
+        take(l, node); /* nobody needs it any more */
+    }
 }

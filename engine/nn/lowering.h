@@ -15,9 +15,12 @@ struct walsh_lowering {
     walsh_value *output;   /* [layers] stored output; none while it is pending or after fusion into a follower */
     walsh_value *saved;    /* [layers] a batch norm's SAVED */
     walsh_value *partial;  /* [layers] a convolution's statistics, where it computes them itself */
-    walsh_value *gradient; /* [layers] of the stored output */
+    walsh_value *gradient; /* [layers] of the stored output, until it has been used; layers may share a tensor */
+    walsh_value *sums;     /* [layers] that its group's batch norm needs on the way back, where a convolution computed
+                              them: that gradient then has been masked by the group's ReLU too */
+    walsh_value *factors;  /* [layers] a convolution's: that gradient is the one of the batch norm behind it, whose
+                              gradient the convolution takes on the way in */
     bool *unstored;        /* [layers] its readers normalise what the batch norm before it reads */
-    bool *shared;          /* [layers] that gradient is another layer's too: read it, do not write into it */
 };
 
 /* A layer, and the shape of its output for the whole batch. */
