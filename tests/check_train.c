@@ -240,7 +240,8 @@ static void files_that_cannot_be_written_end_the_run(void **state)
         mover m = movers[i];
         walsh_train_options options = tiny("run", 40);
         if (i == 0) options.save_every = 1; /* else the first to fail is the state that a stop writes */
-        assert_fails(WALSH_E_FILE, "run/state.safetensors", walsh_train(op_device(), &options, move_away, &m, NULL));
+        /* Whichever of its files the writer is at when the folder goes. */
+        assert_fails(WALSH_E_FILE, " run/", walsh_train(op_device(), &options, move_away, &m, NULL));
         assert_true(m.moved);
         assert_int_equal(temp_leftovers(), 0);
         walsh_model *model = NULL;

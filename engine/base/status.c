@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,7 @@ walsh_status walsh_grow(void *pointer, size_t count, size_t size, const char *wh
     size_t bytes;
     if (count && (count < FIRST || count & (count - 1))) return WALSH_OK;
     memcpy(&memory, pointer, sizeof memory);
-    bool fits = !__builtin_mul_overflow(count ? 2 * count : FIRST, size, &bytes);
+    bool fits = !__builtin_mul_overflow(count ? 2 * count : FIRST, size, &bytes) && bytes <= PTRDIFF_MAX;
     memory = fits ? realloc(memory, bytes) : NULL;
     if (!memory) WALSH_FAIL(WALSH_E_MEMORY, "out of memory: %zu x %zu bytes for %s", count + 1, size, what);
     memcpy(pointer, &memory, sizeof memory);
