@@ -124,17 +124,14 @@ static void statistics_of(const walsh_bn *p, const float *x, int extra, struct w
 static void statistics(void **state)
 {
     (void)state;
-    for (walsh_device_kind kind = WALSH_DEVICE_CPU; kind <= WALSH_DEVICE_GPU; kind++) {
-        op_device_pose(kind);
-        for (size_t i = 0; i < SIZES; i++) {
-            walsh_bn p = problem(i);
-            float *x = op_floats(count_of(&p));
-            around(x, count_of(&p), 0.25);
-            statistics_of(&p, x, i % 2 ? 0 : 8, (struct within){1e-6, 1e-6, 1e-6});
-            around(x, count_of(&p), 1e4);
-            if (rows_of(&p) > 8) statistics_of(&p, x, i % 2 ? 8 : 0, (struct within){2e-3, 2e-6, 2e-4});
-            free(x);
-        }
+    for (size_t i = 0; i < SIZES; i++) {
+        walsh_bn p = problem(i);
+        float *x = op_floats(count_of(&p));
+        around(x, count_of(&p), 0.25);
+        statistics_of(&p, x, i % 2 ? 0 : 8, (struct within){1e-6, 1e-6, 1e-6});
+        around(x, count_of(&p), 1e4);
+        if (rows_of(&p) > 8) statistics_of(&p, x, i % 2 ? 8 : 0, (struct within){2e-3, 2e-6, 2e-4});
+        free(x);
     }
 }
 
@@ -217,16 +214,13 @@ static void apply_one(const walsh_bn *p, int extra, int in_place)
 static void apply(void **state)
 {
     (void)state;
-    for (walsh_device_kind kind = WALSH_DEVICE_CPU; kind <= WALSH_DEVICE_GPU; kind++) {
-        op_device_pose(kind);
-        for (size_t i = 0; i < SIZES; i++) {
-            walsh_bn p = problem(i);
-            for (p.residual = 0; p.residual < 3; p.residual++)
-                for (p.relu = 0; p.relu < 2; p.relu++) {
-                    apply_one(&p, i % 2 ? 8 : 0, APART);
-                    apply_one(&p, i % 2 ? 8 : 0, p.residual && i % 3 ? WALSH_BN_APPLY_RES : WALSH_BN_APPLY_X);
-                }
-        }
+    for (size_t i = 0; i < SIZES; i++) {
+        walsh_bn p = problem(i);
+        for (p.residual = 0; p.residual < 3; p.residual++)
+            for (p.relu = 0; p.relu < 2; p.relu++) {
+                apply_one(&p, i % 2 ? 8 : 0, APART);
+                apply_one(&p, i % 2 ? 8 : 0, p.residual && i % 3 ? WALSH_BN_APPLY_RES : WALSH_BN_APPLY_X);
+            }
     }
 }
 

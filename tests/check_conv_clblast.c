@@ -46,10 +46,10 @@ static void rules(void **state)
     const walsh_conv tiny = {.n = 1, .h = 4, .w = 4, .ic = 16, .oc = 32, .kh = 3, .kw = 3, .stride = 1, .pad = 1};
     assert_ok(walsh_alloc(&fake, 1, sizeof *fake, "a device"));
     for (int d = 0; d < 3; d++) {
-        fake->info.kind = WALSH_DEVICE_GPU;
+        fake->tiles = WALSH_TILES_GPU;
         assert_chosen(fake, d, &large, true);
         assert_chosen(fake, d, &tiny, false);
-        fake->info.kind = WALSH_DEVICE_CPU;
+        fake->tiles = WALSH_TILES_CPU;
         assert_chosen(fake, d, &large, false);
     }
     free(fake);

@@ -152,7 +152,7 @@ static void rules(void **state)
     (void)state;
     walsh_device *fake;
     assert_ok(walsh_alloc(&fake, 1, sizeof *fake, "a device"));
-    fake->info.kind = WALSH_DEVICE_GPU;
+    fake->tiles = WALSH_TILES_GPU;
     fake->info.local_memory = 32768;
     const walsh_variant *chosen;
     walsh_gemm_problem p = {.fuse = WALSH_FUSE_BIAS, .m = 128, .n = 1000, .k = 512};
@@ -162,7 +162,7 @@ static void rules(void **state)
     p.k = 64;
     assert_ok(walsh_op_choose(fake, &walsh_gemm, &p, &chosen));
     assert_string_equal(chosen->name, "gemm_plain");
-    fake->info.kind = WALSH_DEVICE_CPU;
+    fake->tiles = WALSH_TILES_CPU;
     fake->info.local_memory = 1 << 19;
     p.n = 1000;
     assert_ok(walsh_op_choose(fake, &walsh_gemm, &p, &chosen));

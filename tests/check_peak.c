@@ -38,14 +38,6 @@ static void chains(void **state)
     fma_one(512, 1152);
 }
 
-static void as_gpu(void **state)
-{
-    walsh_device_kind kind = op_device()->info.kind;
-    op_device_pose(WALSH_DEVICE_GPU);
-    chains(state);
-    op_device_pose(kind);
-}
-
 static void stream_one(walsh_peak_stream_kind kind, int elements)
 {
     const walsh_peak_stream_problem p = {.kind = kind, .elements = elements};
@@ -68,15 +60,10 @@ static void stream_one(walsh_peak_stream_kind kind, int elements)
 static void stream(void **state)
 {
     (void)state;
-    walsh_device_kind kind = op_device()->info.kind;
-    for (int gpu = 0; gpu < 2; gpu++) {
-        if (gpu) op_device_pose(WALSH_DEVICE_GPU);
-        for (int k = 0; k < WALSH_PEAK_STREAM_KINDS; k++) {
-            stream_one((walsh_peak_stream_kind)k, 4 * WALSH_PEAK_BLOCK);
-            stream_one((walsh_peak_stream_kind)k, 12 * WALSH_PEAK_BLOCK);
-        }
+    for (int k = 0; k < WALSH_PEAK_STREAM_KINDS; k++) {
+        stream_one((walsh_peak_stream_kind)k, 4 * WALSH_PEAK_BLOCK);
+        stream_one((walsh_peak_stream_kind)k, 12 * WALSH_PEAK_BLOCK);
     }
-    op_device_pose(kind);
 }
 
 static void wrong_sizes(void **state)
@@ -93,7 +80,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chains),
-        cmocka_unit_test(as_gpu),
         cmocka_unit_test(stream),
         cmocka_unit_test(wrong_sizes),
     };

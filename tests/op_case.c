@@ -12,11 +12,6 @@ walsh_device *op_device(void)
     return shared_device;
 }
 
-void op_device_pose(walsh_device_kind kind)
-{
-    op_device()->info.kind = kind;
-}
-
 int op_device_close(void **state)
 {
     (void)state;

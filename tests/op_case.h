@@ -18,10 +18,6 @@ typedef struct op_case {
 walsh_device *op_device(void);
 int op_device_close(void **state);
 
-/* From now on launches are laid out as for this kind of device (wide vectors for CPUs, work-groups for GPUs), and run
- * on whatever device there is: both layouts can be tested anywhere. */
-void op_device_pose(walsh_device_kind kind);
-
 /* Allocates every operand with `extra` more floats of pitch than needed (a multiple of 4), so that views are tested.
  * The extra lanes hold NaN: reading them shows, and writing them is found by op_case_get. */
 void op_case_open(op_case *c, const walsh_op *op, const void *problem, int extra);

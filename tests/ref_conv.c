@@ -289,13 +289,8 @@ static void check_all(const walsh_op *op, unsigned fuse, bool must)
 
 void ref_conv_check(const walsh_op *op, unsigned extras)
 {
-    const walsh_device_kind own = op_device()->info.kind, kinds[] = {WALSH_DEVICE_CPU, WALSH_DEVICE_GPU};
-    for (int k = 0; k < 2; k++) {
-        op_device_pose(kinds[k]);
-        for (unsigned fuse = 0; fuse <= extras; fuse++)
-            if (!(fuse & ~extras)) check_all(op, fuse, kinds[k] == WALSH_DEVICE_CPU);
-    }
-    op_device_pose(own);
+    for (unsigned fuse = 0; fuse <= extras; fuse++)
+        if (!(fuse & ~extras)) check_all(op, fuse, op_device()->tiles != WALSH_TILES_GPU);
 }
 
 void ref_conv_check_nan(const walsh_op *op)

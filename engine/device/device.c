@@ -28,6 +28,22 @@ static walsh_status partition(walsh_device *device, unsigned threads)
     return WALSH_OK;
 }
 
+/* The device's own tiles, unless $WALSH_TILES names others. */
+static walsh_status choose_tiles(walsh_device *device)
+{
+    const char *wanted = getenv("WALSH_TILES");
+    cl_uint floats = 0;
+    bool gpu = device->info.kind != WALSH_DEVICE_CPU;
+    if (wanted && *wanted) {
+        if (strcmp(wanted, "gpu") && strcmp(wanted, "cpu"))
+            WALSH_FAIL(WALSH_E_ARGUMENT, "WALSH_TILES: expected cpu or gpu, found '%s'", wanted);
+        gpu = !strcmp(wanted, "gpu");
+    }
+    clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof floats, &floats, NULL);
+    device->tiles = gpu ? WALSH_TILES_GPU : floats >= 16 ? WALSH_TILES_WIDE_CPU : WALSH_TILES_CPU;
+    return WALSH_OK;
+}
+
 static walsh_status open_queue(walsh_device *device)
 {
     cl_int code;
@@ -44,6 +60,7 @@ static walsh_status open_device(const walsh_device_options *options, walsh_devic
 {
     WALSH_TRY(walsh_device_find(options->selector, device));
     if (options->threads) WALSH_TRY(partition(device, options->threads));
+    WALSH_TRY(choose_tiles(device));
     device->profile = options->profile;
     device->driver_caches = strstr(device->info.platform, "Portable Computing Language") != NULL;
     snprintf(device->build_options, sizeof device->build_options, "-cl-std=CL1.2 -w -DWALSH_DEVICE_%s=1",
@@ -70,8 +87,9 @@ const walsh_device_info *walsh_device_describe(const walsh_device *device)
 
 void walsh_device_identity(const walsh_device *device, char *out, size_t size)
 {
-    snprintf(out, size, "%s | %s | %s | %s", device->info.name, device->info.driver, device->info.platform,
-             device->info.platform_version);
+    bool forced = (device->tiles == WALSH_TILES_GPU) != (device->info.kind != WALSH_DEVICE_CPU);
+    snprintf(out, size, "%s | %s | %s | %s%s", device->info.name, device->info.driver, device->info.platform,
+             device->info.platform_version, forced ? " | another device's tiles" : "");
 }
 
 /* POCL's workers let go of their last event after clFinish has returned, and read the sub-device as they do: it must

@@ -10,12 +10,19 @@
 
 typedef struct walsh_program walsh_program;
 
+/* The kind of device that kernels are laid out for (vector widths, tiles, work-groups): a CPU whose vectors hold less
+ * than 16 floats (16 registers of 8 in AVX2), one with 32 registers of 16 floats (AVX-512), or anything else.
+ * Operations ask for this and never for the kind of device, so that any layout can be tried anywhere:
+ * $WALSH_TILES=cpu|gpu. */
+typedef enum walsh_tiles { WALSH_TILES_CPU, WALSH_TILES_WIDE_CPU, WALSH_TILES_GPU, WALSH_TILES_KINDS } walsh_tiles;
+
 struct walsh_device {
     cl_platform_id platform;
     cl_device_id id; /* a sub-device where fewer threads were asked for */
     cl_context context;
     cl_command_queue queue; /* in order: commands need no events between them */
     walsh_device_info info;
+    walsh_tiles tiles;
     bool is_sub_device;
     bool profile;
     bool driver_caches;      /* the driver keeps compiled kernels itself (POCL) */

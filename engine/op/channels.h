@@ -19,7 +19,7 @@ typedef struct walsh_channels {
  * (kernels count rows in int). */
 walsh_status walsh_channels_check(const char *op, int n, int h, int w, int c);
 
-/* A function of the kind of device and of c alone. */
+/* A function of the device's tiles and of c alone. */
 walsh_channels walsh_channels_for(const walsh_device *device, int c);
 
 /* A launch of one work-item for each vector of each `each` rows; file, function and cost are left to fill in. */

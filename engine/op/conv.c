@@ -61,11 +61,3 @@ void walsh_conv_cost(const void *problem, double *flops, double *bytes)
     if (c->fuse & WALSH_FUSE_NORM_GRADIENT) *bytes += 4 * y;
     if (c->fuse & WALSH_FUSE_NORM_SUMS) *bytes += 4 * x * (c->gate == WALSH_GATE_STORED ? 2 : 1);
 }
-
-walsh_conv_class walsh_conv_classify(const walsh_device *device)
-{
-    cl_uint floats = 0;
-    if (device->info.kind != WALSH_DEVICE_CPU) return WALSH_CONV_GPU;
-    clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof floats, &floats, NULL);
-    return floats >= 16 ? WALSH_CONV_WIDE_CPU : WALSH_CONV_CPU;
-}

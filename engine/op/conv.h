@@ -32,16 +32,6 @@ walsh_shape walsh_conv_saved_shape(const walsh_conv *c);
 walsh_shape walsh_conv_factors_shape(const walsh_conv *c);
 walsh_shape walsh_conv_partial_shape(const walsh_conv *c);
 
-/* Which of the plain kernels' tilings suits a device: a CPU whose vectors hold less than 16 floats (16 registers of 8
- * in AVX2), one with 32 registers of 16 floats (AVX-512), or anything else. */
-typedef enum walsh_conv_class {
-    WALSH_CONV_CPU,
-    WALSH_CONV_WIDE_CPU,
-    WALSH_CONV_GPU,
-    WALSH_CONV_CLASSES
-} walsh_conv_class;
-walsh_conv_class walsh_conv_classify(const walsh_device *device);
-
 /* Y = X * W. Extras that a variant may fuse:
  * WALSH_FUSE_AFFINE: X stands for relu(scale*X + shift), scale and shift being rows of SAVED [4][ic] (batchnorm.h);
  * zero padding pads that, so a pixel outside is 0 and not relu(shift). WALSH_FUSE_STATS: PARTIAL, as walsh_bn_stats

@@ -7,9 +7,9 @@ enum { BLOCK = 16, PIXELS = 512, LEAST_PIXELS = 32 };
 
 /* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 16 sums of its 32.
  */
-static const char *const options[WALSH_CONV_CLASSES] = {
-    [WALSH_CONV_CPU] = "-DPREFETCH=1 -DVW=16 -DTX=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
-    [WALSH_CONV_WIDE_CPU] = "-DPREFETCH=1 -DVW=16 -DTX=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
+static const char *const options[WALSH_TILES_KINDS] = {
+    [WALSH_TILES_CPU] = "-DPREFETCH=1 -DVW=16 -DTX=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
+    [WALSH_TILES_WIDE_CPU] = "-DPREFETCH=1 -DVW=16 -DTX=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
 };
 
 /* conv_direct.cl's epilogues. */
@@ -74,7 +74,7 @@ static int strip_lines(const walsh_conv *c, walsh_walk walk)
 
 int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
-    if (!options[walsh_conv_classify(device)]) return 0;
+    if (!options[device->tiles]) return 0;
     return walsh_strip_suits(strip_lines(c, walk), walk == WALSH_WALK_BACK ? c->w : walsh_conv_ow(c));
 }
 
@@ -101,7 +101,7 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk
     int blocks = divide_up(out, BLOCK), each = walsh_blocks_each(device, blocks, groups);
     walsh_launch launch = {.file = "conv_direct",
                            .function = "conv_direct",
-                           .options = options[walsh_conv_classify(device)],
+                           .options = options[device->tiles],
                            .global = {(size_t)divide_up(blocks, each), (size_t)groups},
                            .local = {1, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);

@@ -20,17 +20,17 @@ typedef struct tiling {
     size_t local[2];              /* work-items of a work-group */
 } tiling;
 
-static const tiling tilings[WALSH_CONV_CLASSES] = {
-    [WALSH_CONV_CPU] = {"-DVW=16 -DOV=1 -DRUN=16", DIRECT("1"), 16, 16, 16, 64, 6144, {1, 1}},
-    [WALSH_CONV_WIDE_CPU] = {"-DVW=16 -DOV=2 -DRUN=16", DIRECT("2"), 16, 16, 32, 64, 6144, {1, 1}},
-    [WALSH_CONV_GPU] = {NULL, NULL, 4, 1, 4, 4, 0, {16, 8}},
+static const tiling tilings[WALSH_TILES_KINDS] = {
+    [WALSH_TILES_CPU] = {"-DVW=16 -DOV=1 -DRUN=16", DIRECT("1"), 16, 16, 16, 64, 6144, {1, 1}},
+    [WALSH_TILES_WIDE_CPU] = {"-DVW=16 -DOV=2 -DRUN=16", DIRECT("2"), 16, 16, 32, 64, 6144, {1, 1}},
+    [WALSH_TILES_GPU] = {NULL, NULL, 4, 1, 4, 4, 0, {16, 8}},
 };
 
 static const tiling *tiling_of(const walsh_device *device, const walsh_conv *c)
 {
-    walsh_conv_class class = walsh_conv_classify(device);
-    if (class == WALSH_CONV_WIDE_CPU && c->oc <= 16) class = WALSH_CONV_CPU; /* half of a block would be idle */
-    return &tilings[class];
+    walsh_tiles tiles = device->tiles;
+    if (tiles == WALSH_TILES_WIDE_CPU && c->oc <= 16) tiles = WALSH_TILES_CPU; /* half of a block would be idle */
+    return &tilings[tiles];
 }
 
 static int divide_up(int a, int b)

@@ -10,15 +10,15 @@ typedef struct tiling {
 
 /* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 8 sums hide the
  * latency of a multiply-add. A CPU reads one block of weights from end to end. GPU: the kernel's own defaults. */
-static const tiling tilings[WALSH_CONV_CLASSES] = {
-    [WALSH_CONV_CPU] = {"-DVW=16 -DOV=1 -DTX=6", 6, 16, false, 16},
-    [WALSH_CONV_WIDE_CPU] = {"-DVW=16 -DOV=1 -DTX=8", 8, 16, false, 16},
-    [WALSH_CONV_GPU] = {NULL, 4, 8, true, 128},
+static const tiling tilings[WALSH_TILES_KINDS] = {
+    [WALSH_TILES_CPU] = {"-DVW=16 -DOV=1 -DTX=6", 6, 16, false, 16},
+    [WALSH_TILES_WIDE_CPU] = {"-DVW=16 -DOV=1 -DTX=8", 8, 16, false, 16},
+    [WALSH_TILES_GPU] = {NULL, 4, 8, true, 128},
 };
 
 static const tiling *tiling_of(const walsh_device *device)
 {
-    return &tilings[walsh_conv_classify(device)];
+    return &tilings[device->tiles];
 }
 
 static int blocks_of(const tiling *t, int out)

@@ -83,7 +83,7 @@ static walsh_status emit_blocks(walsh_list *list, const walsh_fwht_problem *p, c
 static int row_suits(const walsh_device *device, const void *problem)
 {
     const walsh_fwht_problem *p = problem;
-    return p->n < 8 ? 0 : device->info.kind == WALSH_DEVICE_GPU ? 2 : 10;
+    return p->n < 8 ? 0 : device->tiles == WALSH_TILES_GPU ? 2 : 10;
 }
 
 static walsh_status row_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -108,7 +108,7 @@ static int group_suits(const walsh_device *device, const void *problem)
 {
     const walsh_fwht_problem *p = problem;
     if (p->n < 4 || device->info.max_group < 256 || device->info.local_memory < 20 * 1024) return 0;
-    return device->info.kind == WALSH_DEVICE_GPU ? 10 : 2;
+    return device->tiles == WALSH_TILES_GPU ? 10 : 2;
 }
 
 static walsh_status group_emit(walsh_list *list, const void *problem, const walsh_view *operand,

@@ -51,7 +51,7 @@ static size_t workspace_bytes(const walsh_device *device, const void *problem)
 static walsh_status stage(walsh_list *list, const walsh_view *x, const walsh_view *s, int rows, int group,
                           bool accumulate)
 {
-    bool gpu = walsh_list_device(list)->info.kind == WALSH_DEVICE_GPU;
+    bool gpu = walsh_list_device(list)->tiles == WALSH_TILES_GPU;
     int quads = walsh_pad(x->shape.c) / 4, each = gpu ? 1 : 4, out = rows / group + (rows % group > 0);
     walsh_launch launch = {.file = "reduce",
                            .function = "reduce_plain",
