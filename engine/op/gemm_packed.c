@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "engine/op/conv.h"
 
 enum {
     MC = 240,             /* the largest tile of rows, a multiple of any `mr` */
@@ -41,7 +40,7 @@ static int round_up(int size, int multiple)
 
 static blocking blocking_of(const walsh_device *device)
 {
-    bool wide = walsh_conv_classify(device) == WALSH_CONV_WIDE_CPU;
+    bool wide = device->tiles == WALSH_TILES_WIDE_CPU;
     return wide ? (blocking){.mr = 12, .nr = 32, .kc = 192} : (blocking){.mr = 6, .nr = 16, .kc = 256};
 }
 
@@ -80,7 +79,7 @@ static tiling tile(const walsh_device *device, const walsh_gemm_problem *p)
 static int suits(const walsh_device *device, const void *problem)
 {
     (void)problem;
-    if (device->info.kind != WALSH_DEVICE_CPU) return 0;
+    if (device->tiles == WALSH_TILES_GPU) return 0;
     blocking by = blocking_of(device);
     size_t floats = (size_t)(MC / by.mr * (by.kc * by.mr + GAP) + by.kc * by.nr);
     return device->info.local_memory >= floats * sizeof(float) ? 20 : 0;
