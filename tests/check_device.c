@@ -111,24 +111,24 @@ static void real_devices(void **state)
 /* Tiles are the device's unless the environment says otherwise. */
 static void tiles(void **state)
 {
-    static const walsh_tiles expected[2][2] = {{WALSH_TILES_CPU, WALSH_TILES_WIDE_CPU},
-                                               {WALSH_TILES_GPU, WALSH_TILES_GPU}};
-    static const char *const names[] = {"cpu", "gpu"};
-    char identity[2][600];
+    static const walsh_tiles expected[] = {WALSH_TILES_CPU, WALSH_TILES_WIDE_CPU, WALSH_TILES_GPU};
+    static const char *const names[] = {"cpu", "wide", "gpu"};
+    char identity[3][600];
     const char *given = getenv("WALSH_TILES");
     char *kept = given ? strdup(given) : NULL;
     walsh_device *device = NULL;
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         setenv("WALSH_TILES", names[i], 1);
         assert_ok(walsh_device_open(NULL, &device));
-        assert_true(device->tiles == expected[i][0] || device->tiles == expected[i][1]);
+        assert_int_equal(device->tiles, expected[i]);
         walsh_device_identity(device, identity[i], sizeof identity[i]);
         walsh_device_close(&device);
     }
-    assert_string_not_equal(identity[0], identity[1]); /* what is measured with one is not used with the other */
+    for (int i = 0; i < 3; i++) /* what is measured with one is not used with another */
+        assert_string_not_equal(identity[i], identity[(i + 1) % 3]);
     setenv("WALSH_TILES", "cray", 1);
-    assert_fails(WALSH_E_ARGUMENT, "cpu or gpu, found 'cray'", walsh_device_open(NULL, &device));
+    assert_fails(WALSH_E_ARGUMENT, "cpu, wide or gpu, found 'cray'", walsh_device_open(NULL, &device));
     unsetenv("WALSH_TILES");
     if (kept) setenv("WALSH_TILES", kept, 1);
     free(kept);

@@ -28,19 +28,27 @@ static walsh_status partition(walsh_device *device, unsigned threads)
     return WALSH_OK;
 }
 
+static const char *const tiles_names[WALSH_TILES_KINDS] = {"cpu", "wide", "gpu"};
+
+static walsh_tiles own_tiles(const walsh_device *device)
+{
+    cl_uint floats = 0;
+    if (device->info.kind != WALSH_DEVICE_CPU) return WALSH_TILES_GPU;
+    clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof floats, &floats, NULL);
+    return floats >= 16 ? WALSH_TILES_WIDE_CPU : WALSH_TILES_CPU;
+}
+
 /* The device's own tiles, unless $WALSH_TILES names others. */
 static walsh_status choose_tiles(walsh_device *device)
 {
     const char *wanted = getenv("WALSH_TILES");
-    cl_uint floats = 0;
-    bool gpu = device->info.kind != WALSH_DEVICE_CPU;
-    if (wanted && *wanted) {
-        if (strcmp(wanted, "gpu") && strcmp(wanted, "cpu"))
-            WALSH_FAIL(WALSH_E_ARGUMENT, "WALSH_TILES: expected cpu or gpu, found '%s'", wanted);
-        gpu = !strcmp(wanted, "gpu");
-    }
-    clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof floats, &floats, NULL);
-    device->tiles = gpu ? WALSH_TILES_GPU : floats >= 16 ? WALSH_TILES_WIDE_CPU : WALSH_TILES_CPU;
+    device->tiles = own_tiles(device);
+    if (!wanted || !*wanted) return WALSH_OK;
+    int i = 0;
+    while (i < WALSH_TILES_KINDS && strcmp(wanted, tiles_names[i])) i++;
+    if (i == WALSH_TILES_KINDS)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "WALSH_TILES: expected cpu, wide or gpu, found '%s'", wanted);
+    device->tiles = (walsh_tiles)i;
     return WALSH_OK;
 }
 
@@ -87,9 +95,9 @@ const walsh_device_info *walsh_device_describe(const walsh_device *device)
 
 void walsh_device_identity(const walsh_device *device, char *out, size_t size)
 {
-    bool forced = (device->tiles == WALSH_TILES_GPU) != (device->info.kind != WALSH_DEVICE_CPU);
-    snprintf(out, size, "%s | %s | %s | %s%s", device->info.name, device->info.driver, device->info.platform,
-             device->info.platform_version, forced ? " | another device's tiles" : "");
+    bool forced = device->tiles != own_tiles(device);
+    snprintf(out, size, "%s | %s | %s | %s%s%s", device->info.name, device->info.driver, device->info.platform,
+             device->info.platform_version, forced ? " | tiles of " : "", forced ? tiles_names[device->tiles] : "");
 }
 
 /* POCL's workers let go of their last event after clFinish has returned, and read the sub-device as they do: it must

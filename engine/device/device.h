@@ -13,7 +13,7 @@ typedef struct walsh_program walsh_program;
 /* The kind of device that kernels are laid out for (vector widths, tiles, work-groups): a CPU whose vectors hold less
  * than 16 floats (16 registers of 8 in AVX2), one with 32 registers of 16 floats (AVX-512), or anything else.
  * Operations ask for this and never for the kind of device, so that any layout can be tried anywhere:
- * $WALSH_TILES=cpu|gpu. */
+ * $WALSH_TILES=cpu|wide|gpu. */
 typedef enum walsh_tiles { WALSH_TILES_CPU, WALSH_TILES_WIDE_CPU, WALSH_TILES_GPU, WALSH_TILES_KINDS } walsh_tiles;
 
 struct walsh_device {
