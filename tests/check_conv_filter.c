@@ -1,24 +1,25 @@
 /* The gradient of a convolution's weights against double precision; the reference by finite differences and as an
  * adjoint. */
-#include "tests/op_case.h"
+#include "tests/conv_case.h"
 #include "tests/ref_conv.h"
 
 static void against_double(void **state)
 {
     (void)state;
-    ref_conv_check(&walsh_conv_filter, WALSH_FUSE_AFFINE);
+    conv_case_check(&walsh_conv_filter, WALSH_FUSE_AFFINE | WALSH_FUSE_NORM_GRADIENT);
 }
 
 static void lets_nan_through(void **state)
 {
     (void)state;
-    ref_conv_check_nan(&walsh_conv_filter);
+    conv_case_nan(&walsh_conv_filter, WALSH_FUSE_AFFINE, "x");
+    conv_case_nan(&walsh_conv_filter, WALSH_FUSE_NORM_GRADIENT, "y");
 }
 
 static void any_number_of_threads(void **state)
 {
     (void)state;
-    ref_conv_check_threads(&walsh_conv_filter);
+    conv_case_threads(&walsh_conv_filter);
 }
 
 static void reference_by_differences(void **state)

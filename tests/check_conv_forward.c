@@ -1,23 +1,23 @@
 /* Convolution against double precision; the reference itself, against its definition. */
-#include "tests/op_case.h"
+#include "tests/conv_case.h"
 #include "tests/ref_conv.h"
 
 static void against_double(void **state)
 {
     (void)state;
-    ref_conv_check(&walsh_conv_forward, WALSH_FUSE_AFFINE | WALSH_FUSE_STATS);
+    conv_case_check(&walsh_conv_forward, WALSH_FUSE_AFFINE | WALSH_FUSE_STATS);
 }
 
 static void lets_nan_through(void **state)
 {
     (void)state;
-    ref_conv_check_nan(&walsh_conv_forward);
+    conv_case_nan(&walsh_conv_forward, WALSH_FUSE_AFFINE, "x");
 }
 
 static void any_number_of_threads(void **state)
 {
     (void)state;
-    ref_conv_check_threads(&walsh_conv_forward);
+    conv_case_threads(&walsh_conv_forward);
 }
 
 /* One output worked out by hand: 3x3 input 1..9, 2x2 filter 1, 2, 3, 4, stride 1, pad 1. Correlation: not flipped. */

@@ -1,5 +1,5 @@
-/* Convolution and its gradients in double precision, as the sums are written in books, and the harness that compares
- * every variant of an operation with them. Dense NHWC values without pad lanes; W is [kh][kw][ic][oc]. */
+/* Convolution and its gradients in double precision, as the sums are written in books. Dense NHWC values without pad
+ * lanes; W is [kh][kw][ic][oc]. */
 #ifndef WALSH_TESTS_REF_CONV_H
 #define WALSH_TESTS_REF_CONV_H
 
@@ -17,16 +17,6 @@ void ref_conv_filter(const walsh_conv *c, const double *x, const double *dy, dou
 
 /* `count` values of [-1, 1), a function of seed; the caller frees them. */
 double *ref_conv_draw(size_t count, uint64_t seed);
-
-/* Compares the variants of op (one of the three) with the reference at many sizes, each with every combination of
- * `extras` (WALSH_FUSE_*) that it declares; on CPUs some variant must take each combination. */
-void ref_conv_check(const walsh_op *op, unsigned extras);
-
-/* That AFFINE's ReLU lets a NaN through to every element of op's output that it concerns, and to no other. */
-void ref_conv_check_nan(const walsh_op *op);
-
-/* The same bits on one and on all compute units, extras included, at sizes of which each has many work-groups. */
-void ref_conv_check_threads(const walsh_op *op);
 
 /* The reference's gradients proved, for the input or for the weights: by central differences of <conv(x, w), dy>, which
  * are exact since a convolution is linear in each; and as the adjoint, <conv(x, w), dy> = <x, dx> = <w, dw>. */

@@ -1,0 +1,21 @@
+/* What convolutions fuse (the extras of engine/op/conv.h) in double precision: operands that a problem's extras add are
+ * drawn and uploaded, and what the operation should then give is worked out. */
+#ifndef WALSH_TESTS_CONV_EXTRAS_H
+#define WALSH_TESTS_CONV_EXTRAS_H
+
+#include "tests/op_case.h"
+#include "tests/ref_conv.h"
+
+/* The number of op's operand of that name, or -1. */
+int conv_operand(const walsh_op *op, const char *name);
+
+/* Prologues: X and dY become what they stand for. */
+void conv_extras_inputs(op_case *k, const walsh_conv *c, double *x, double *dy);
+
+/* WALSH_FUSE_NORM_SUMS: masks the expected dX. No value is so near the gate that rounding could decide. */
+void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx);
+
+/* Compares PARTIAL with what the output, as the device has it, gives; fails in the name of `variant`. */
+void conv_extras_compare(op_case *k, const walsh_conv *c, const char *variant);
+
+#endif
