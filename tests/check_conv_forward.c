@@ -46,6 +46,8 @@ static void wrong_sizes(void **state)
     assert_fails(WALSH_E_ARGUMENT, "-1", walsh_conv_forward.shapes(&c, operand));
     c = good, c.w = 2;
     assert_fails(WALSH_E_ARGUMENT, "3x3 does not fit an input of 3x2", walsh_conv_forward.shapes(&c, operand));
+    c = good, c.gate = 2;
+    assert_fails(WALSH_E_ARGUMENT, "the gate must be 0 or 1, and is 2", walsh_conv_forward.shapes(&c, operand));
     c = good, c.n = 1 << 30;
     assert_fails(WALSH_E_ARGUMENT, "2^30", walsh_conv_forward.shapes(&c, operand));
 }

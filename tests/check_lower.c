@@ -3,10 +3,15 @@
 #include "tests/op_case.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "engine/base/rng.h"
 #include "engine/nn/lower.h"
 #include "engine/op/add.h"
+#include "engine/op/batchnorm.h"
+#include "engine/op/conv.h"
+#include "engine/op/relu.h"
 
 enum { BATCH = 4, SIZE = 6, CHANNELS = 3 };
 
@@ -187,11 +192,104 @@ static void pools(walsh_graph *g)
     global(g, walsh_graph_add(g, walsh_graph_add(g, m, a), c));
 }
 
+static walsh_node conv_bn(walsh_graph *g, const char *conv, const char *bn, walsh_node x, int c, int side, int stride)
+{
+    return walsh_graph_batchnorm(g, bn, walsh_graph_conv(g, conv, x, c, side, stride, side / 2));
+}
+
+/* Blocks as in a ResNet: identity shortcut, then a strided one with a projection, then identity again. */
+static void residual_stages(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_relu(g, conv_bn(g, "c0", "b0", 0, 5, 3, 1));
+    walsh_node y = walsh_graph_relu(g, conv_bn(g, "c1", "b1", x, 5, 3, 1));
+    x = walsh_graph_relu(g, walsh_graph_add(g, conv_bn(g, "c2", "b2", y, 5, 3, 1), x));
+    y = walsh_graph_relu(g, conv_bn(g, "c3", "b3", x, 6, 3, 2));
+    y = conv_bn(g, "c4", "b4", y, 6, 3, 1);
+    x = walsh_graph_relu(g, walsh_graph_add(g, y, conv_bn(g, "cs", "bs", x, 6, 1, 2)));
+    y = walsh_graph_relu(g, conv_bn(g, "c5", "b5", x, 6, 3, 1));
+    global(g, walsh_graph_relu(g, walsh_graph_add(g, conv_bn(g, "c6", "b6", y, 6, 3, 1), x)));
+}
+
+/* Batch norm and ReLU before the convolution: what a batch norm reads has other readers, or is no convolution. */
+static void preactivation(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_conv(g, "c0", 0, 5, 3, 1, 1);
+    for (int i = 0; i < 2; i++) {
+        walsh_node a = walsh_graph_relu(g, walsh_graph_batchnorm(g, i ? "b2" : "b1", x));
+        x = walsh_graph_add(g, walsh_graph_conv(g, i ? "c2" : "c1", a, 5, 3, 1, 1), x);
+    }
+    global(g, walsh_graph_relu(g, walsh_graph_batchnorm(g, "b3", x)));
+}
+
+/* One convolution a block: it reads the gradient that the addition hands to its own input. */
+static void short_blocks(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_relu(g, conv_bn(g, "c0", "b0", 0, 6, 3, 1));
+    x = walsh_graph_relu(g, walsh_graph_add(g, conv_bn(g, "c1", "b1", x, 6, 3, 1), x));
+    x = walsh_graph_relu(g, walsh_graph_add(g, x, conv_bn(g, "c2", "b2", x, 6, 1, 1)));
+    global(g, walsh_graph_add(g, x, x));
+}
+
+/* Two normalised branches of one input, which is also pooled; a join that two convolutions read. */
+static void branches(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_relu(g, conv_bn(g, "c0", "b0", 0, 4, 3, 1));
+    walsh_node a = walsh_graph_add(g, conv_bn(g, "ca", "ba", x, 4, 3, 1), conv_bn(g, "cb", "bb", x, 4, 1, 1));
+    walsh_node z = walsh_graph_relu(g, walsh_graph_add(g, walsh_graph_relu(g, a), x));
+    walsh_node p = walsh_graph_relu(g, conv_bn(g, "cp", "bp", z, 6, 3, 2));
+    walsh_node q = conv_bn(g, "cq", "bq", z, 6, 1, 2);
+    walsh_node m = walsh_graph_conv(g, "cm", walsh_graph_pool(g, WALSH_POOL_MAX, x, 3, 2, 1), 6, 1, 1, 0);
+    global(g, walsh_graph_add(g, walsh_graph_add(g, p, q), m));
+}
+
+static const builder graphs[] = {residual_block,  projected_block, bare_layers,  sums_of_sums, pools,
+                                 residual_stages, preactivation,   short_blocks, branches};
+
 static void gradients(void **state)
 {
     (void)state;
-    static const builder all[] = {residual_block, projected_block, bare_layers, sums_of_sums, pools};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) check_gradients(all[i]);
+    for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) check_gradients(graphs[i]);
+}
+
+/* Whatever a variant does not fuse has passes of its own. */
+static void gradients_without_some_variants(void **state)
+{
+    (void)state;
+    static const char *const disabled[] = {"conv_data_direct", "conv_filter_direct", "conv_forward_direct"};
+    char *kept = getenv("WALSH_DISABLE") ? strdup(getenv("WALSH_DISABLE")) : NULL;
+    for (size_t i = 0; i < sizeof disabled / sizeof *disabled; i++) {
+        setenv("WALSH_DISABLE", disabled[i], 1);
+        check_gradients(residual_stages);
+    }
+    if (kept)
+        setenv("WALSH_DISABLE", kept, 1);
+    else
+        unsetenv("WALSH_DISABLE");
+    free(kept);
+}
+
+static int count_of(const walsh_plan *plan, const walsh_op *op)
+{
+    int count = 0;
+    for (int i = 0; i < walsh_plan_count(plan); i++) count += walsh_plan_at(plan, i).op == op;
+    return count;
+}
+
+/* Where convolutions can, they do what is elementwise on the way back: what is left is the mask of the last join, and
+ * the sums of its batch norm and of the projection's. */
+static void few_sweeps(void **state)
+{
+    (void)state;
+    net n;
+    walsh_conv c = {.n = BATCH, .h = SIZE, .w = SIZE, .ic = 5, .oc = 5, .kh = 3, .kw = 3, .stride = 1, .pad = 1};
+    c.fuse = WALSH_FUSE_NORM_GRADIENT | WALSH_FUSE_NORM_SUMS | WALSH_FUSE_ACCUMULATE;
+    if (!walsh_op_can(op_device(), &walsh_conv_data, &c)) skip();
+    open_net(&n, residual_stages);
+    assert_int_equal(count_of(n.plan, &walsh_relu_backward), 1);
+    assert_int_equal(count_of(n.plan, &walsh_bn_backward_sums), 2);
+    assert_int_equal(count_of(n.plan, &walsh_bn_backward_finalize), 8);
+    assert_int_equal(count_of(n.plan, &walsh_bn_backward_apply), 0);
+    close_net(&n);
 }
 
 static void graphs_that_cannot_be(void **state)
@@ -219,6 +317,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
+        cmocka_unit_test(gradients_without_some_variants),
+        cmocka_unit_test(few_sweeps),
         cmocka_unit_test(graphs_that_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
