@@ -1,0 +1,60 @@
+/* The structured matrix Q of a Hadamard head, on the host: an orthonormal N x N transform T with a fast algorithm, and
+ * diagonals of signs D_a that make further classes of it.
+ *
+ * Classes are numbered along the + rows of block 1, its - rows, the + rows of block 2, and so on:
+ *   class c = ((a - 1)*2 + (sign < 0))*N + r,   q_c = sign * T_r * D_a,   a >= 1, r < N.
+ * So z = T (D_a x̂) holds the products of x̂ with all + rows of block a, and Q^T u = Σ_a D_a T^T (u_a+ - u_a-).
+ *
+ * T, rows r and columns k:
+ *   SYLVESTER   N = P = 2^m: H_P/sqrt(N), H_P[r][k] = (-1)^popcount(r & k). Symmetric.
+ *   PALEY       N = K_1 ... K_j P: (H_K1 (x) ... (x) H_Kj (x) H_P)/sqrt(N), so that column k is the mixed-radix number
+ *               (k_1, ..., k_j, p) with p the fastest; K_i x K_i tables of +-1 that need NOT be symmetric: T^T takes the
+ *               transposed tables.
+ *   OVERLAPPED  any other N, P the largest power of two below N: WALSH_HEAD_ROUNDS times, in this order,
+ *               flip, F on entries 0 .. P-1, flip, F on entries N-P .. N-1, with F = H_P/sqrt(P).
+ *               Step 2i works on the first, step 2i+1 on the last P entries: multiply entry j of the window by
+ *               flips[step][j], then F. T^T: the steps from the last to the first, each F, then the flip. */
+#ifndef WALSH_ENGINE_NN_HEAD_BASIS_H
+#define WALSH_ENGINE_NN_HEAD_BASIS_H
+
+#include <walsh/head.h>
+
+typedef enum walsh_transform {
+    WALSH_TRANSFORM_SYLVESTER,
+    WALSH_TRANSFORM_PALEY,
+    WALSH_TRANSFORM_OVERLAPPED
+} walsh_transform;
+
+enum { WALSH_HEAD_MAX_CORES = 4, WALSH_HEAD_MAX_CORE = 60, WALSH_HEAD_ROUNDS = 3 };
+
+/* What T is and how many blocks there are: known from the description alone, without a table. */
+typedef struct walsh_head_form {
+    walsh_transform transform;
+    int features, classes;            /* N, C */
+    int power;                        /* P >= 1 */
+    int cores;                        /* PALEY: j, 1 .. WALSH_HEAD_MAX_CORES; else 0 */
+    int order[WALSH_HEAD_MAX_CORES];  /* PALEY: K_1 .. K_j, each 12, 20, 28, 36, 44, 52 or 60 */
+    int blocks;                       /* ceil(C/2N) >= 1; the last may be partly used */
+} walsh_head_form;
+
+/* Of a Hadamard head that walsh_head_check accepts. */
+walsh_head_form walsh_head_form_of(const walsh_head_spec *spec);
+
+typedef struct walsh_head_basis {
+    walsh_head_form form;
+    float *core[WALSH_HEAD_MAX_CORES]; /* PALEY: H_K1 .. H_Kj, each [K][K], row by row, 1 or -1; else NULL */
+    float *flips;                      /* OVERLAPPED: [2*WALSH_HEAD_ROUNDS][P], 1 or -1; else NULL */
+    float *signs;                      /* [blocks][N]: the diagonals D_1 .. D_blocks, 1 or -1 */
+} walsh_head_basis;
+
+/* Builds the tables; fails as walsh_head_check, with WALSH_E_ARGUMENT for a head that is not WALSH_HEAD_HADAMARD, or for
+ * lack of memory; then *basis is NULL. The caller closes it. */
+walsh_status walsh_head_basis_open(const walsh_head_spec *spec, walsh_head_basis **basis);
+
+/* Frees a basis and sets the pointer to NULL; NULL is accepted. */
+void walsh_head_basis_close(walsh_head_basis **basis);
+
+/* x = T x or, `transposed`, T^T x, in place and in double precision: x [N]; `scratch` [WALSH_HEAD_MAX_CORE]. */
+void walsh_head_basis_apply(const walsh_head_basis *basis, bool transposed, double *x, double *scratch);
+
+#endif
