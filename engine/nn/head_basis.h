@@ -8,12 +8,14 @@
  * T, rows r and columns k:
  *   SYLVESTER   N = P = 2^m: H_P/sqrt(N), H_P[r][k] = (-1)^popcount(r & k). Symmetric.
  *   PALEY       N = K_1 ... K_j P: (H_K1 (x) ... (x) H_Kj (x) H_P)/sqrt(N), so that column k is the mixed-radix number
- *               (k_1, ..., k_j, p) with p the fastest; K_i x K_i tables of +-1 that need NOT be symmetric: T^T takes the
- *               transposed tables.
- *   OVERLAPPED  any other N, P the largest power of two below N: WALSH_HEAD_ROUNDS times, in this order,
- *               flip, F on entries 0 .. P-1, flip, F on entries N-P .. N-1, with F = H_P/sqrt(P).
- *               Step 2i works on the first, step 2i+1 on the last P entries: multiply entry j of the window by
- *               flips[step][j], then F. T^T: the steps from the last to the first, each F, then the flip. */
+ *               (k_1, ..., k_j, p) with p the fastest; K_i x K_i tables of +-1 that need NOT be symmetric: T^T takes
+ * the transposed tables. OVERLAPPED  any other N, P the largest power of two below N: WALSH_HEAD_STEPS steps in order;
+ * step i takes the window of entries offset[i] .. offset[i]+P-1, multiplies entry j of the window by flips[i][j], then
+ * applies F = H_P/sqrt(P) to it; entries outside stay. T^T: the steps from the last to the first, each F, then the
+ * flip. Windows: the first P entries, the last P, the middle, twice over. (First and last alone mix badly where they
+ * share few entries: at N = 1023, |T| reaches 7/sqrt(N) in place of 5.)
+ *
+ * A head of WALSH_HEAD_HADAMARD_PLAIN has none of this: its matrix is kept dense, as an orthonormal one.  */
 #ifndef WALSH_ENGINE_NN_HEAD_BASIS_H
 #define WALSH_ENGINE_NN_HEAD_BASIS_H
 
@@ -25,16 +27,17 @@ typedef enum walsh_transform {
     WALSH_TRANSFORM_OVERLAPPED
 } walsh_transform;
 
-enum { WALSH_HEAD_MAX_CORES = 4, WALSH_HEAD_MAX_CORE = 60, WALSH_HEAD_ROUNDS = 3 };
+enum { WALSH_HEAD_MAX_CORES = 4, WALSH_HEAD_MAX_CORE = 60, WALSH_HEAD_STEPS = 6 };
 
 /* What T is and how many blocks there are: known from the description alone, without a table. */
 typedef struct walsh_head_form {
     walsh_transform transform;
-    int features, classes;            /* N, C */
-    int power;                        /* P >= 1 */
-    int cores;                        /* PALEY: j, 1 .. WALSH_HEAD_MAX_CORES; else 0 */
-    int order[WALSH_HEAD_MAX_CORES];  /* PALEY: K_1 .. K_j, each 12, 20, 28, 36, 44, 52 or 60 */
-    int blocks;                       /* ceil(C/2N) >= 1; the last may be partly used */
+    int features, classes;           /* N, C */
+    int power;                       /* P >= 1 */
+    int cores;                       /* PALEY: j, 1 .. WALSH_HEAD_MAX_CORES; else 0 */
+    int order[WALSH_HEAD_MAX_CORES]; /* PALEY: K_1 .. K_j, each 12, 20, 28, 36, 44, 52 or 60 */
+    int offset[WALSH_HEAD_STEPS];    /* OVERLAPPED: where each step's window begins */
+    int blocks;                      /* ceil(C/2N) >= 1; the last may be partly used */
 } walsh_head_form;
 
 /* Of a Hadamard head that walsh_head_check accepts. */
@@ -43,12 +46,12 @@ walsh_head_form walsh_head_form_of(const walsh_head_spec *spec);
 typedef struct walsh_head_basis {
     walsh_head_form form;
     float *core[WALSH_HEAD_MAX_CORES]; /* PALEY: H_K1 .. H_Kj, each [K][K], row by row, 1 or -1; else NULL */
-    float *flips;                      /* OVERLAPPED: [2*WALSH_HEAD_ROUNDS][P], 1 or -1; else NULL */
+    float *flips;                      /* OVERLAPPED: [WALSH_HEAD_STEPS][P], 1 or -1; else NULL */
     float *signs;                      /* [blocks][N]: the diagonals D_1 .. D_blocks, 1 or -1 */
 } walsh_head_basis;
 
-/* Builds the tables; fails as walsh_head_check, with WALSH_E_ARGUMENT for a head that is not WALSH_HEAD_HADAMARD, or for
- * lack of memory; then *basis is NULL. The caller closes it. */
+/* Builds the tables; fails as walsh_head_check, with WALSH_E_ARGUMENT for a head that is not WALSH_HEAD_HADAMARD, or
+ * for lack of memory; then *basis is NULL. The caller closes it. */
 walsh_status walsh_head_basis_open(const walsh_head_spec *spec, walsh_head_basis **basis);
 
 /* Frees a basis and sets the pointer to NULL; NULL is accepted. */
