@@ -202,10 +202,11 @@ static walsh_status add(walsh_bench *bench, const walsh_head_spec *spec, int bat
     return walsh_bench_add(bench, &c);
 }
 
-/* The head asked for, or every one that can be built with these sizes. */
+/* The head asked for, or every one that can be built with these sizes; the plain one only for the asking. */
 static walsh_status add_heads(const walsh_arguments *arguments, walsh_bench *bench)
 {
-    static const walsh_head_kind kinds[] = {WALSH_HEAD_LEARNED, WALSH_HEAD_ORTHONORMAL, WALSH_HEAD_HADAMARD};
+    static const walsh_head_kind kinds[] = {WALSH_HEAD_LEARNED, WALSH_HEAD_ORTHONORMAL, WALSH_HEAD_HADAMARD,
+                                            WALSH_HEAD_HADAMARD_PLAIN};
     const char *wanted = walsh_argument(arguments, WALSH_OPTION_HEAD);
     int sizes[2], batch = 128;
     walsh_head_kind only = WALSH_HEAD_LEARNED;
@@ -214,7 +215,7 @@ static walsh_status add_heads(const walsh_arguments *arguments, walsh_bench *ben
     if (wanted) WALSH_TRY(walsh_head_kind_parse(wanted, &only));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         const walsh_head_spec spec = {.kind = kinds[i], .features = sizes[0], .classes = sizes[1]};
-        if (wanted && kinds[i] != only) continue;
+        if (wanted ? kinds[i] != only : kinds[i] == WALSH_HEAD_HADAMARD_PLAIN) continue;
         walsh_status status = walsh_head_check(&spec);
         if (status && (wanted || kinds[i] == WALSH_HEAD_LEARNED)) return status;
         if (!status) WALSH_TRY(add(bench, &spec, batch));

@@ -165,7 +165,7 @@ static const struct argp_option own[] = {
     {"model", WALSH_OPTION_MODEL, "NAME", 0, "resnet20, resnet32, resnet44, resnet56 or resnet110", 0},
     {"batch", WALSH_OPTION_BATCH, "B", 0, "images a step (default: 128)", 0},
     {"mode", WALSH_OPTION_MODE, "MODE", 0, "train, evaluate or both (default)", 0},
-    {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned (default), orthonormal or hadamard", 0},
+    {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned (default), orthonormal, hadamard or hadamard-plain", 0},
     {"classes", WALSH_OPTION_CLASSES, "C", 0, "number of classes (default: 10)", 0},
     {"steps", WALSH_OPTION_STEPS, "K", 0, "steps of one timing, at least (default: 1)", 0},
     {0},

@@ -63,11 +63,14 @@ static void print_text(const walsh_head_spec *spec, const walsh_head_report *rep
     if (spec->kind != WALSH_HEAD_LEARNED) {
         printf("largest cosine %.6f signed, %.6f absolute (%s", report->largest_cosine, report->largest_absolute_cosine,
                evidence_names[report->evidence]);
-        if (report->evidence == WALSH_HEAD_KNOWN)
-            printf(": a theorem)\n");
-        else
-            printf(": %llu pairs)\n", (unsigned long long)report->pairs);
+        if (report->evidence == WALSH_HEAD_KNOWN) printf(": a theorem");
+        if (report->evidence == WALSH_HEAD_KNOWN && report->pairs) printf("; %.6f in a sample", report->sampled_cosine);
+        if (report->pairs) printf(": %llu pairs", (unsigned long long)report->pairs);
+        printf(")\n");
     }
+    if (spec->kind == WALSH_HEAD_HADAMARD_PLAIN)
+        printf("identical      %llu pairs of classes, which no training can tell apart\n",
+               (unsigned long long)report->identical_pairs);
     printf("Welch bound    %.6f\n\n", report->welch);
     const walsh_head_cost *own = &report->own, *learned = &report->learned;
     printf("%-28s %16s %16s\n", "cost", walsh_head_kind_name(spec->kind), "learned");
@@ -102,6 +105,8 @@ static walsh_status print_json(const walsh_head_spec *spec, const walsh_head_rep
     cJSON_AddNumberToObject(json, "largest_absolute_cosine", report->largest_absolute_cosine);
     cJSON_AddStringToObject(json, "evidence", evidence_names[report->evidence]);
     cJSON_AddNumberToObject(json, "pairs", (double)report->pairs);
+    cJSON_AddNumberToObject(json, "sampled_cosine", report->sampled_cosine);
+    cJSON_AddNumberToObject(json, "identical_pairs", (double)report->identical_pairs);
     cJSON_AddNumberToObject(json, "welch", report->welch);
     add_cost(json, "own", &report->own);
     add_cost(json, "learned", &report->learned);
@@ -125,7 +130,7 @@ static walsh_status run(const walsh_arguments *arguments)
 
 static const struct argp_option own[] = {
     {NULL, 0, NULL, 0, "Head:", 0},
-    {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned, orthonormal or hadamard", 0},
+    {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned, orthonormal, hadamard or hadamard-plain", 0},
     {"features", WALSH_OPTION_FEATURES, "N", 0, "length of the feature vector", 0},
     {"classes", WALSH_OPTION_CLASSES, "C", 0, "number of classes", 0},
     {"head-seed", WALSH_OPTION_HEAD_SEED, "S", 0, "seed of a random matrix (default: 0)", 0},
@@ -142,6 +147,7 @@ const walsh_command walsh_command_head = {
         " Welch bound, and what it costs to train beside a learned one."
         "\vExamples:\n"
         "  walsh head --head hadamard --features 64 --classes 100\n"
+        "  walsh head --head hadamard-plain --features 64 --classes 100   # the published code's twins\n"
         "  walsh head --head orthonormal --features 512 --classes 1000 --out Q.npy\n",
     .groups = (const struct argp_option *const[]){own, walsh_options_json, NULL},
     .run = run,

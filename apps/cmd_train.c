@@ -212,7 +212,7 @@ static const struct argp_option what[] = {
 
 static const struct argp_option head[] = {
     {NULL, 0, NULL, 0, "Head and loss:", 0},
-    {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned (default), orthonormal or hadamard", 0},
+    {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned (default), orthonormal, hadamard or hadamard-plain", 0},
     {"head-seed", WALSH_OPTION_HEAD_SEED, "S", 0, "seed of a random matrix (default: 0)", 0},
     {"alpha", WALSH_OPTION_ALPHA, "ALPHA", 0, "scale of a fixed head: learned (default), or a fixed value", 0},
     {"decay-alpha", WALSH_OPTION_DECAY_ALPHA, NULL, 0, "weight decay on alpha too", 0},

@@ -98,7 +98,7 @@ usage() {
     refuse "no weights" 2 "expected --weights" eval --data sample
     refuse "split" 2 "--split all: expected train or test" eval --weights x --data sample --split all
     refuse "head without features" 2 "expected --features" head --head hadamard --classes 10
-    refuse "head of a wrong size" 2 "48" head --head hadamard --features 48 --classes 10
+    refuse "more classes than signs" 2 "4096" head --head hadamard --features 12 --classes 5000
     refuse "learned Q" 2 "--out" head --head learned --features 48 --classes 10 --out Q.npy
     absent Q.npy
     what="log level"
@@ -129,6 +129,8 @@ head_files() {
     succeed "Q" "Welch bound" head --head hadamard --features 64 --classes 100 --out Q.npy
     expect grep -qaF "'shape': (100, 64)" Q.npy
     succeed "head as JSON" '"largest_cosine":	0,' head --head hadamard --features 64 --classes 100 --json
+    succeed "twins" "identical      36 pairs" head --head hadamard-plain --features 64 --classes 100
+    succeed "head of another size" "overlapped" head --head hadamard --features 342 --classes 1000
     refuse "Q in no folder" 1 "nowhere/Q.npy" head --head hadamard --features 64 --classes 100 --out nowhere/Q.npy
     what="results that cannot be written"
     [ -c /dev/full ] || return

@@ -206,6 +206,12 @@ static void fixed(void **state)
     }
     one(WALSH_HEAD_ORTHONORMAL, WALSH_LOSS_CROSS_ENTROPY, 0, 6, 6, 342, 100);
     one(WALSH_HEAD_ORTHONORMAL, WALSH_LOSS_COSINE, 0, 6, 6, 33, 100);
+    const int others[][2] = {{64, 130}, {60, 300}, {342, 100}, {33, 100}, {48, 1}, {3, 8}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        one(WALSH_HEAD_HADAMARD, i % 2 ? WALSH_LOSS_COSINE : WALSH_LOSS_CROSS_ENTROPY, 0, 6, 5, others[i][0],
+            others[i][1]);
+    one(WALSH_HEAD_HADAMARD_PLAIN, WALSH_LOSS_CROSS_ENTROPY, 0, 6, 6, 64, 100);
+    one(WALSH_HEAD_HADAMARD_PLAIN, WALSH_LOSS_COSINE, 0, 6, 6, 33, 20);
 }
 
 /* A fixed alpha gets no gradient, and the rest does not change. */
@@ -302,8 +308,8 @@ static void refusals(void **state)
     assert_fails(WALSH_E_ARGUMENT, "takes no label smoothing", walsh_head_valid(&head));
     head.loss = WALSH_LOSS_CROSS_ENTROPY, head.label_smoothing = -1;
     assert_fails(WALSH_E_ARGUMENT, "label smoothing -1", walsh_head_valid(&head));
-    head.label_smoothing = 0, head.spec.classes = 129;
-    assert_fails(WALSH_E_ARGUMENT, "found 129", walsh_head_valid(&head));
+    head.label_smoothing = 0, head.spec.features = 12, head.spec.classes = 4097;
+    assert_fails(WALSH_E_ARGUMENT, "cannot have 4097", walsh_head_valid(&head));
 
     /* A plan remembers. */
     walsh_plan *plan = NULL;

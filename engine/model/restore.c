@@ -99,7 +99,7 @@ static walsh_status check_description(const walsh_safetensors *file, const char 
     snprintf(version, sizeof version, "%d", WALSH_HEAD_VERSION);
     WALSH_TRY(check_text(file, path, "head_version", version));
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)info->head.seed);
-    return info->head.kind == WALSH_HEAD_ORTHONORMAL ? check_text(file, path, "head_seed", seed) : WALSH_OK;
+    return walsh_head_seeded(&info->head) ? check_text(file, path, "head_seed", seed) : WALSH_OK;
 }
 
 static uint64_t batches_in(const walsh_safetensors *file)

@@ -1,8 +1,9 @@
 #include "engine/nn/head.h"
 
 #include <math.h>
+#include <string.h>
 
-#include "engine/nn/head_matrix.h"
+#include "engine/nn/head_basis.h"
 #include "engine/op/cosine.h"
 #include "engine/op/fixed_head.h"
 #include "engine/op/fwht.h"
@@ -36,11 +37,20 @@ walsh_status walsh_head_valid(const walsh_head *head)
         WALSH_FAIL(WALSH_E_ARGUMENT, "label smoothing %g, expected 0 <= e < 1", (double)head->label_smoothing);
     if (head->loss != WALSH_LOSS_COSINE) return WALSH_OK;
     if (head->spec.kind == WALSH_HEAD_LEARNED)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "the cosine loss needs a fixed head (orthonormal or hadamard), found learned");
+        WALSH_FAIL(WALSH_E_ARGUMENT,
+                   "the cosine loss needs a fixed head (orthonormal, hadamard or hadamard-plain), found learned");
     if (head->label_smoothing > 0)
         WALSH_FAIL(WALSH_E_ARGUMENT, "the cosine loss takes no label smoothing, found %g",
                    (double)head->label_smoothing);
     return WALSH_OK;
+}
+
+/* Whether the transform is a single FWHT; the matrix of any other fixed head is kept dense. */
+static bool is_fwht(const walsh_head_spec *spec)
+{
+    if (spec->kind != WALSH_HEAD_HADAMARD) return false;
+    walsh_head_form form = walsh_head_form_of(spec);
+    return form.transform == WALSH_TRANSFORM_SYLVESTER && form.blocks == 1;
 }
 
 walsh_head_shapes walsh_head_shapes_of(const walsh_head_spec *spec)
@@ -50,17 +60,11 @@ walsh_head_shapes walsh_head_shapes_of(const walsh_head_spec *spec)
                                 .alpha = walsh_shape_vector(1),
                                 .bias = walsh_shape_vector(spec->classes),
                                 .constant = walsh_shape_absent};
-    switch (spec->kind) {
-    case WALSH_HEAD_LEARNED:
+    if (spec->kind == WALSH_HEAD_LEARNED) {
         shapes.weight = matrix;
         shapes.alpha = walsh_shape_absent;
-        break;
-    case WALSH_HEAD_ORTHONORMAL:
-        shapes.constant = matrix;
-        break;
-    case WALSH_HEAD_HADAMARD:
-        shapes.constant = walsh_shape_vector(spec->features);
-        break;
+    } else {
+        shapes.constant = is_fwht(spec) ? walsh_shape_vector(spec->features) : matrix;
     }
     return shapes;
 }
@@ -68,14 +72,13 @@ walsh_head_shapes walsh_head_shapes_of(const walsh_head_spec *spec)
 walsh_status walsh_head_constant(const walsh_head_spec *spec, float *dense)
 {
     WALSH_TRY(walsh_head_check(spec));
-    switch (spec->kind) {
-    case WALSH_HEAD_ORTHONORMAL:
-        return walsh_head_orthonormal(spec, dense);
-    case WALSH_HEAD_HADAMARD:
-        return walsh_head_signs(spec->features, 1, dense);
-    default:
-        return WALSH_OK;
-    }
+    if (spec->kind == WALSH_HEAD_LEARNED) return WALSH_OK;
+    if (!is_fwht(spec)) return walsh_head_rows(spec, 0, spec->classes, dense);
+    walsh_head_basis *basis;
+    WALSH_TRY(walsh_head_basis_open(spec, &basis));
+    memcpy(dense, basis->signs, (size_t)spec->features * sizeof *dense);
+    walsh_head_basis_close(&basis);
+    return WALSH_OK;
 }
 
 static int batch(const walsh_plan *plan, const walsh_head_parts *p)
@@ -86,7 +89,7 @@ static int batch(const walsh_plan *plan, const walsh_head_parts *p)
 /* Rows of the transform: a FWHT gives all N, a product with Q one for each class. */
 static int transform_rows(const walsh_head *head)
 {
-    return head->spec.kind == WALSH_HEAD_HADAMARD ? head->spec.features : head->spec.classes;
+    return is_fwht(&head->spec) ? head->spec.features : head->spec.classes;
 }
 
 static walsh_fixed_head_problem around(const walsh_plan *plan, const walsh_head *head, const walsh_head_parts *p)
@@ -110,7 +113,7 @@ static void transform(walsh_plan *plan, const walsh_head *head, walsh_value cons
                       walsh_value to)
 {
     int b = walsh_plan_shape(plan, from).n, n = head->spec.features, c = head->spec.classes;
-    if (head->spec.kind == WALSH_HEAD_HADAMARD) {
+    if (is_fwht(&head->spec)) {
         walsh_fwht_problem p = {.rows = b,
                                 .n = n,
                                 .scale = (float)(1 / sqrt(n)),

@@ -2,7 +2,8 @@
  *
  * learned:      Y = X W^T + b
  * orthonormal:  Y = alpha * X̂ Q^T + b, Q [c][n] dense
- * hadamard:     Y[c] = alpha * s_c * Z[r(c)] + b_c, Z = H D X̂ / sqrt(n), by a fast transform
+ * hadamard:     Y[c] = alpha * s_c * Z[r(c)] + b_c, Z = H D X̂ / sqrt(n), by a fast transform where n is a power of two
+ *               and c <= 2n; else with Q, as hadamard-plain
  * with X̂ = X/sqrt(ΣX² + 1e-16), row by row. Loss: mean cross-entropy of Y, or mean 1 - q_t . x̂ (cosine; fixed heads
  * only), which uses neither alpha nor the bias. */
 #ifndef WALSH_ENGINE_NN_HEAD_H
@@ -27,7 +28,7 @@ typedef struct walsh_head_shapes {
     walsh_shape weight;   /* learned: [c][n] */
     walsh_shape alpha;    /* fixed: [1] */
     walsh_shape bias;     /* [c] */
-    walsh_shape constant; /* orthonormal: Q [c][n]; hadamard: sign diagonal D [n] */
+    walsh_shape constant; /* Q [c][n]; of a fast transform the sign diagonal D [n] */
 } walsh_head_shapes;
 walsh_head_shapes walsh_head_shapes_of(const walsh_head_spec *spec);
 

@@ -6,16 +6,36 @@
  * So z = T (D_a x̂) holds the products of x̂ with all + rows of block a, and Q^T u = Σ_a D_a T^T (u_a+ - u_a-).
  *
  * T, rows r and columns k:
- *   SYLVESTER   N = P = 2^m: H_P/sqrt(N), H_P[r][k] = (-1)^popcount(r & k). Symmetric.
- *   PALEY       N = K_1 ... K_j P: (H_K1 (x) ... (x) H_Kj (x) H_P)/sqrt(N), so that column k is the mixed-radix number
- *               (k_1, ..., k_j, p) with p the fastest; K_i x K_i tables of +-1 that need NOT be symmetric: T^T takes
- * the transposed tables. OVERLAPPED  any other N, P the largest power of two below N: WALSH_HEAD_STEPS steps in order;
- * step i takes the window of entries offset[i] .. offset[i]+P-1, multiplies entry j of the window by flips[i][j], then
- * applies F = H_P/sqrt(P) to it; entries outside stay. T^T: the steps from the last to the first, each F, then the
- * flip. Windows: the first P entries, the last P, the middle, twice over. (First and last alone mix badly where they
- * share few entries: at N = 1023, |T| reaches 7/sqrt(N) in place of 5.)
  *
- * A head of WALSH_HEAD_HADAMARD_PLAIN has none of this: its matrix is kept dense, as an orthonormal one.  */
+ * - SYLVESTER, N = P = 2^m: H_P/sqrt(N), H_P[r][k] = (-1)^popcount(r & k). Symmetric.
+ *
+ * - PALEY, N = K_1 ... K_j P: (H_K1 (x) ... (x) H_Kj (x) H_P)/sqrt(N), so that column k is the mixed-radix number (k_1,
+ *   ..., k_j, p) with p the fastest; K_i x K_i tables of +-1 that need NOT be symmetric: T^T takes the transposed
+ *   tables. The orders K are those with the least sum. Only where C <= 2^(N/2): few blocks of a flat matrix fit beside
+ *   each other, so that beyond it the overlapped transform stands in.
+ *
+ * - OVERLAPPED, any other N, P the largest power of two below N: WALSH_HEAD_STEPS steps in order; step i takes the
+ *   window of entries offset[i] .. offset[i]+P-1, multiplies entry j of the window by flips[i][j], then applies
+ *   F = H_P/sqrt(P) to it; entries outside stay. T^T: the steps from the last to the first, each F, then the flip.
+ *   Windows: the first P entries, the last P, the middle, twice over. (First and last alone mix badly where they share
+ *   few entries: at N = 1023, |T| reaches 7/sqrt(N) in place of 5.)
+ *
+ * A head of WALSH_HEAD_HADAMARD_PLAIN has none of this: its matrix is kept dense, as an orthonormal one.
+ *
+ * The diagonals (weights files depend on them: head_version 1), with draws numbered from 1:
+ *
+ * - SYLVESTER: those of head_signs.h as far as they go, then draws.
+ *
+ * - PALEY: where P = 2^m with m even, S_a (x) D_a, D_a of head_signs.h for P up to walsh_head_close_blocks(P) and S_a
+ *   the first K_1...K_j signs of draw a; then draws. Against draws alone the largest cosine between blocks is lower by
+ *   a quarter to a third with K = 12, by a tenth to a third with K = 20.
+ *
+ * - OVERLAPPED: draws.
+ *
+ * Draw d is signs from walsh_rng_make(seed of the head, WALSH_RNG_HEAD, d): number i is bit i % 32 of word i/32 % 4 at
+ * position i/128, 1 for -1. With N <= WALSH_HEAD_CROWDED a draw is skipped that would repeat a row, but for its sign,
+ * of an earlier block; with more features that does not happen (odds below 2^-38 at 2^30 classes). Flips of step i are
+ * draw 2^31 + i; where with them draws come to find no room, 2^31 + 6 + i are tried, and so on. */
 #ifndef WALSH_ENGINE_NN_HEAD_BASIS_H
 #define WALSH_ENGINE_NN_HEAD_BASIS_H
 
@@ -27,7 +47,7 @@ typedef enum walsh_transform {
     WALSH_TRANSFORM_OVERLAPPED
 } walsh_transform;
 
-enum { WALSH_HEAD_MAX_CORES = 4, WALSH_HEAD_MAX_CORE = 60, WALSH_HEAD_STEPS = 6 };
+enum { WALSH_HEAD_MAX_CORES = 4, WALSH_HEAD_MAX_CORE = 60, WALSH_HEAD_STEPS = 6, WALSH_HEAD_CROWDED = 96 };
 
 /* What T is and how many blocks there are: known from the description alone, without a table. */
 typedef struct walsh_head_form {
@@ -57,7 +77,13 @@ walsh_status walsh_head_basis_open(const walsh_head_spec *spec, walsh_head_basis
 /* Frees a basis and sets the pointer to NULL; NULL is accepted. */
 void walsh_head_basis_close(walsh_head_basis **basis);
 
-/* x = T x or, `transposed`, T^T x, in place and in double precision: x [N]; `scratch` [WALSH_HEAD_MAX_CORE]. */
-void walsh_head_basis_apply(const walsh_head_basis *basis, bool transposed, double *x, double *scratch);
+/* x = T x or, `transposed`, T^T x, in place and in double precision: x [N]. */
+void walsh_head_basis_apply(const walsh_head_basis *basis, bool transposed, double *x);
+
+/* How many of the first diagonals come from head_signs.h, times S or not. */
+int walsh_head_structured_blocks(const walsh_head_form *form);
+
+/* Multiply-adds of one transform. */
+double walsh_head_transform_cost(const walsh_head_form *form);
 
 #endif

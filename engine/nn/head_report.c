@@ -6,19 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/rng.h"
 #include "engine/base/status.h"
+#include "engine/nn/head_basis.h"
+#include "engine/nn/head_coherence.h"
 #include "engine/nn/head_matrix.h"
-
-/* What comparing rows may take, in multiply-adds: about a second. Beside its own, a pair costs some for the loop, and a
- * random pair more for its draws and for rows that are in no cache. */
-#define COMPARE_BUDGET 1e9
-enum { PAIR_COST = 16, SAMPLE_COST = 1000 };
+#include "engine/nn/head_signs.h"
 
 static const char *const names[] = {
     [WALSH_HEAD_LEARNED] = "learned",
     [WALSH_HEAD_ORTHONORMAL] = "orthonormal",
     [WALSH_HEAD_HADAMARD] = "hadamard",
+    [WALSH_HEAD_HADAMARD_PLAIN] = "hadamard-plain",
 };
 enum { KINDS = sizeof names / sizeof *names };
 
@@ -29,7 +27,8 @@ walsh_status walsh_head_kind_parse(const char *name, walsh_head_kind *kind)
             *kind = (walsh_head_kind)i;
             return WALSH_OK;
         }
-    WALSH_FAIL(WALSH_E_ARGUMENT, "unknown head '%s', expected learned, orthonormal or hadamard", name ? name : "");
+    WALSH_FAIL(WALSH_E_ARGUMENT, "unknown head '%s', expected learned, orthonormal, hadamard or hadamard-plain",
+               name ? name : "");
 }
 
 const char *walsh_head_kind_name(walsh_head_kind kind)
@@ -37,28 +36,43 @@ const char *walsh_head_kind_name(walsh_head_kind kind)
     return (int)kind >= 0 && (int)kind < KINDS ? names[kind] : "unknown";
 }
 
-walsh_status walsh_head_check(const walsh_head_spec *spec)
+bool walsh_head_seeded(const walsh_head_spec *spec)
 {
-    walsh_construction construction;
-    return walsh_head_choose(spec, &construction);
+    if (spec->kind == WALSH_HEAD_ORTHONORMAL) return true;
+    if (spec->kind != WALSH_HEAD_HADAMARD) return false;
+    walsh_head_form form = walsh_head_form_of(spec);
+    return form.transform != WALSH_TRANSFORM_SYLVESTER || walsh_head_structured_blocks(&form) < form.blocks;
 }
 
-/* Rows of a Hadamard head times `scale` in place of 1/sqrt(N): 1 gives signs. */
-static walsh_status hadamard_rows(int features, int first, int count, float scale, float *q)
+/* Row r of T is T^T e_r. */
+static void hadamard_row(const walsh_head_basis *basis, int class_index, double *row, float *q)
 {
-    size_t n = (size_t)features;
-    float *signs = NULL;
-    walsh_status status = walsh_alloc(&signs, n, sizeof *signs, "head signs");
-    for (int i = 0, block = 0; i < count && !status; i++) {
-        walsh_head_class c = walsh_head_locate(features, first + i);
-        if (c.block != block) status = walsh_head_signs(features, block = c.block, signs);
-        for (size_t k = 0; k < n && !status; k++) {
-            float entry = (float)c.sign * scale * signs[k];
-            q[(size_t)i * n + k] = __builtin_parity((unsigned)c.row & (unsigned)k) ? -entry : entry;
-        }
-    }
-    free(signs);
+    int n = basis->form.features, block = class_index / n / 2;
+    const float *signs = basis->signs + (size_t)block * (size_t)n;
+    double sign = class_index / n % 2 ? -1 : 1;
+    for (int k = 0; k < n; k++) row[k] = k == class_index % n;
+    walsh_head_basis_apply(basis, true, row);
+    for (int k = 0; k < n; k++) q[k] = (float)(sign * row[k]) * signs[k];
+}
+
+static walsh_status hadamard_rows(const walsh_head_spec *spec, int first, int count, float *q)
+{
+    size_t n = (size_t)spec->features;
+    walsh_head_basis *basis = NULL;
+    double *row = NULL;
+    walsh_status status = walsh_alloc(&row, n, sizeof *row, "a row of a hadamard head");
+    if (!status) status = walsh_head_basis_open(spec, &basis);
+    for (int i = 0; i < count && !status; i++) hadamard_row(basis, first + i, row, q + (size_t)i * n);
+    walsh_head_basis_close(&basis);
+    free(row);
     return status;
+}
+
+static void plain_rows(int features, int first, int count, float *q)
+{
+    float entry = (float)(1 / sqrt(features));
+    for (int c = first; c < first + count; c++)
+        for (int k = 0; k < features; k++) *q++ = __builtin_parity((unsigned)c & (unsigned)k) ? -entry : entry;
 }
 
 static walsh_status orthonormal_rows(const walsh_head_spec *spec, int first, int count, float *q)
@@ -80,111 +94,65 @@ walsh_status walsh_head_rows(const walsh_head_spec *spec, int first, int count, 
         WALSH_FAIL(WALSH_E_ARGUMENT, "rows %d to %d of a head with %d classes", first, first + count - 1,
                    spec->classes);
     if (spec->kind == WALSH_HEAD_ORTHONORMAL) return orthonormal_rows(spec, first, count, q);
-    return hadamard_rows(spec->features, first, count, (float)(1 / sqrt(spec->features)), q);
-}
-
-/* The rows of a matrix, to be compared. */
-typedef struct comparison {
-    const float *q;
-    double *inverse_norm;
-    size_t n;
-    double largest, largest_absolute;
-    uint64_t pairs;
-} comparison;
-
-static double dot(const float *a, const float *b, size_t n)
-{
-    double sum[4] = {0};
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (size_t j = 0; j < 4; j++) sum[j] += (double)a[i + j] * b[i + j];
-    for (; i < n; i++) sum[0] += (double)a[i] * b[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-static void compare(comparison *c, size_t i, size_t j)
-{
-    double cosine = dot(c->q + i * c->n, c->q + j * c->n, c->n) * c->inverse_norm[i] * c->inverse_norm[j];
-    if (cosine > c->largest) c->largest = cosine;
-    if (fabs(cosine) > c->largest_absolute) c->largest_absolute = fabs(cosine);
-    c->pairs++;
-}
-
-/* Every pair, or as many random ones as the budget allows. */
-static void compare_rows(comparison *c, size_t rows, bool every)
-{
-    walsh_rng rng = walsh_rng_make(0, WALSH_RNG_HEAD, UINT32_MAX);
-    uint64_t samples = (uint64_t)(COMPARE_BUDGET / ((double)c->n + SAMPLE_COST)) + 1;
-    for (size_t i = 0; i < rows; i++) c->inverse_norm[i] = 1 / sqrt(dot(c->q + i * c->n, c->q + i * c->n, c->n));
-    for (size_t i = 0; every && i < rows; i++)
-        for (size_t j = 0; j < i; j++) compare(c, i, j);
-    for (uint64_t s = 0; !every && s < samples; s++) {
-        uint32_t i = walsh_rng_below(rng, 2 * s, (uint32_t)rows),
-                 j = walsh_rng_below(rng, 2 * s + 1, (uint32_t)rows - 1);
-        compare(c, i, j < i ? j : j + 1);
-    }
-}
-
-static walsh_status measure(const walsh_head_spec *spec, walsh_head_report *report, bool every)
-{
-    size_t rows = (size_t)spec->classes, n = (size_t)spec->features;
-    float *q = NULL;
-    comparison c = {.n = n, .largest = -1};
-    walsh_status status = walsh_alloc(&q, rows * n, sizeof *q, "comparing the rows of a head");
-    if (!status) status = walsh_alloc(&c.inverse_norm, rows, sizeof *c.inverse_norm, "comparing the rows of a head");
-    /* Signs rather than entries: their products add up exactly. */
-    if (!status && spec->kind == WALSH_HEAD_HADAMARD)
-        status = hadamard_rows(spec->features, 0, spec->classes, 1, q);
-    else if (!status)
-        status = walsh_head_orthonormal(spec, q);
-    if (!status) {
-        c.q = q;
-        compare_rows(&c, rows, every);
-        report->largest_cosine = c.largest;
-        report->largest_absolute_cosine = c.largest_absolute;
-        report->pairs = c.pairs;
-        report->evidence = every ? WALSH_HEAD_MEASURED : WALSH_HEAD_SAMPLED;
-    }
-    free(q);
-    free(c.inverse_norm);
-    return status;
-}
-
-static walsh_status coherence(const walsh_head_spec *spec, walsh_head_report *report)
-{
-    double compared = 0.5 * spec->classes * (spec->classes - 1.0) * ((double)spec->features + PAIR_COST);
-    if (spec->kind == WALSH_HEAD_LEARNED) {
-        report->largest_cosine = report->largest_absolute_cosine = NAN;
-        return WALSH_OK;
-    }
-    if (spec->classes == 1) return WALSH_OK; /* no pair: zeros */
-    if (compared <= COMPARE_BUDGET) return measure(spec, report, true);
-    bool more = spec->classes > spec->features;
-    if (spec->kind == WALSH_HEAD_ORTHONORMAL && more) return measure(spec, report, false);
-    /* Rows are orthogonal; those of a Hadamard block are, beyond N classes, opposite too. */
-    report->evidence = WALSH_HEAD_KNOWN;
-    report->largest_absolute_cosine = more ? 1 : 0;
+    if (spec->kind == WALSH_HEAD_HADAMARD) return hadamard_rows(spec, first, count, q);
+    plain_rows(spec->features, first, count, q);
     return WALSH_OK;
 }
 
-static void describe_construction(const walsh_head_spec *spec, walsh_construction construction, char *out, size_t size)
+/* "12 x 20 x 4": the orders whose product the matrix is. */
+static void name_orders(const walsh_head_form *form, char *out, size_t size)
 {
-    static const char *const text[] = {
-        [WALSH_CONSTRUCTION_LEARNED] = "learned affine layer",
-        [WALSH_CONSTRUCTION_ORTHONORMAL_ROWS] = "random orthonormal rows",
-        [WALSH_CONSTRUCTION_ORTHONORMAL_COLUMNS] = "random orthonormal columns",
-        [WALSH_CONSTRUCTION_KERDOCK] = "Hadamard, Kerdock signs",
-        [WALSH_CONSTRUCTION_GOLD] = "Hadamard, Gold signs",
-    };
-    bool both = spec->kind == WALSH_HEAD_HADAMARD && spec->classes > spec->features;
-    snprintf(out, size, "%s%s", both ? "+-" : "", text[construction]);
+    size_t at = 0;
+    for (int i = 0; i < form->cores && at < size; i++)
+        at += (size_t)snprintf(out + at, size - at, i ? " x %d" : "%d", form->order[i]);
+    if (form->power > 1 && at < size) snprintf(out + at, size - at, " x %d", form->power);
+}
+
+static void name_hadamard(const walsh_head_spec *spec, char *out, size_t size)
+{
+    walsh_head_form form = walsh_head_form_of(spec);
+    const char *both = spec->classes > spec->features ? "+-" : "";
+    int structured = walsh_head_structured_blocks(&form);
+    bool odd = __builtin_ctz((unsigned)form.power) % 2, close = structured <= walsh_head_close_blocks(form.power);
+    const char *set = odd ? close ? "Gold" : "BCH" : close ? "Kerdock" : "Delsarte-Goethals";
+    char signs[64] = "hashed signs", orders[40] = "";
+    if (structured)
+        snprintf(signs, sizeof signs, structured < form.blocks ? "%s%s signs, hashed from block %d" : "%s%s signs",
+                 form.cores ? "hashed x " : "", set, structured + 1);
+    name_orders(&form, orders, sizeof orders);
+    if (form.transform == WALSH_TRANSFORM_SYLVESTER)
+        snprintf(out, size, "%sHadamard, %s", both, signs);
+    else if (form.transform == WALSH_TRANSFORM_PALEY)
+        snprintf(out, size, "%sHadamard %s (Paley%s), %s", both, orders, form.power > 1 ? " x Sylvester" : "", signs);
+    else
+        snprintf(out, size, "%soverlapped Walsh-Hadamard transforms of %d, %s", both, form.power, signs);
+}
+
+static void describe_construction(const walsh_head_spec *spec, char *out, size_t size)
+{
+    switch (spec->kind) {
+    case WALSH_HEAD_LEARNED:
+        snprintf(out, size, "learned affine layer");
+        break;
+    case WALSH_HEAD_ORTHONORMAL:
+        snprintf(out, size, "random orthonormal %s", spec->classes > spec->features ? "columns" : "rows");
+        break;
+    case WALSH_HEAD_HADAMARD:
+        name_hadamard(spec, out, size);
+        break;
+    case WALSH_HEAD_HADAMARD_PLAIN:
+        snprintf(out, size, "truncated Sylvester matrix, no signs");
+        break;
+    }
 }
 
 /* Multiply-adds count two. A dense product with [C][N] takes 2NC; a learned head needs three (logits, features' and
- * weights' gradients), an orthonormal one two, a hadamard one two transforms of N log2 N additions instead. What a
- * fixed head adds: the norm and its gradient, signs and scales (10 a feature), scale and fold (5 a class). */
+ * weights' gradients), a dense fixed one two, a hadamard one two transforms a block instead, N log2 N additions each
+ * where N is a power of two. What a fixed head adds: the norm and its gradient, signs and scales (10 a feature), signs
+ * and sums of each further block (4 a feature), scale and fold (5 a class). */
 static walsh_head_cost cost_of(const walsh_head_spec *spec, walsh_head_kind kind)
 {
+    walsh_head_form form;
     double n = spec->features, c = spec->classes, around = 10 * n + 5 * c;
     uint64_t classes = (uint64_t)spec->classes;
     walsh_head_cost cost = {.parameters = classes + 1};
@@ -194,10 +162,12 @@ static walsh_head_cost cost_of(const walsh_head_spec *spec, walsh_head_kind kind
         cost.flops = 6 * n * c + 2 * c;
         break;
     case WALSH_HEAD_ORTHONORMAL:
+    case WALSH_HEAD_HADAMARD_PLAIN:
         cost.flops = 4 * n * c + around;
         break;
     case WALSH_HEAD_HADAMARD:
-        cost.flops = 2 * n * log2(n) + around;
+        form = walsh_head_form_of(spec);
+        cost.flops = form.blocks * (2 * walsh_head_transform_cost(&form) + 4 * n) - 4 * n + around;
         break;
     }
     cost.optimizer_bytes = cost.sync_bytes = 4 * cost.parameters;
@@ -206,13 +176,12 @@ static walsh_head_cost cost_of(const walsh_head_spec *spec, walsh_head_kind kind
 
 walsh_status walsh_head_describe(const walsh_head_spec *spec, walsh_head_report *report)
 {
-    walsh_construction construction;
     memset(report, 0, sizeof *report);
-    WALSH_TRY(walsh_head_choose(spec, &construction));
-    describe_construction(spec, construction, report->construction, sizeof report->construction);
+    WALSH_TRY(walsh_head_check(spec));
+    describe_construction(spec, report->construction, sizeof report->construction);
     double n = spec->features, c = spec->classes;
     report->welch = c > n ? sqrt((c - n) / (n * (c - 1))) : 0;
     report->learned = cost_of(spec, WALSH_HEAD_LEARNED);
     report->own = cost_of(spec, spec->kind);
-    return coherence(spec, report);
+    return walsh_head_coherence(spec, report);
 }

@@ -13,9 +13,11 @@ extern "C" {
 #endif
 
 typedef enum walsh_head_kind {
-    WALSH_HEAD_LEARNED,     /* weight matrix and bias, both trained */
-    WALSH_HEAD_ORTHONORMAL, /* Q: random orthonormal rows (columns, where there are more classes than features) */
-    WALSH_HEAD_HADAMARD     /* Q: rows of a Hadamard matrix with signs, applied by a fast transform, never stored */
+    WALSH_HEAD_LEARNED,       /* weight matrix and bias, both trained */
+    WALSH_HEAD_ORTHONORMAL,   /* Q: random orthonormal rows (columns, where there are more classes than features) */
+    WALSH_HEAD_HADAMARD,      /* Q: rows of a Hadamard matrix with signs, applied by a fast transform, never stored */
+    WALSH_HEAD_HADAMARD_PLAIN /* Q: a Sylvester matrix cut to C x N, what the paper's published code does: for
+                                 comparison, since it gives classes the same row where C > N */
 } walsh_head_kind;
 
 /* What a head is made from; the same description gives the same head for good. */
@@ -23,7 +25,7 @@ typedef struct walsh_head_spec {
     walsh_head_kind kind;
     int features;  /* N: length of x */
     int classes;   /* C: number of logits */
-    uint64_t seed; /* of an orthonormal Q; the others do not depend on it */
+    uint64_t seed; /* of what is random: see walsh_head_seeded */
 } walsh_head_spec;
 
 typedef enum walsh_loss {
@@ -31,21 +33,25 @@ typedef enum walsh_loss {
     WALSH_LOSS_COSINE /* 1 - q_t . x̂, the target's alone; needs a fixed head */
 } walsh_loss;
 
-/* The kind that `--head` names: "learned", "orthonormal" or "hadamard"; else WALSH_E_ARGUMENT. */
+/* The kind that `--head` names: "learned", "orthonormal", "hadamard" or "hadamard-plain"; else WALSH_E_ARGUMENT. */
 WALSH_API walsh_status walsh_head_kind_parse(const char *name, walsh_head_kind *kind);
 
 /* That name. Never NULL. */
 WALSH_API const char *walsh_head_kind_name(walsh_head_kind kind);
 
-/* Whether this version can build the head: WALSH_E_ARGUMENT and a message that names the limit and what was found, if
- * not. Learned: N and C from 1 to 2^30. Orthonormal: N >= 2, C >= 1, at most 2^28 entries. Hadamard: N a power of two
- * from 2 to 2^24 and C <= 2N. */
+/* Whether the head can be built: WALSH_E_ARGUMENT and a message that names the limit and what was found, if not.
+ * Learned: N and C from 1 to 2^30. Orthonormal and plain Hadamard: N >= 2, C >= 1, at most 2^28 entries. Hadamard: N
+ * from 2 to 2^24, C from 1 to 2^30 and to 2^N, beyond which signs cannot tell classes apart. */
 WALSH_API walsh_status walsh_head_check(const walsh_head_spec *spec);
+
+/* Whether the matrix depends on the seed: an orthonormal one does, and a Hadamard one where N is no power of two or
+ * where there are more classes than the fixed signs of its construction serve. */
+WALSH_API bool walsh_head_seeded(const walsh_head_spec *spec);
 
 /* How a head's largest cosines are known. */
 typedef enum walsh_head_evidence {
     WALSH_HEAD_MEASURED, /* every pair of rows was compared: exact */
-    WALSH_HEAD_KNOWN,    /* too many pairs, but the construction's value is a theorem: exact */
+    WALSH_HEAD_KNOWN,    /* too many pairs, but the construction's value is a theorem: exact; a sample confirms it */
     WALSH_HEAD_SAMPLED   /* some pairs were compared: a lower bound */
 } walsh_head_evidence;
 
@@ -59,13 +65,15 @@ typedef struct walsh_head_cost {
 } walsh_head_cost;
 
 typedef struct walsh_head_report {
-    char construction[96]; /* "+-Hadamard, Kerdock signs" */
+    char construction[128]; /* "+-Hadamard, Kerdock signs" */
     /* Over all pairs of different classes; NaN for a learned head, 0 for a single class. */
     double largest_cosine; /* signed: what softmax suffers from */
     double largest_absolute_cosine;
     walsh_head_evidence evidence;
-    uint64_t pairs; /* that were compared */
-    double welch;   /* no C unit vectors in N dimensions have a smaller largest absolute cosine (Welch, 1974) */
+    uint64_t pairs;           /* that were compared */
+    double sampled_cosine;    /* largest signed among those pairs */
+    uint64_t identical_pairs; /* of classes with the same row, which nothing can tell apart: plain Hadamard only */
+    double welch; /* no C unit vectors in N dimensions have a smaller largest absolute cosine (Welch, 1974) */
     walsh_head_cost learned; /* a learned head of the same size */
     walsh_head_cost own;     /* this one, alpha learned */
 } walsh_head_report;
