@@ -65,7 +65,7 @@ typedef struct walsh_head_cost {
 } walsh_head_cost;
 
 typedef struct walsh_head_report {
-    char construction[128]; /* "+-Hadamard, Kerdock signs" */
+    char construction[160]; /* "+-Hadamard, Kerdock signs" */
     /* Over all pairs of different classes; NaN for a learned head, 0 for a single class. */
     double largest_cosine; /* signed: what softmax suffers from */
     double largest_absolute_cosine;
