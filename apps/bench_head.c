@@ -138,8 +138,7 @@ static walsh_status make_plan(stage *s, const walsh_wisdom *wisdom)
     parts.d_weight = bind(s, WALSH_COPY_GRADIENT, s->weight);
     parts.d_alpha = bind(s, WALSH_COPY_GRADIENT, s->alpha);
     parts.d_bias = bind(s, WALSH_COPY_GRADIENT, s->bias);
-    walsh_head_forward(s->plan, &s->head, &parts);
-    walsh_head_backward(s->plan, &s->head, &parts);
+    walsh_head_train(s->plan, &s->head, &parts);
     plan_sgd(s);
     WALSH_TRY(walsh_plan_layout(s->plan, s->arena));
     return walsh_arena_commit(s->arena);

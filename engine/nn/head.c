@@ -6,7 +6,7 @@
 #include "engine/nn/head_basis.h"
 #include "engine/op/cosine.h"
 #include "engine/op/fixed_head.h"
-#include "engine/op/fwht.h"
+#include "engine/op/fused_head.h"
 #include "engine/op/gemm.h"
 #include "engine/op/reduce.h"
 #include "engine/op/softmax.h"
@@ -24,6 +24,8 @@ const walsh_head_parts walsh_head_no_parts = {
     .d_alpha = WALSH_NO_VALUE,
     .logits = WALSH_NO_VALUE,
     .metrics = WALSH_NO_VALUE,
+    .best = WALSH_NO_VALUE,
+    .classes = WALSH_NO_VALUE,
     .d_features = WALSH_NO_VALUE,
     .unit = WALSH_NO_VALUE,
     .norm = WALSH_NO_VALUE,
@@ -45,12 +47,17 @@ walsh_status walsh_head_valid(const walsh_head *head)
     return WALSH_OK;
 }
 
-/* Whether the transform is a single FWHT; the matrix of any other fixed head is kept dense. */
-static bool is_fwht(const walsh_head_spec *spec)
+/* The problem of a Hadamard head's one operation. */
+static walsh_fused_head_problem fused_problem(const walsh_head_spec *spec, int b)
 {
-    if (spec->kind != WALSH_HEAD_HADAMARD) return false;
     walsh_head_form form = walsh_head_form_of(spec);
-    return form.transform == WALSH_TRANSFORM_SYLVESTER && form.blocks == 1;
+    walsh_fused_head_problem p = {
+        .b = b, .n = spec->features, .c = spec->classes, .power = form.power, .cores = form.cores};
+    p.structure = form.transform == WALSH_TRANSFORM_SYLVESTER ? WALSH_STRUCTURE_SYLVESTER
+                  : form.transform == WALSH_TRANSFORM_PALEY   ? WALSH_STRUCTURE_PALEY
+                                                              : WALSH_STRUCTURE_OVERLAPPED;
+    memcpy(p.order, form.order, sizeof p.order);
+    return p;
 }
 
 walsh_head_shapes walsh_head_shapes_of(const walsh_head_spec *spec)
@@ -63,20 +70,40 @@ walsh_head_shapes walsh_head_shapes_of(const walsh_head_spec *spec)
     if (spec->kind == WALSH_HEAD_LEARNED) {
         shapes.weight = matrix;
         shapes.alpha = walsh_shape_absent;
+    } else if (spec->kind == WALSH_HEAD_HADAMARD) {
+        walsh_fused_head_problem p = fused_problem(spec, 1);
+        shapes.constant = walsh_op_shape(&walsh_fused_head, &p, WALSH_FUSED_HEAD_CONSTANT);
     } else {
-        shapes.constant = is_fwht(spec) ? walsh_shape_vector(spec->features) : matrix;
+        shapes.constant = matrix;
     }
     return shapes;
+}
+
+/* The tables and diagonals of a Hadamard head as its operation takes them. */
+static void copy_basis(const walsh_head_basis *basis, float *to)
+{
+    const walsh_head_form *form = &basis->form;
+    for (int i = 0; i < form->cores; i++) {
+        int k = form->order[i];
+        memcpy(to, basis->core[i], (size_t)(k * k) * sizeof *to);
+        for (int r = 0; r < k; r++)
+            for (int j = 0; j < k; j++) to[k * k + j * k + r] = basis->core[i][r * k + j];
+        to += 2 * k * k;
+    }
+    if (form->transform == WALSH_TRANSFORM_OVERLAPPED)
+        for (int i = 0; i < WALSH_HEAD_STEPS * form->power; i++)
+            *to++ = (float)((double)basis->flips[i] / sqrt(form->power));
+    memcpy(to, basis->signs, (size_t)form->blocks * (size_t)form->features * sizeof *to);
 }
 
 walsh_status walsh_head_constant(const walsh_head_spec *spec, float *dense)
 {
     WALSH_TRY(walsh_head_check(spec));
     if (spec->kind == WALSH_HEAD_LEARNED) return WALSH_OK;
-    if (!is_fwht(spec)) return walsh_head_rows(spec, 0, spec->classes, dense);
+    if (spec->kind != WALSH_HEAD_HADAMARD) return walsh_head_rows(spec, 0, spec->classes, dense);
     walsh_head_basis *basis;
     WALSH_TRY(walsh_head_basis_open(spec, &basis));
-    memcpy(dense, basis->signs, (size_t)spec->features * sizeof *dense);
+    copy_basis(basis, dense);
     walsh_head_basis_close(&basis);
     return WALSH_OK;
 }
@@ -86,18 +113,12 @@ static int batch(const walsh_plan *plan, const walsh_head_parts *p)
     return walsh_plan_shape(plan, p->features).n;
 }
 
-/* Rows of the transform: a FWHT gives all N, a product with Q one for each class. */
-static int transform_rows(const walsh_head *head)
-{
-    return is_fwht(&head->spec) ? head->spec.features : head->spec.classes;
-}
-
 static walsh_fixed_head_problem around(const walsh_plan *plan, const walsh_head *head, const walsh_head_parts *p)
 {
     int trained = head->loss == WALSH_LOSS_CROSS_ENTROPY; /* alpha and bias enter the logits */
     return (walsh_fixed_head_problem){.b = batch(plan, p),
                                       .n = head->spec.features,
-                                      .m = transform_rows(head),
+                                      .m = head->spec.classes,
                                       .c = head->spec.classes,
                                       .alpha = trained,
                                       .bias = trained};
@@ -108,26 +129,17 @@ static walsh_value made(walsh_plan *plan, walsh_value given, int rows, int colum
     return given >= 0 ? given : walsh_plan_value(plan, walsh_shape_matrix(rows, columns));
 }
 
-/* to = from Q^T (`transposed` 0: of features) or from Q (1: of gradients); with a hadamard head by a transform. */
-static void transform(walsh_plan *plan, const walsh_head *head, walsh_value constant, int transposed, walsh_value from,
-                      walsh_value to)
+/* to = from Q^T (`transposed` 0: of features) or from Q (1: of gradients), with a dense Q. */
+static void product(walsh_plan *plan, const walsh_head *head, walsh_value q, int transposed, walsh_value from,
+                    walsh_value to)
 {
     int b = walsh_plan_shape(plan, from).n, n = head->spec.features, c = head->spec.classes;
-    if (is_fwht(&head->spec)) {
-        walsh_fwht_problem p = {.rows = b,
-                                .n = n,
-                                .scale = (float)(1 / sqrt(n)),
-                                .sign = transposed ? WALSH_FWHT_SIGN_OUTPUT : WALSH_FWHT_SIGN_INPUT};
-        walsh_plan_add(plan, "head", &walsh_fwht_rows, &p,
-                       (walsh_value[]){[WALSH_FWHT_X] = from, [WALSH_FWHT_SIGN] = constant, [WALSH_FWHT_Y] = to});
-    } else {
-        walsh_gemm_problem p = {.m = b, .n = transposed ? n : c, .k = transposed ? c : n, .tb = !transposed};
-        walsh_plan_add(plan, "head", &walsh_gemm, &p,
-                       (walsh_value[]){[WALSH_GEMM_A] = from,
-                                       [WALSH_GEMM_B] = constant,
-                                       [WALSH_GEMM_BIAS] = WALSH_NO_VALUE,
-                                       [WALSH_GEMM_C] = to});
-    }
+    walsh_gemm_problem p = {.m = b, .n = transposed ? n : c, .k = transposed ? c : n, .tb = !transposed};
+    walsh_plan_add(plan, "head", &walsh_gemm, &p,
+                   (walsh_value[]){[WALSH_GEMM_A] = from,
+                                   [WALSH_GEMM_B] = q,
+                                   [WALSH_GEMM_BIAS] = WALSH_NO_VALUE,
+                                   [WALSH_GEMM_C] = to});
 }
 
 static void scale_and_shift(walsh_plan *plan, const walsh_fixed_head_problem *p, walsh_value z, walsh_value alpha,
@@ -167,20 +179,18 @@ static void fixed_forward(walsh_plan *plan, const walsh_head *head, walsh_head_p
                    (walsh_value[]){[WALSH_HEAD_NORMALISE_X] = p->features,
                                    [WALSH_HEAD_NORMALISE_XHAT] = p->unit,
                                    [WALSH_HEAD_NORMALISE_NORM] = p->norm});
-    transform(plan, head, p->constant, 0, p->unit, p->z);
+    product(plan, head, p->constant, 0, p->unit, p->z);
     scale_and_shift(plan, &problem, p->z, p->alpha, p->bias, p->logits);
 }
 
-void walsh_head_forward(walsh_plan *plan, const walsh_head *head, walsh_head_parts *parts)
+/* The logits, in memory: of every head but a Hadamard one. */
+static void dense_forward(walsh_plan *plan, const walsh_head *head, walsh_head_parts *p)
 {
-    walsh_status status = walsh_head_valid(head);
-    walsh_plan_fail(plan, status);
-    if (status) return;
-    parts->logits = made(plan, parts->logits, batch(plan, parts), head->spec.classes);
+    p->logits = made(plan, p->logits, batch(plan, p), head->spec.classes);
     if (head->spec.kind == WALSH_HEAD_LEARNED)
-        learned_forward(plan, head, parts);
+        learned_forward(plan, head, p);
     else
-        fixed_forward(plan, head, parts);
+        fixed_forward(plan, head, p);
 }
 
 /* Metrics and, where g is a value, the gradient of the mean loss by the logits. */
@@ -206,11 +216,6 @@ static void add_loss(walsh_plan *plan, const walsh_head *head, walsh_head_parts 
                                        [WALSH_SOFTMAX_G] = g,
                                        [WALSH_SOFTMAX_METRICS] = p->metrics});
     }
-}
-
-void walsh_head_metrics(walsh_plan *plan, const walsh_head *head, walsh_head_parts *parts)
-{
-    add_loss(plan, head, parts, WALSH_NO_VALUE);
 }
 
 static void sum_rows(walsh_plan *plan, walsh_value x, walsh_value sum)
@@ -252,7 +257,7 @@ static void fixed_backward(walsh_plan *plan, const walsh_head *head, walsh_head_
         sum_rows(plan, g, p->d_bias);
         sum_rows(plan, dot, p->d_alpha);
     }
-    transform(plan, head, p->constant, 1, p->z, p->d_features);
+    product(plan, head, p->constant, 1, p->z, p->d_features);
     walsh_plan_add(plan, "head", &walsh_head_normalise_backward, &problem,
                    (walsh_value[]){[WALSH_HEAD_NORMALISE_BACKWARD_H] = p->d_features,
                                    [WALSH_HEAD_NORMALISE_BACKWARD_XHAT] = p->unit,
@@ -262,14 +267,85 @@ static void fixed_backward(walsh_plan *plan, const walsh_head *head, walsh_head_
                                    [WALSH_HEAD_NORMALISE_BACKWARD_DX] = p->d_features});
 }
 
-void walsh_head_backward(walsh_plan *plan, const walsh_head *head, walsh_head_parts *parts)
+static void dense_train(walsh_plan *plan, const walsh_head *head, walsh_head_parts *p)
 {
-    int b = batch(plan, parts);
+    int b = batch(plan, p);
+    dense_forward(plan, head, p);
     walsh_value g = walsh_plan_value(plan, walsh_shape_matrix(b, head->spec.classes));
-    add_loss(plan, head, parts, g);
-    parts->d_features = made(plan, parts->d_features, b, head->spec.features);
+    add_loss(plan, head, p, g);
+    p->d_features = made(plan, p->d_features, b, head->spec.features);
     if (head->spec.kind == WALSH_HEAD_LEARNED)
-        learned_backward(plan, head, parts, g);
+        learned_backward(plan, head, p, g);
     else
-        fixed_backward(plan, head, parts, g);
+        fixed_backward(plan, head, p, g);
+}
+
+static void fused_train(walsh_plan *plan, const walsh_head *head, walsh_head_parts *p)
+{
+    int b = batch(plan, p), cosine = head->loss == WALSH_LOSS_COSINE;
+    walsh_fused_head_problem problem = fused_problem(&head->spec, b);
+    problem.cosine = cosine, problem.fixed = p->d_alpha < 0, problem.label_smoothing = head->label_smoothing;
+    p->metrics = made(plan, p->metrics, b, WALSH_METRICS);
+    p->d_features = made(plan, p->d_features, b, head->spec.features);
+    walsh_plan_add(plan, "head", &walsh_fused_head, &problem,
+                   (walsh_value[]){[WALSH_FUSED_HEAD_X] = p->features,
+                                   [WALSH_FUSED_HEAD_CONSTANT] = p->constant,
+                                   [WALSH_FUSED_HEAD_ALPHA] = cosine ? WALSH_NO_VALUE : p->alpha,
+                                   [WALSH_FUSED_HEAD_BIAS] = cosine ? WALSH_NO_VALUE : p->bias,
+                                   [WALSH_FUSED_HEAD_LABELS] = p->labels,
+                                   [WALSH_FUSED_HEAD_VALID] = p->valid,
+                                   [WALSH_FUSED_HEAD_DX] = p->d_features,
+                                   [WALSH_FUSED_HEAD_D_ALPHA] = cosine ? WALSH_NO_VALUE : p->d_alpha,
+                                   [WALSH_FUSED_HEAD_D_BIAS] = cosine ? WALSH_NO_VALUE : p->d_bias,
+                                   [WALSH_FUSED_HEAD_METRICS] = p->metrics});
+}
+
+static void fused_evaluate(walsh_plan *plan, const walsh_head *head, walsh_head_parts *p)
+{
+    int b = batch(plan, p), cosine = head->loss == WALSH_LOSS_COSINE;
+    walsh_fused_head_problem problem = fused_problem(&head->spec, b);
+    problem.cosine = cosine, problem.all = p->logits >= 0, problem.label_smoothing = head->label_smoothing;
+    p->metrics = made(plan, p->metrics, b, WALSH_METRICS);
+    p->best = made(plan, p->best, b, WALSH_HEAD_BEST_PITCH);
+    if (p->classes < 0)
+        p->classes = walsh_plan_value(plan, walsh_shape_array(WALSH_I32, b * WALSH_HEAD_BEST_PITCH));
+    walsh_plan_add(plan, "head", &walsh_head_predict, &problem,
+                   (walsh_value[]){[WALSH_HEAD_PREDICT_X] = p->features,
+                                   [WALSH_HEAD_PREDICT_CONSTANT] = p->constant,
+                                   [WALSH_HEAD_PREDICT_ALPHA] = cosine ? WALSH_NO_VALUE : p->alpha,
+                                   [WALSH_HEAD_PREDICT_BIAS] = cosine ? WALSH_NO_VALUE : p->bias,
+                                   [WALSH_HEAD_PREDICT_LABELS] = p->labels,
+                                   [WALSH_HEAD_PREDICT_VALID] = p->valid,
+                                   [WALSH_HEAD_PREDICT_METRICS] = p->metrics,
+                                   [WALSH_HEAD_PREDICT_BEST] = p->best,
+                                   [WALSH_HEAD_PREDICT_CLASSES] = p->classes,
+                                   [WALSH_HEAD_PREDICT_LOGITS] = p->logits});
+}
+
+/* Whether the head can be built; else the plan remembers. */
+static bool accepts(walsh_plan *plan, const walsh_head *head)
+{
+    walsh_status status = walsh_head_valid(head);
+    walsh_plan_fail(plan, status);
+    return !status;
+}
+
+void walsh_head_train(walsh_plan *plan, const walsh_head *head, walsh_head_parts *parts)
+{
+    if (!accepts(plan, head)) return;
+    if (head->spec.kind == WALSH_HEAD_HADAMARD)
+        fused_train(plan, head, parts);
+    else
+        dense_train(plan, head, parts);
+}
+
+void walsh_head_evaluate(walsh_plan *plan, const walsh_head *head, walsh_head_parts *parts)
+{
+    if (!accepts(plan, head)) return;
+    if (head->spec.kind == WALSH_HEAD_HADAMARD) {
+        fused_evaluate(plan, head, parts);
+    } else {
+        dense_forward(plan, head, parts);
+        add_loss(plan, head, parts, WALSH_NO_VALUE);
+    }
 }

@@ -1,9 +1,8 @@
-/* A classifier head in a plan: logits from features, then the loss, its gradient and the gradients of the parameters.
+/* A classifier head in a plan: from features to the loss, its gradient and those of the parameters, or to predictions.
  *
  * learned:      Y = X W^T + b
- * orthonormal:  Y = alpha * X̂ Q^T + b, Q [c][n] dense
- * hadamard:     Y[c] = alpha * s_c * Z[r(c)] + b_c, Z = H D X̂ / sqrt(n), by a fast transform where n is a power of two
- *               and c <= 2n; else with Q, as hadamard-plain
+ * orthonormal:  Y = alpha * X̂ Q^T + b, Q [c][n] dense; hadamard-plain likewise
+ * hadamard:     the same with a structured Q that is never stored, in one operation that keeps no logits
  * with X̂ = X/sqrt(ΣX² + 1e-16), row by row. Loss: mean cross-entropy of Y, or mean 1 - q_t . x̂ (cosine; fixed heads
  * only), which uses neither alpha nor the bias. */
 #ifndef WALSH_ENGINE_NN_HEAD_H
@@ -28,7 +27,7 @@ typedef struct walsh_head_shapes {
     walsh_shape weight;   /* learned: [c][n] */
     walsh_shape alpha;    /* fixed: [1] */
     walsh_shape bias;     /* [c] */
-    walsh_shape constant; /* Q [c][n]; of a fast transform the sign diagonal D [n] */
+    walsh_shape constant; /* Q [c][n]; hadamard: tables and signs, a vector (engine/op/fused_head.h) */
 } walsh_head_shapes;
 walsh_head_shapes walsh_head_shapes_of(const walsh_head_spec *spec);
 
@@ -46,23 +45,22 @@ typedef struct walsh_head_parts {
     walsh_value d_weight, d_bias; /* gradients of the mean loss, overwritten */
     walsh_value d_alpha;          /* none: alpha stays as it is */
     /* From the caller or, where none, made in the arena. */
-    walsh_value logits;     /* [b][c]; with the cosine loss the cosines, without alpha and bias */
     walsh_value metrics;    /* [b][4]: loss, top-1 wrong, top-5 wrong (0 or 1), 0; zeros beyond the valid rows */
-    walsh_value d_features; /* [b][n] */
+    walsh_value d_features; /* training: [b][n] */
+    walsh_value logits;     /* [b][c]; with the cosine loss the cosines, without alpha and bias. A hadamard head has
+                               none in training, and in evaluation only where the caller gives them */
+    walsh_value best;       /* evaluation of a hadamard head: the five best, [b][8] */
+    walsh_value classes;    /* and their classes, int32 array [8 b] (engine/op/fused_head.h) */
     /* Between forward and loss; not for the caller. */
     walsh_value unit, norm, z;
 } walsh_head_parts;
 extern const walsh_head_parts walsh_head_no_parts;
 
-/* Appends the operations from features to logits. Reads: features, weight or alpha and constant, bias.
- * Failures show at walsh_plan_layout. */
-void walsh_head_forward(walsh_plan *plan, const walsh_head *head, walsh_head_parts *parts);
+/* Appends metrics, the gradients of the parameters and d_features (training). The cosine loss leaves d_bias and d_alpha
+ * unwritten: both are zero, let them be. Failures show at walsh_plan_layout. */
+void walsh_head_train(walsh_plan *plan, const walsh_head *head, walsh_head_parts *parts);
 
-/* After walsh_head_forward: appends metrics from logits (evaluation). Reads labels and valid too. */
-void walsh_head_metrics(walsh_plan *plan, const walsh_head *head, walsh_head_parts *parts);
-
-/* After walsh_head_forward, instead of walsh_head_metrics: appends metrics, the gradients of the parameters and
- * d_features (training). The cosine loss leaves d_bias and d_alpha unwritten: both are zero, let them be. */
-void walsh_head_backward(walsh_plan *plan, const walsh_head *head, walsh_head_parts *parts);
+/* Appends metrics, and logits or the five best (evaluation). Failures show at walsh_plan_layout. */
+void walsh_head_evaluate(walsh_plan *plan, const walsh_head *head, walsh_head_parts *parts);
 
 #endif

@@ -190,8 +190,7 @@ static walsh_status plan_training(walsh_network *network, bool nesterov, float l
     parts.d_bias = bind_parameter(network, plan, WALSH_COPY_GRADIENT, network->bias);
     if (!network->options.alpha_fixed)
         parts.d_alpha = bind_parameter(network, plan, WALSH_COPY_GRADIENT, network->alpha);
-    walsh_head_forward(plan, &head, &parts);
-    walsh_head_backward(plan, &head, &parts);
+    walsh_head_train(plan, &head, &parts);
     plan_metrics(network, plan, parts.metrics);
     walsh_lower_backward(lowering, parts.d_features);
     plan_sgd(network, plan, nesterov);
@@ -208,8 +207,7 @@ static walsh_status plan_evaluation(walsh_network *network)
     WALSH_TRY(walsh_lowering_create(plan, network->graph, network->batch, false, &lowering));
     walsh_head_parts parts = head_parts(network, plan, walsh_lower_forward(lowering, plan_image(network, plan)));
     parts.logits = walsh_plan_bind(plan, &network->logits->view);
-    walsh_head_forward(plan, &network->options.head, &parts);
-    walsh_head_metrics(plan, &network->options.head, &parts);
+    walsh_head_evaluate(plan, &network->options.head, &parts);
     plan_metrics(network, plan, parts.metrics);
     walsh_lowering_destroy(&lowering);
     return walsh_plan_layout(plan, network->arena);
