@@ -16,6 +16,9 @@ walsh_status walsh_bench_add_peaks(walsh_bench *bench);
 /* Measures these peaks alone, on a device that is open. */
 walsh_status walsh_bench_measure_peaks(walsh_device *device, walsh_peaks *peaks);
 
+/* Adds walsh_fwht and walsh_fwht_host, both in place, as the calls that they are; `problem` is a walsh_fwht_problem. */
+walsh_status walsh_bench_add_fwht(walsh_bench *bench, const void *problem);
+
 /* Sums over a plan: operations, of its convolutions and matrix `products` alone or of all passes, and the bytes that
  * all passes must move. */
 void walsh_bench_cost(const walsh_plan *plan, bool products, double *flops, double *bytes);

@@ -32,6 +32,7 @@ typedef struct family {
     int needed; /* fields that must be given */
     const void *defaults;
     int option; /* that takes a shape */
+    walsh_status (*more)(walsh_bench *bench, const void *problem); /* adds contenders to a shape's; may be NULL */
 } family;
 
 #define FIELD(type, name)                                                                                              \
@@ -93,6 +94,7 @@ static const family transforms = {
     .needed = 2,
     .defaults = &(const walsh_fwht_problem){.scale = 1},
     .option = WALSH_OPTION_SIZE,
+    .more = walsh_bench_add_fwht,
 };
 
 static int *number_at(void *problem, size_t at)
@@ -267,6 +269,7 @@ static walsh_status add_all(const walsh_arguments *arguments, const family *f, w
             WALSH_TRY(f->ops[i]->shapes(problem, shapes));
             WALSH_TRY(add_problem(bench, &w, f, f->ops[i], problem, NULL, 0));
         }
+        if (f->more && !w.variant) WALSH_TRY(f->more(bench, problem));
     } else {
         WALSH_TRY(add_model(arguments, bench, &w, f));
     }
@@ -395,7 +398,8 @@ static const walsh_command fwht = {
     .name = "bench fwht",
     .summary = "fast Walsh-Hadamard transforms",
     .synopsis = "--size ROWS,N",
-    .about = "Times fast Walsh-Hadamard transforms of ROWS rows of N numbers." FIGURES "\vExamples:\n"
+    .about = "Times fast Walsh-Hadamard transforms of ROWS rows of N numbers: the operation, from one buffer to another,"
+             " and the library's two functions, in place, on the device's memory and on the host's." FIGURES "\vExamples:\n"
              "  walsh bench fwht --size 128,2048\n"
              "  walsh bench fwht --size 1,1048576 --all\n",
     .groups = GROUPS(of_size),

@@ -1,9 +1,10 @@
 /* Fast Walsh-Hadamard transforms of rows. Stage h adds and subtracts elements whose numbers differ in bit h; the stages
  * commute, so each kernel takes them in the order that suits its memory.
  *
- * One of three kernels, by options: -DROW -DN=..., -DGROUP -DN=... -DR=... -DSHARE=..., or neither. A row longer than N
- * is cut into blocks of N elements, and fwht_pass takes the stages that are left. `mode` says where the signs are
- * applied; NULL pointers are not read. */
+ * Which kernels, by options: -DROW -DN=... -DFIRST=... -DR1=... -DR2=..., -DCOLUMNS -DRADIX=... -DSTRIP=... (CPUs),
+ * -DGROUP -DN=... -DR=... -DSHARE=... (GPUs), or none of these. A row longer than N is cut into blocks of N elements,
+ * and fwht_columns or fwht_pass take the stages that are left. `mode` says where the signs are applied; NULL pointers
+ * are not read. */
 #include "walsh.clh"
 
 enum { SIGN_INPUT = 1, SIGN_OUTPUT = 2 };
@@ -22,43 +23,102 @@ enum { SIGN_INPUT = 1, SIGN_OUTPUT = 2 };
         }                                                                                                              \
     }
 
+/* One access, where vload8 becomes four on POCL. */
+typedef float8 unaligned8 __attribute__((aligned(16)));
+#define LOAD8(p) (*(__global const unaligned8 *)(p))
+#define STORE8(v, p) (*(__global unaligned8 *)(p) = (v))
+
+/* Multiplies by the signs where this is the last pass over the row and it has them. */
+INLINE float8 leave(const float8 v, __global const float *sign, const size_t k, const int mode, const int last)
+{
+    return last && mode == SIGN_OUTPUT ? v * LOAD8(sign + k) : v;
+}
+
 #if defined(ROW)
-/* ---- CPUs: a work-item takes a row (or a block of N elements of one) into private memory. N = 8 .. 4096. ---- */
-#define COUNT (N / 8) /* vectors of 8 */
-#define FIRST (COUNT < 8 ? COUNT : 8)
-#define SECOND (COUNT / 8 < 8 ? COUNT / 8 : 8)
-#define THIRD (COUNT / 64)
+/* ---- CPUs: a work-item takes whole rows, or blocks of N elements of them, through its caches, in passes over vectors
+ * of 8 in registers: FIRST neighbours from X to Y, then R1, R2 and R3 of Y that are FIRST, FIRST*R1, ... vectors apart,
+ * all within BASE elements before the next BASE, and last TOP vectors that are BASE elements apart. ---- */
+#ifndef R1
+#define R1 1
+#endif
+#ifndef R2
+#define R2 1
+#endif
+#define BASE (8 * FIRST * R1 * R2)
+#define TOP (N / BASE)
 
-INLINE float8 vector_stages(float8 v)
+/* The stages h = 4 and then 2 and 1 within a vector: a shuffle and a multiply-add each. */
+#define HALVES ((float8)(1.0f, 1.0f, 1.0f, 1.0f, -1.0f, -1.0f, -1.0f, -1.0f))
+
+INLINE float8 near_stages(float8 v)
 {
-    v = v.s10325476 + v * (float8)(1.0f, -1.0f, 1.0f, -1.0f, 1.0f, -1.0f, 1.0f, -1.0f);
-    v = v.s23016745 + v * (float8)(1.0f, 1.0f, -1.0f, -1.0f, 1.0f, 1.0f, -1.0f, -1.0f);
-    return v.s45670123 + v * (float8)(1.0f, 1.0f, 1.0f, 1.0f, -1.0f, -1.0f, -1.0f, -1.0f);
+    v = v * (float8)(1.0f, 1.0f, -1.0f, -1.0f, 1.0f, 1.0f, -1.0f, -1.0f) + v.s23016745;
+    return v * (float8)(1.0f, -1.0f, 1.0f, -1.0f, 1.0f, -1.0f, 1.0f, -1.0f) + v.s10325476;
 }
 
-INLINE float8 leave(float8 v, __global const float *sign, const int k, const float scale, const int mode)
+INLINE float8 lane_stages(const float8 v)
 {
-    v *= scale;
-    return mode == SIGN_OUTPUT ? v * vload8(k, sign) : v;
+    return near_stages(v * HALVES + v.s45670123);
 }
 
-/* `radix` vectors `stride` apart, for every place in t; the last pass writes the row out. */
-#define PASS(radix, stride, last)                                                                                      \
-    for (int block = 0; block < COUNT; block += (radix) * (stride)) {                                                  \
+/* All three from memory: the halves, loaded twice, need no shuffle. */
+INLINE float8 load_stages(__global const float *x)
+{
+    const float4 low = LOAD4(x), high = LOAD4(x + 4);
+    return near_stages((float8)(high, high) * HALVES + (float8)(low, low));
+}
+
+/* `radix` vectors that are `stride` vectors apart, throughout the `size` vectors from y on. */
+#define PASS(radix, stride, size)                                                                                      \
+    for (int block = 0; block < (size); block += (radix) * (stride)) {                                                 \
         for (int j = block; j < block + (stride); j++) {                                                               \
             float8 v[radix];                                                                                           \
-            _Pragma("unroll") for (int i = 0; i < (radix); i++) v[i] = t[j + i * (stride)];                            \
+            _Pragma("unroll") for (int i = 0; i < (radix); i++) v[i] = LOAD8(y + 8 * (j + i * (stride)));              \
             BUTTERFLIES(float8, v, radix, radix)                                                                       \
             _Pragma("unroll") for (int i = 0; i < (radix); i++)                                                        \
-            {                                                                                                          \
-                const int k = j + i * (stride);                                                                        \
-                if (last)                                                                                              \
-                    vstore8(leave(v[i], sign, k, scale, mode), k, y);                                                  \
-                else                                                                                                   \
-                    t[k] = v[i];                                                                                       \
-            }                                                                                                          \
+                STORE8(leave(v[i], sign, 8 * (j + i * (stride)), mode, 8 * (radix) * (stride) == N),                   \
+                       y + 8 * (j + i * (stride)));                                                                    \
         }                                                                                                              \
     }
+
+/* The first pass over 8*FIRST elements. The scale goes into its last stage, as multiply-adds. */
+INLINE void first_pass(__global const float *x, __global const float *sign, __global float *y, const float scale,
+                       const int mode)
+{
+    float8 v[FIRST];
+    if (mode == SIGN_INPUT) {
+#pragma unroll
+        for (int i = 0; i < FIRST; i++) v[i] = lane_stages(LOAD8(x + 8 * i) * LOAD8(sign + 8 * i));
+    } else {
+#pragma unroll
+        for (int i = 0; i < FIRST; i++) v[i] = load_stages(x + 8 * i);
+    }
+#if FIRST > 1
+    BUTTERFLIES(float8, v, FIRST, FIRST / 2)
+#pragma unroll
+    for (int i = 0; i < FIRST / 2; i++) {
+        const float8 b = v[i + FIRST / 2] * scale;
+        v[i + FIRST / 2] = v[i] * scale - b;
+        v[i] = v[i] * scale + b;
+    }
+#else
+    v[0] *= scale;
+#endif
+#pragma unroll
+    for (int i = 0; i < FIRST; i++) STORE8(leave(v[i], sign, 8 * i, mode, 8 * FIRST == N), y + 8 * i);
+}
+
+INLINE void base_stages(__global const float *x, __global const float *sign, __global float *y, const float scale,
+                        const int mode)
+{
+    for (int k = 0; k < BASE; k += 8 * FIRST) first_pass(x + k, sign + k, y + k, scale, mode);
+#if R1 > 1
+    PASS(R1, FIRST, BASE / 8)
+#endif
+#if R2 > 1
+    PASS(R2, FIRST * R1, BASE / 8)
+#endif
+}
 
 __kernel void fwht_row(__global const float *x, const ulong x_at, __global const float *sign, const ulong sign_at,
                        __global float *y, const ulong y_at, const int rows, const int x_pitch, const int y_pitch,
@@ -69,30 +129,32 @@ __kernel void fwht_row(__global const float *x, const ulong x_at, __global const
     x += x_at + row * x_pitch + part;
     y += y_at + row * y_pitch + part;
     sign += sign_at + part; /* not read where it is NULL */
-    float8 t[COUNT];
-    for (int block = 0; block < COUNT; block += FIRST) {
-        float8 v[FIRST];
+    for (int k = 0; k < N; k += BASE) base_stages(x + k, sign + k, y + k, scale, mode);
+#if TOP > 1
+    PASS(TOP, BASE / 8, N / 8)
+#endif
+}
+#elif defined(COLUMNS)
+/* ---- CPUs: what is left of rows that are longer than a block: the stages over RADIX blocks of `stride` elements each,
+ * of STRIP columns a work-item. RADIX streams are no more than prefetchers and the ways of a cache can follow: powers of
+ * two apart, they share its lines. ---- */
+__kernel void fwht_columns(__global const float *sign, const ulong sign_at, __global float *y, const ulong y_at,
+                           const int stride, const int y_pitch, const int mode)
+{
+    const size_t row = get_global_id(2), at = get_global_id(1) * RADIX * stride + get_global_id(0) * STRIP;
+    y += y_at + row * y_pitch + at;
+    sign += sign_at + at;
+    for (int j = 0; j < STRIP; j += 8) {
+        float8 v[RADIX];
 #pragma unroll
-        for (int i = 0; i < FIRST; i++) {
-            v[i] = vload8(block + i, x);
-            if (mode == SIGN_INPUT) v[i] *= vload8(block + i, sign);
-            v[i] = vector_stages(v[i]);
-        }
-        BUTTERFLIES(float8, v, FIRST, FIRST)
+        for (int i = 0; i < RADIX; i++) v[i] = LOAD8(y + (size_t)i * stride + j);
+        BUTTERFLIES(float8, v, RADIX, RADIX)
 #pragma unroll
-        for (int i = 0; i < FIRST; i++) {
-            if (COUNT <= 8)
-                vstore8(leave(v[i], sign, i, scale, mode), i, y);
-            else
-                t[block + i] = v[i];
+        for (int i = 0; i < RADIX; i++) {
+            const size_t k = (size_t)i * stride + j;
+            STORE8(leave(v[i], sign, k, mode, 1), y + k);
         }
     }
-#if COUNT > 8
-    PASS(SECOND, 8, COUNT <= 64)
-#endif
-#if COUNT > 64
-    PASS(THIRD, 64, 1)
-#endif
 }
 #elif defined(GROUP)
 /* ---- GPUs: N/R work-items share a row (or block), R values each, which they exchange through local memory; SHARE rows
@@ -159,10 +221,10 @@ INLINE float4 quad_stages(float4 v)
     return v.s2301 + v * (float4)(1.0f, 1.0f, -1.0f, -1.0f);
 }
 
-/* With two elements a row, the quad's upper half is pad lanes. */
+/* Rows of two elements: the upper half of a quad is pad lanes, which stay zero, or the next row. */
 INLINE float4 pair_stage(const float4 v)
 {
-    return (float4)(v.s0 + v.s1, v.s0 - v.s1, 0.0f, 0.0f);
+    return v.s1032 + v * (float4)(1.0f, -1.0f, 1.0f, -1.0f);
 }
 
 __kernel void fwht_quads(__global const float *x, const ulong x_at, __global const float *sign, const ulong sign_at,
@@ -180,20 +242,21 @@ __kernel void fwht_quads(__global const float *x, const ulong x_at, __global con
 }
 
 __kernel void fwht_pass(__global const float *sign, const ulong sign_at, __global float *y, const ulong y_at,
-                        const int rows, const int n, const int stride, const int y_pitch, const int mode)
+                        const int rows, const int n, const int log2_stride, const int y_pitch, const int mode)
 {
-    const int at = VW * (int)get_global_id(0), k = at / stride * stride * RADIX + at % stride;
+    const int stride = 1 << log2_stride, at = 4 * (int)get_global_id(0);
+    const int k = ((at >> log2_stride << log2_stride) * RADIX) | (at & (stride - 1));
     const size_t row = get_global_id(1);
     if (k >= n || row >= (size_t)rows) return;
     y += y_at + row * y_pitch + k;
-    floatv v[RADIX];
+    float4 v[RADIX];
 #pragma unroll
-    for (int i = 0; i < RADIX; i++) v[i] = LOADV(y + i * stride);
-    BUTTERFLIES(floatv, v, RADIX, RADIX)
+    for (int i = 0; i < RADIX; i++) v[i] = LOAD4(y + i * stride);
+    BUTTERFLIES(float4, v, RADIX, RADIX)
 #pragma unroll
     for (int i = 0; i < RADIX; i++) {
-        if (mode == SIGN_OUTPUT) v[i] *= LOADV(sign + sign_at + k + i * stride);
-        STOREV(v[i], y + i * stride);
+        if (mode == SIGN_OUTPUT) v[i] *= LOAD4(sign + sign_at + k + i * stride);
+        STORE4(v[i], y + i * stride);
     }
 }
 #endif

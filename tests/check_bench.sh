@@ -65,7 +65,8 @@ runs() {
         norm --model resnet20 --batch 1
     measure 'all(r["relu"] == 0 for r in rows)' norm --shape 2,4,4,8,0
     measure 'len(rows) > 1 and sum(r["chosen"] for r in rows) == 1' gemm --size 16,24,32,0,1 --all
-    measure 'rows[0]["n"] == 64' fwht --size 3,64
+    measure 'rows[0]["n"] == 64 and [r["op"] for r in rows] == ["fwht", "walsh_fwht", "walsh_fwht_host"]' \
+        fwht --size 3,64
     measure '[r["variant"] for r in rows] == ["learned", "orthonormal", "hadamard"] and
              [r["parameters"] for r in rows] == [330, 11, 11]' head --size 32,10 --batch 4
     measure '[r["variant"] for r in rows] == ["hadamard"]' head --size 32,10 --head hadamard --batch 4

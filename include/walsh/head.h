@@ -94,23 +94,38 @@ WALSH_API walsh_status walsh_head_describe(const walsh_head_spec *spec, walsh_he
  * for a learned head, which has no Q, and for rows that are not there. */
 WALSH_API walsh_status walsh_head_rows(const walsh_head_spec *spec, int first, int count, float *q);
 
-/* Replaces every row x of a tensor (rows, 1, 1, N) by H x, H the N x N Sylvester matrix with entries
- * (-1)^popcount(row & column), not normalised: twice gives N x. N is a power of two from 2 to 2^24, else
- * WALSH_E_ARGUMENT. Waits for the end.
+/* Writes H x for every row x of a tensor (rows, 1, 1, N) to the same row of y, which is of the same shape and may be x
+ * itself. H is the N x N Sylvester matrix with entries (-1)^popcount(row & column), not normalised: twice gives N x. N is
+ * a power of two from 2 to 2^24, else WALSH_E_ARGUMENT, as where the shapes differ. Waits for the end.
  *
  * @code
  * walsh_device *device = NULL;
  * walsh_tensor *x = NULL;
  * float values[4] = {1, 2, 3, 4};
  * if (walsh_device_open(NULL, &device) == WALSH_OK && walsh_tensor_create(device, 1, 1, 1, 4, &x) == WALSH_OK &&
- *     walsh_tensor_upload(x, values) == WALSH_OK && walsh_fwht(device, x) == WALSH_OK &&
+ *     walsh_tensor_upload(x, values) == WALSH_OK && walsh_fwht(device, x, x) == WALSH_OK &&
  *     walsh_tensor_download(x, values) == WALSH_OK)
  *     printf("%g %g %g %g\n", values[0], values[1], values[2], values[3]); // 10 -2 -4 0
  * walsh_tensor_destroy(&x);
  * walsh_device_close(&device);
  * @endcode
  */
-WALSH_API walsh_status walsh_fwht(walsh_device *device, walsh_tensor *x);
+WALSH_API walsh_status walsh_fwht(walsh_device *device, const walsh_tensor *x, walsh_tensor *y);
+
+/* The same for `rows` rows of n floats in host memory, dense [rows][n]; y is x or does not overlap it. CPUs work in that
+ * memory where x and y are multiples of 16 bytes, as malloc's are; otherwise, and for other devices, parts of it are
+ * copied through the device's. Fails as above, and with WALSH_E_MEMORY where a row does not fit into the device.
+ *
+ * @code
+ * walsh_device *device = NULL;
+ * float values[2][4] = {{1, 2, 3, 4}, {1, 0, 0, 0}};
+ * if (walsh_device_open(NULL, &device) == WALSH_OK &&
+ *     walsh_fwht_host(device, values[0], values[0], 2, 4) == WALSH_OK)
+ *     printf("%g %g %g %g\n", values[0][0], values[0][1], values[0][2], values[0][3]); // 10 -2 -4 0
+ * walsh_device_close(&device);
+ * @endcode
+ */
+WALSH_API walsh_status walsh_fwht_host(walsh_device *device, const float *x, float *y, size_t rows, int n);
 
 #ifdef __cplusplus
 }
