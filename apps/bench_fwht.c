@@ -52,7 +52,7 @@ static walsh_status add_calls(walsh_bench *bench, const walsh_fwht_problem *p, b
     cJSON_AddNumberToObject(row, "rows", p->rows);
     cJSON_AddNumberToObject(row, "n", p->n);
     cJSON_AddStringToObject(row, "shape", shape);
-    walsh_contender contender = {.row = row, .run = run, .destroy = destroy, .context = c, .seconds = 2e-3};
+    walsh_contender contender = {.row = row, .run = run, .destroy = destroy, .context = c, .seconds = 2e-2};
     walsh_fwht_rows.cost(p, &contender.flops, &contender.bytes);
     return walsh_bench_add(bench, &contender);
 }

@@ -136,8 +136,8 @@ __kernel void fwht_row(__global const float *x, const ulong x_at, __global const
 }
 #elif defined(COLUMNS)
 /* ---- CPUs: what is left of rows that are longer than a block: the stages over RADIX blocks of `stride` elements each,
- * of STRIP columns a work-item. RADIX streams are no more than prefetchers and the ways of a cache can follow: powers of
- * two apart, they share its lines. ---- */
+ * of STRIP columns a work-item. Its streams, powers of two apart, share their places in the caches: RADIX is at most
+ * their ways. ---- */
 __kernel void fwht_columns(__global const float *sign, const ulong sign_at, __global float *y, const ulong y_at,
                            const int stride, const int y_pitch, const int mode)
 {

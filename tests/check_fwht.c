@@ -83,17 +83,30 @@ static void one(int rows, int n, int sign_mode, bool in_place)
     free(x), free(y), free(sign), free(want);
 }
 
+static void all_modes(int n)
+{
+    one(1, n, WALSH_FWHT_NO_SIGN, false);
+    one(3, n, WALSH_FWHT_SIGN_INPUT, true);
+    one(17, n, WALSH_FWHT_SIGN_OUTPUT, false);
+}
+
 static void shapes(void **state)
 {
     (void)state;
-    for (int n = 2; n <= 8192; n *= 2) {
-        one(1, n, WALSH_FWHT_NO_SIGN, false);
-        one(3, n, WALSH_FWHT_SIGN_INPUT, true);
-        one(17, n, WALSH_FWHT_SIGN_OUTPUT, false);
-    }
+    for (int n = 2; n <= 1 << 14; n *= 2) all_modes(n);
     one(130, 64, WALSH_FWHT_SIGN_INPUT, false);
-    one(2, 1 << 18, WALSH_FWHT_SIGN_OUTPUT, true);
-    one(1, 1 << 17, WALSH_FWHT_SIGN_INPUT, false);
+}
+
+/* Where rows pass a block: 2^16 and on; where several share what is taken at a time: 40 of 2^16; and where one is more
+ * than that: 2^22. */
+static void long_rows(void **state)
+{
+    (void)state;
+    one(2, 1 << 15, WALSH_FWHT_SIGN_OUTPUT, true);
+    one(40, 1 << 16, WALSH_FWHT_SIGN_OUTPUT, true);
+    one(2, 1 << 18, WALSH_FWHT_SIGN_INPUT, false);
+    one(1, 1 << 20, WALSH_FWHT_SIGN_OUTPUT, false);
+    one(2, 1 << 22, WALSH_FWHT_SIGN_OUTPUT, false);
 }
 
 /* Through the public function, which holds for every variant that the rule may choose. */
@@ -151,6 +164,64 @@ static void impulses(void **state)
     impulse(WALSH_FWHT_MAX, 11184810);
 }
 
+/* y = H x of dense rows in host memory, in place and not, aligned as kernels want it and not. */
+static void host_rows(size_t rows, int n, size_t skew)
+{
+    size_t count = rows * (size_t)n;
+    float *memory = op_floats(2 * count + 16), *x = memory + skew, *y = x + count;
+    double *want = op_doubles(count);
+    for (size_t i = 0; i < count; i++) want[i] = x[i] = (float)(i * 37 % 101) / 16 - 3;
+    for (size_t r = 0; r < rows; r++) reference(want + r * (size_t)n, (size_t)n);
+    y[count] = 7; /* is not to be written */
+    assert_ok(walsh_fwht_host(op_device(), x, y, rows, n));
+    assert_true(op_error(y, want, count) < 1e-6);
+    assert_true(y[count] == 7);
+    for (size_t i = 0; i < count; i++) assert_true(x[i] == (float)(i * 37 % 101) / 16 - 3);
+    y[0] = 7;
+    assert_ok(walsh_fwht_host(op_device(), x, x, rows, n));
+    assert_true(op_error(x, want, count) < 1e-6);
+    assert_true(y[0] == 7);
+    free(memory), free(want);
+}
+
+static void host_memory(void **state)
+{
+    (void)state;
+    for (size_t skew = 0; skew < 2; skew++) {
+        for (size_t rows = 1; rows <= 5; rows++) host_rows(rows, 2, skew);
+        for (int n = 4; n <= 4096; n *= 4) host_rows(3, n, skew);
+        host_rows(1, 1 << 17, skew);
+    }
+    host_rows(5, 1 << 22, 1); /* more than is copied at a time */
+    float x[12] = {0};
+    assert_fails(WALSH_E_ARGUMENT, "12 elements", walsh_fwht_host(op_device(), x, x, 1, 12));
+    assert_fails(WALSH_E_ARGUMENT, "0 rows", walsh_fwht_host(op_device(), x, x, 0, 4));
+    assert_fails(WALSH_E_ARGUMENT, "more than memory", walsh_fwht_host(op_device(), x, x, SIZE_MAX / 2, 4));
+}
+
+static void from_one_tensor_to_another(void **state)
+{
+    (void)state;
+    walsh_tensor *x = NULL, *y = NULL, *other = NULL;
+    float values[6] = {1, 2, 3, 4, 5, 7}, got[6];
+    assert_ok(walsh_tensor_create(op_device(), 1, 3, 1, 2, &x));
+    assert_ok(walsh_tensor_create(op_device(), 3, 1, 1, 2, &y));
+    assert_ok(walsh_tensor_create(op_device(), 2, 1, 1, 2, &other));
+    assert_ok(walsh_tensor_upload(x, values));
+    assert_ok(walsh_fwht(op_device(), x, y));
+    assert_ok(walsh_tensor_download(y, got));
+    for (int r = 0; r < 3; r++) {
+        assert_true(got[2 * r] == values[2 * r] + values[2 * r + 1]);
+        assert_true(got[2 * r + 1] == values[2 * r] - values[2 * r + 1]);
+    }
+    assert_ok(walsh_tensor_download(x, got));
+    assert_memory_equal(got, values, sizeof values);
+    assert_fails(WALSH_E_ARGUMENT, "2 rows, expected 3", walsh_fwht(op_device(), x, other));
+    walsh_tensor_destroy(&x);
+    walsh_tensor_destroy(&y);
+    walsh_tensor_destroy(&other);
+}
+
 static void wrong_sizes(void **state)
 {
     (void)state;
@@ -170,8 +241,14 @@ static void wrong_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dense_agrees), cmocka_unit_test(shapes),      cmocka_unit_test(linear_and_involution),
-        cmocka_unit_test(impulses),     cmocka_unit_test(wrong_sizes),
+        cmocka_unit_test(dense_agrees),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(long_rows),
+        cmocka_unit_test(linear_and_involution),
+        cmocka_unit_test(impulses),
+        cmocka_unit_test(host_memory),
+        cmocka_unit_test(from_one_tensor_to_another),
+        cmocka_unit_test(wrong_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
 }

@@ -95,8 +95,8 @@ WALSH_API walsh_status walsh_head_describe(const walsh_head_spec *spec, walsh_he
 WALSH_API walsh_status walsh_head_rows(const walsh_head_spec *spec, int first, int count, float *q);
 
 /* Writes H x for every row x of a tensor (rows, 1, 1, N) to the same row of y, which is of the same shape and may be x
- * itself. H is the N x N Sylvester matrix with entries (-1)^popcount(row & column), not normalised: twice gives N x. N is
- * a power of two from 2 to 2^24, else WALSH_E_ARGUMENT, as where the shapes differ. Waits for the end.
+ * itself. H is the N x N Sylvester matrix with entries (-1)^popcount(row & column), not normalised: twice gives N x. N
+ * is a power of two from 2 to 2^24, else WALSH_E_ARGUMENT, as where the shapes differ. Waits for the end.
  *
  * @code
  * walsh_device *device = NULL;
@@ -112,9 +112,9 @@ WALSH_API walsh_status walsh_head_rows(const walsh_head_spec *spec, int first, i
  */
 WALSH_API walsh_status walsh_fwht(walsh_device *device, const walsh_tensor *x, walsh_tensor *y);
 
-/* The same for `rows` rows of n floats in host memory, dense [rows][n]; y is x or does not overlap it. CPUs work in that
- * memory where x and y are multiples of 16 bytes, as malloc's are; otherwise, and for other devices, parts of it are
- * copied through the device's. Fails as above, and with WALSH_E_MEMORY where a row does not fit into the device.
+/* The same for `rows` rows of n floats in host memory, dense [rows][n]; y is x or does not overlap it. CPUs work in
+ * that memory where x and y are multiples of 16 bytes, as malloc's are; otherwise, and for other devices, parts of it
+ * are copied through the device's. Fails as above, and with WALSH_E_MEMORY where a row does not fit into the device.
  *
  * @code
  * walsh_device *device = NULL;
