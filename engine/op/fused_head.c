@@ -331,14 +331,14 @@ static walsh_status emit_predict(walsh_list *list, const walsh_fused_head_proble
 static int lanes_suits(const walsh_device *device, const void *problem)
 {
     const walsh_fused_head_problem *p = problem;
-    return p->n > MOST_FEATURES || device->info.kind == WALSH_DEVICE_GPU ? 0 : 10;
+    return p->n > MOST_FEATURES || device->tiles == WALSH_TILES_GPU ? 0 : 10;
 }
 
 static int group_suits(const walsh_device *device, const void *problem)
 {
     const walsh_fused_head_problem *p = problem;
     if (p->n > MOST_FEATURES || device->info.max_group < 64 || device->info.local_memory < 20 * 1024) return 0;
-    return device->info.kind == WALSH_DEVICE_GPU ? 10 : 2;
+    return device->tiles == WALSH_TILES_GPU ? 10 : 2;
 }
 
 static int plain_suits(const walsh_device *device, const void *problem)
@@ -369,10 +369,14 @@ static int plain_suits(const walsh_device *device, const void *problem)
     {                                                                                                                  \
         return emit_predict(list, problem, operand, workspace, &kind##_form);                                          \
     }                                                                                                                  \
-    static const walsh_variant kind##_trains = {"fused_head_" #kind, 0, kind##_suits, kind##_train_bytes,              \
-                                                kind##_train};                                                         \
-    static const walsh_variant kind##_predicts = {"head_predict_" #kind, 0, kind##_suits, kind##_predict_bytes,        \
-                                                  kind##_predict};
+    static const walsh_variant kind##_trains = {.name = "fused_head_" #kind,                                           \
+                                                .suits = kind##_suits,                                                 \
+                                                .workspace = kind##_train_bytes,                                       \
+                                                .emit = kind##_train};                                                 \
+    static const walsh_variant kind##_predicts = {.name = "head_predict_" #kind,                                       \
+                                                  .suits = kind##_suits,                                               \
+                                                  .workspace = kind##_predict_bytes,                                   \
+                                                  .emit = kind##_predict};
 VARIANT(lanes)
 VARIANT(group)
 VARIANT(plain)
