@@ -30,6 +30,12 @@
 #define SAFE_RANGE 80.0f       /* exp(-SAFE_RANGE) and its sums are normal numbers */
 #define LOG2E 1.44269504f
 #define LANE(p, i) (((T_MEMORY float *)(p))[i])
+/* Features and sums stay beside the transform where the second launch does not need them. */
+#if OWN_BIAS
+#define X_MEMORY __private
+#else
+#define X_MEMORY __global
+#endif
 #define OWN(p, i) (((__private float *)(p))[i])
 #define OWN_INT(p, i) (((__private int *)(p))[i])
 #define FOR_LANES(i) _Pragma("unroll") for (int i = 0; i < W; i++)
@@ -58,6 +64,12 @@ INLINE lanes exp2_lanes(lanes w)
 #else
     return as_float(as_int(v) + (as_int(n) << 23));
 #endif
+}
+
+/* The larger one, in one instruction; b where either is NaN. */
+INLINE lanes max_lanes(const lanes a, const lanes b)
+{
+    return a > b ? a : b;
 }
 
 /* v: 8 rows of 8 become columns. */
@@ -93,9 +105,9 @@ INLINE float8 sum_lanes(lanes *v)
 }
 #endif
 
-/* xs[k] = x[k] of W rows; returns the sums of squares of the work-item's part. */
+/* xs[k] = x[k] of W rows, shared by work-items; returns the sums of squares of each one's part. */
 INLINE lanes load_rows(__global const float *x, const size_t x_pitch, const size_t row, const size_t last,
-                       __global lanes *xs, const int n)
+                       X_MEMORY lanes *xs, const int n)
 {
     lanes square = 0;
 #if W == 8
@@ -189,8 +201,8 @@ INLINE void merge_five(lanes *v, lanes_int *at, __local float *scratch, __local 
 #define RANK(y, class)                                                                                                 \
     ranks += ((y > target) & ((class) != label)) | ((y == target) & ((class) < label)) ? (lanes_int)(1) : (lanes_int)(0)
 #else
-#define RANK(y, class)                                                                                                 \
-    if (ANY((y) >= best[4])) insert(best, best_at, y, (lanes_int)(class))
+#define RANK(y, class)
+#define RUN 8
 #endif
 #if BACKWARD
 #define STORE_LOGIT(y, class)
@@ -201,10 +213,10 @@ INLINE void merge_five(lanes *v, lanes_int *at, __local float *scratch, __local 
 
 /* Weight, sum and rank of a class with logit y. */
 #if COSINE
-#define LOGIT(z, class) (z)
+#define LOGIT(z, class) (gain * (z))
 #define WEIGHT(y) ((lanes)(0.0f))
 #else
-#define LOGIT(z, class) (alpha * (z) + bias[class])
+#define LOGIT(z, class) (gain * (z) + bias[class])
 #define WEIGHT(y) exp2_lanes((y) * LOG2E - shift)
 #endif
 
@@ -230,8 +242,16 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
 #else
     T_MEMORY lanes t[ROWS];
 #endif
+#if OWN_BIAS
+    lanes xs[N];
+#else
     __global lanes *xs = (__global lanes *)(unit + unit_at) + group * n;
+#endif
+#if T_SPACE == 0 && !SINGLE && BACKWARD
+    lanes h[N];
+#else
     __global lanes *h = (__global lanes *)(sums + sums_at) + group * n;
+#endif
     __global const float *tables = matrix + matrix_at;
     __global const float *signs = tables + signs_at, *sign = signs;
     const float alpha = alpha_of ? alpha_of[alpha_at] : 1.0f;
@@ -240,8 +260,7 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
 
     const lanes square = TOTAL(load_rows(x + x_at, x_pitch, row, b - 1, xs, n)) + EPSILON_SQUARED;
     const lanes inverse_norm = 1.0f / sqrt(square);
-    SYNC();
-    EACH(k, n) xs[k] *= inverse_norm;
+    const lanes gain = alpha * inverse_norm; /* logits of products with x, which is not normalised */
 
     /* What is known of the logits beforehand. */
     float most_bias = -INFINITY, least_bias = INFINITY, all_bias = 0.0f;
@@ -268,7 +287,7 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
     const int valid = min(valid_rows[valid_at], b);
     lanes_int label; /* 0 for rows that do not count */
     FOR_LANES(i) OWN_INT(&label, i) = row + i < (size_t)valid ? labels[labels_at + row + i] : 0;
-    lanes target = (lanes)(NAN), target_cosine = 0; /* a label that is no class shows in the loss */
+    lanes target_product = 0, target_bias = (lanes)(NAN); /* a label that is no class shows in the loss */
     lanes sum = 0, product = 0, unpaired = 0;
 #if COUNTS
     lanes_int ranks = 0;
@@ -301,17 +320,17 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
         {
             const int at = OWN_INT(&label, i) - base;
             if (OWN_INT(&label, i) < 0 || at < 0 || at >= plus + minus) continue;
-            const float z = at < n ? LANE(t + at, i) : -LANE(t + at - n, i);
-            OWN(&target_cosine, i) = z;
-            OWN(&target, i) = LOGIT(z, base + at);
+            OWN(&target_product, i) = at < n ? LANE(t + at, i) : -LANE(t + at - n, i);
+            OWN(&target_bias, i) = COSINE ? 0.0f : bias[base + at];
         }
+        const lanes target = gain * target_product + target_bias;
         SYNC();
         lanes most = top, rescale = (lanes)(1.0f);
         if (online) {
             EACH(r, plus)
             {
-                most = fmax(most, LOGIT(t[r], base + r));
-                if (r < minus) most = fmax(most, LOGIT(-t[r], base + n + r));
+                most = max_lanes(most, LOGIT(t[r], base + r));
+                if (r < minus) most = max_lanes(most, LOGIT(-t[r], base + n + r));
             }
         }
         most = TOTAL_MAX(most);
@@ -320,6 +339,21 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
             top = most, shift = top * LOG2E;
             sum *= rescale, product *= rescale;
         }
+#if !COUNTS
+        /* By runs: most of them have no class among the five best. */
+        for (int run = id; run < plus; run += RUN * LANES) {
+            lanes most_here = (lanes)(-INFINITY);
+            for (int r = run; r < min(run + RUN * LANES, plus); r += LANES) {
+                most_here = max_lanes(most_here, LOGIT(t[r], base + r));
+                if (r < minus) most_here = max_lanes(most_here, LOGIT(-t[r], base + n + r));
+            }
+            if (!ANY(most_here >= best[4])) continue;
+            for (int r = run; r < min(run + RUN * LANES, plus); r += LANES) {
+                insert(best, best_at, LOGIT(t[r], base + r), (lanes_int)(base + r));
+                if (r < minus) insert(best, best_at, LOGIT(-t[r], base + n + r), (lanes_int)(base + n + r));
+            }
+        }
+#endif
         EACH(r, plus)
         {
             const lanes z = t[r];
@@ -370,8 +404,9 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
 #endif
     }
 
-    const lanes total = COSINE ? (lanes)(1.0f) : TOTAL(sum), mean_product = TOTAL(unpaired) / (float)c;
-    const lanes all_products = TOTAL(product);
+    const lanes total = COSINE ? (lanes)(1.0f) : TOTAL(sum), mean_product = TOTAL(unpaired) * inverse_norm / (float)c;
+    const lanes all_products = TOTAL(product) * inverse_norm;
+    const lanes target = gain * target_product + target_bias;
 #if BACKWARD
 #if !SINGLE
     /* Targets in blocks before the last one, whose signs were others. */
@@ -401,8 +436,8 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
     lanes share;
     FOR_LANES(i) OWN(&share, i) = row + i < (size_t)valid ? 1.0f / (float)valid : 0.0f;
     const lanes dot =
-        (all_products / total - (1.0f - smoothing) * target_cosine - smoothing * mean_product) * share;
-    const lanes along = -dot * (alpha * inverse_norm), across = share * (alpha * scale) * inverse_norm / total;
+        (all_products / total - (1.0f - smoothing) * target_product * inverse_norm - smoothing * mean_product) * share;
+    const lanes along = -dot * gain * inverse_norm, across = share * scale * gain / total;
     SYNC();
 #if W == 8
     int k = 0;
@@ -425,6 +460,7 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
         {
             dots[dots_at + row + i] = OWN(&dot, i);
             shifts[shifts_at + row + i] = OWN(&log_sum, i);
+            shifts[shifts_at + get_global_size(1) * W + row + i] = OWN(&gain, i);
         }
     }
 #if OWN_BIAS
@@ -490,8 +526,7 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
 /* The bias' gradient from normalised weights, computed anew: a work-group takes block get_global_id(1) of the classes
  * for every slices-th group of W samples, and leaves their sum in row get_global_id(2) of `partial`. */
 __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
-fused_head_bias(__global const float *matrix, const ulong matrix_at, __global const float *alpha_of,
-                const ulong alpha_at, __global const float *bias, const ulong bias_at, __global const int *labels,
+fused_head_bias(__global const float *matrix, const ulong matrix_at, __global const float *bias, const ulong bias_at, __global const int *labels,
                 const ulong labels_at, __global const int *valid_rows, const ulong valid_at,
                 __global const float *unit, const ulong unit_at, __global const float *shifts, const ulong shifts_at,
                 __global float *partial, const ulong partial_at, __global float *work, const ulong work_at,
@@ -503,7 +538,6 @@ fused_head_bias(__global const float *matrix, const ulong matrix_at, __global co
     const int id = (int)get_local_id(0), a = (int)get_global_id(1), slice = (int)get_global_id(2);
     const int base = SINGLE ? 0 : a * 2 * n, plus = min(c - base, rows), minus = min(max(c - base - n, 0), n);
     const int groups = (b + W - 1) / W;
-    const float alpha = alpha_of ? alpha_of[alpha_at] : 1.0f;
     __global const float *tables = matrix + matrix_at, *sign = tables + signs_at + (size_t)a * n;
 #if T_SPACE == 2
     __global lanes *t = (__global lanes *)(work + work_at) + ((size_t)slice * get_global_size(1) + a) * rows;
@@ -523,10 +557,11 @@ fused_head_bias(__global const float *matrix, const ulong matrix_at, __global co
     const float row_share = 1.0f / (float)valid;
     for (int group = slice; group < groups; group += slices) {
         __global const lanes *xs = (__global const lanes *)(unit + unit_at) + (size_t)group * n;
-        lanes shift, share;
+        lanes shift, gain, share;
         FOR_LANES(i)
         {
             OWN(&shift, i) = shifts[shifts_at + group * W + i];
+            OWN(&gain, i) = shifts[shifts_at + (groups + group) * W + i];
             OWN(&share, i) = group * W + i < valid ? row_share : 0.0f;
         }
         SYNC();
@@ -541,11 +576,11 @@ fused_head_bias(__global const float *matrix, const ulong matrix_at, __global co
         EACH(r, plus)
         {
 #if W == 8
-            weights[r] += exp2_lanes((alpha * t[r] + bias[base + r]) * LOG2E - shift) * share;
-            if (r < minus) weights[n + r] += exp2_lanes((bias[base + n + r] - alpha * t[r]) * LOG2E - shift) * share;
+            weights[r] += exp2_lanes((gain * t[r] + bias[base + r]) * LOG2E - shift) * share;
+            if (r < minus) weights[n + r] += exp2_lanes((bias[base + n + r] - gain * t[r]) * LOG2E - shift) * share;
 #else
-            partial[r] += exp2_lanes((alpha * t[r] + bias[base + r]) * LOG2E - shift) * share;
-            if (r < minus) partial[n + r] += exp2_lanes((bias[base + n + r] - alpha * t[r]) * LOG2E - shift) * share;
+            partial[r] += exp2_lanes((gain * t[r] + bias[base + r]) * LOG2E - shift) * share;
+            if (r < minus) partial[n + r] += exp2_lanes((bias[base + n + r] - gain * t[r]) * LOG2E - shift) * share;
 #endif
         }
     }

@@ -129,6 +129,7 @@ static void predict_cost(const void *problem, double *flops, double *bytes)
 
 /* ---- Memory between the launches. ---- */
 
+/* UNIT: the features, W samples side by side. */
 enum { UNIT, SUMS, DOTS, SHIFTS, PARTIAL, WORK, AREAS };
 
 typedef struct layout {
@@ -159,10 +160,11 @@ static layout lay_out(const walsh_fused_head_problem *p, const form *f, bool bac
     l.own_bias = bias && l.single && f->width > 1;
     int wanted = (f->target + l.blocks - 1) / l.blocks;
     l.slices = l.own_bias || (size_t)wanted > l.groups ? (int)l.groups : wanted;
-    l.floats[UNIT] = round16(samples * (size_t)p->n);
-    if (backward && !l.single) l.floats[SUMS] = l.floats[UNIT];
+    if (!l.own_bias) l.floats[UNIT] = round16(samples * (size_t)p->n);
+    if (backward && !l.single && f->space) l.floats[SUMS] = l.floats[UNIT];
     if (bias) {
-        l.floats[DOTS] = l.floats[SHIFTS] = round16(samples);
+        l.floats[DOTS] = round16(samples);
+        l.floats[SHIFTS] = round16(2 * samples); /* and gains */
         l.floats[PARTIAL] = round16((size_t)l.slices * (size_t)l.pitch);
     }
     if (f->space == 2) {
@@ -257,8 +259,7 @@ static walsh_status emit_bias(walsh_list *list, const walsh_fused_head_problem *
                            .flops = p->b * sweep_flops(p, 1),
                            .bytes = 4.0 * p->b * p->n * l->blocks + 4.0 * l->slices * l->pitch};
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&in[WALSH_FUSED_HEAD_CONSTANT]),
-                        WALSH_TENSOR(&in[WALSH_FUSED_HEAD_ALPHA]), WALSH_TENSOR(&in[WALSH_FUSED_HEAD_BIAS]),
-                        WALSH_TENSOR(&in[WALSH_FUSED_HEAD_LABELS]), WALSH_TENSOR(&in[WALSH_FUSED_HEAD_VALID]),
+                        WALSH_TENSOR(&in[WALSH_FUSED_HEAD_BIAS]), WALSH_TENSOR(&in[WALSH_FUSED_HEAD_LABELS]), WALSH_TENSOR(&in[WALSH_FUSED_HEAD_VALID]),
                         WALSH_TENSOR(&area[UNIT]), WALSH_TENSOR(&area[SHIFTS]), WALSH_TENSOR(&area[PARTIAL]),
                         WALSH_TENSOR(&area[WORK]), WALSH_INT(p->b), WALSH_INT(p->n), WALSH_INT(p->c),
                         WALSH_INT(l->rows), WALSH_INT(l->log_power), WALSH_INT(walsh_fused_head_tables(p)),
