@@ -116,7 +116,7 @@ wrong() {
     refuse "unknown option --model" gemm --model resnet20
     refuse "3" fwht --size 3,3
     refuse "expected N,C" head --size 3
-    refuse "power of two" head --size 3,3 --head hadamard
+    refuse "at most 2^2" head --size 2,5 --head hadamard
     refuse "expected --model" step
     refuse "train or evaluate" step --model resnet20 --mode learn
     refuse "expected --data" data
