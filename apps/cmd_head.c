@@ -147,7 +147,7 @@ const walsh_command walsh_command_head = {
         " Welch bound, and what it costs to train beside a learned one."
         "\vExamples:\n"
         "  walsh head --head hadamard --features 64 --classes 100\n"
-        "  walsh head --head hadamard-plain --features 64 --classes 100   # the published code's twins\n"
+        "  walsh head --head hadamard-plain --features 64 --classes 100\n"
         "  walsh head --head orthonormal --features 512 --classes 1000 --out Q.npy\n",
     .groups = (const struct argp_option *const[]){own, walsh_options_json, NULL},
     .run = run,

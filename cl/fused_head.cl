@@ -217,7 +217,7 @@ INLINE void merge_five(lanes *v, lanes_int *at, __local float *scratch, __local 
 #define WEIGHT(y) ((lanes)(0.0f))
 #else
 #define LOGIT(z, class) (gain * (z) + bias[class])
-#define WEIGHT(y) exp2_lanes((y) * LOG2E - shift)
+#define WEIGHT(y) exp2_lanes(((y) - top) * LOG2E) /* not y * LOG2E less a constant: rounding of a large y */
 #endif
 
 __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
@@ -282,7 +282,7 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
     }
 #endif
     const bool online = !COSINE && !(2.0f * fabs(alpha) + most_bias - least_bias < SAFE_RANGE);
-    lanes top = (lanes)(COSINE ? 0.0f : online ? -INFINITY : fabs(alpha) + most_bias), shift = top * LOG2E;
+    lanes top = (lanes)(COSINE ? 0.0f : online ? -INFINITY : fabs(alpha) + most_bias);
 
     const int valid = min(valid_rows[valid_at], b);
     lanes_int label; /* 0 for rows that do not count */
@@ -336,7 +336,7 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
         most = TOTAL_MAX(most);
         if (online) {
             rescale = exp2_lanes((top - most) * LOG2E);
-            top = most, shift = top * LOG2E;
+            top = most;
             sum *= rescale, product *= rescale;
         }
 #if !COUNTS
@@ -455,12 +455,14 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
     EACH(k, (n + 3) & ~3) dx[dx_at + row * dx_pitch + k] = k < n ? GRADIENT(min(k, n - 1)) : 0.0f;
 #endif
     if (dots && id == 0) {
-        const lanes log_sum = log2(total) + shift;
+        const lanes log_sum = log2(total);
+        const size_t samples = get_global_size(1) * W;
         FOR_LANES(i)
         {
             dots[dots_at + row + i] = OWN(&dot, i);
             shifts[shifts_at + row + i] = OWN(&log_sum, i);
-            shifts[shifts_at + get_global_size(1) * W + row + i] = OWN(&gain, i);
+            shifts[shifts_at + samples + row + i] = OWN(&top, i);
+            shifts[shifts_at + 2 * samples + row + i] = OWN(&gain, i);
         }
     }
 #if OWN_BIAS
@@ -523,6 +525,8 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
     }
 }
 
+#define NORMALISED(y) exp2_lanes(((y) - top) * LOG2E - log_sum)
+
 /* The bias' gradient from normalised weights, computed anew: a work-group takes block get_global_id(1) of the classes
  * for every slices-th group of W samples, and leaves their sum in row get_global_id(2) of `partial`. */
 __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
@@ -557,11 +561,12 @@ fused_head_bias(__global const float *matrix, const ulong matrix_at, __global co
     const float row_share = 1.0f / (float)valid;
     for (int group = slice; group < groups; group += slices) {
         __global const lanes *xs = (__global const lanes *)(unit + unit_at) + (size_t)group * n;
-        lanes shift, gain, share;
+        lanes log_sum, top, gain, share;
         FOR_LANES(i)
         {
-            OWN(&shift, i) = shifts[shifts_at + group * W + i];
-            OWN(&gain, i) = shifts[shifts_at + (groups + group) * W + i];
+            OWN(&log_sum, i) = shifts[shifts_at + group * W + i];
+            OWN(&top, i) = shifts[shifts_at + (groups + group) * W + i];
+            OWN(&gain, i) = shifts[shifts_at + (2 * groups + group) * W + i];
             OWN(&share, i) = group * W + i < valid ? row_share : 0.0f;
         }
         SYNC();
@@ -576,11 +581,11 @@ fused_head_bias(__global const float *matrix, const ulong matrix_at, __global co
         EACH(r, plus)
         {
 #if W == 8
-            weights[r] += exp2_lanes((gain * t[r] + bias[base + r]) * LOG2E - shift) * share;
-            if (r < minus) weights[n + r] += exp2_lanes((bias[base + n + r] - gain * t[r]) * LOG2E - shift) * share;
+            weights[r] += NORMALISED(gain * t[r] + bias[base + r]) * share;
+            if (r < minus) weights[n + r] += NORMALISED(bias[base + n + r] - gain * t[r]) * share;
 #else
-            partial[r] += exp2_lanes((gain * t[r] + bias[base + r]) * LOG2E - shift) * share;
-            if (r < minus) partial[n + r] += exp2_lanes((bias[base + n + r] - gain * t[r]) * LOG2E - shift) * share;
+            partial[r] += NORMALISED(gain * t[r] + bias[base + r]) * share;
+            if (r < minus) partial[n + r] += NORMALISED(bias[base + n + r] - gain * t[r]) * share;
 #endif
         }
     }

@@ -135,7 +135,7 @@ enum { UNIT, SUMS, DOTS, SHIFTS, PARTIAL, WORK, AREAS };
 typedef struct layout {
     size_t groups; /* of `width` samples */
     int blocks, rows, log_power;
-    bool single;            /* one block, and a kernel that knows it */
+    bool single;          /* one block, and a kernel that knows it */
     bool own_bias;        /* the first launch gives the partial sums of the bias' gradient, one a group */
     int slices;           /* partial sums */
     int pitch;            /* between them */
@@ -164,12 +164,12 @@ static layout lay_out(const walsh_fused_head_problem *p, const form *f, bool bac
     if (backward && !l.single && f->space) l.floats[SUMS] = l.floats[UNIT];
     if (bias) {
         l.floats[DOTS] = round16(samples);
-        l.floats[SHIFTS] = round16(2 * samples); /* and gains */
+        l.floats[SHIFTS] = round16(3 * samples); /* of each the sum's logarithm, the bound, the gain */
         l.floats[PARTIAL] = round16((size_t)l.slices * (size_t)l.pitch);
     }
     if (f->space == 2) {
-        size_t items = bias && (size_t)l.slices * (size_t)l.blocks > l.groups ? (size_t)l.slices * (size_t)l.blocks
-                                                                              : l.groups;
+        size_t items =
+            bias && (size_t)l.slices * (size_t)l.blocks > l.groups ? (size_t)l.slices * (size_t)l.blocks : l.groups;
         l.floats[WORK] = round16(items * (size_t)l.rows * width);
     }
     return l;
@@ -205,8 +205,8 @@ static const char *options_of(const walsh_fused_head_problem *p, const form *f, 
                         "-DOWN_BIAS=%d",
                         f->width, f->lanes, f->space, p->structure, l->single, backward, p->cosine != 0, l->own_bias);
     if (f->space != 2)
-        used += snprintf(out + used, (size_t)(OPTIONS - used), " -DN=%d -DROWS=%d -DLOG_P=%d", p->n, l->rows,
-                         l->log_power);
+        used +=
+            snprintf(out + used, (size_t)(OPTIONS - used), " -DN=%d -DROWS=%d -DLOG_P=%d", p->n, l->rows, l->log_power);
     if (p->structure == WALSH_STRUCTURE_PALEY)
         used += snprintf(out + used, (size_t)(OPTIONS - used), " -DCORES=%d", p->cores);
     for (int i = 0; i < p->cores; i++)
@@ -240,11 +240,10 @@ static walsh_status emit_rows(walsh_list *list, const walsh_fused_head_problem *
         WALSH_TENSOR(&in[WALSH_FUSED_HEAD_LABELS]), WALSH_TENSOR(&in[WALSH_FUSED_HEAD_VALID]), WALSH_TENSOR(&o->dx),
         WALSH_TENSOR(&o->metrics), WALSH_TENSOR(&o->best), WALSH_TENSOR(&o->classes), WALSH_TENSOR(&o->logits),
         WALSH_TENSOR(&area[UNIT]), WALSH_TENSOR(&area[SUMS]), WALSH_TENSOR(&area[DOTS]), WALSH_TENSOR(&area[SHIFTS]),
-        WALSH_TENSOR(&area[PARTIAL]), WALSH_TENSOR(&area[WORK]), WALSH_INT(p->b), WALSH_INT(p->n),
-        WALSH_INT(p->c), WALSH_INT(l->rows), WALSH_INT(l->log_power), WALSH_INT(walsh_fused_head_tables(p)),
-        WALSH_INT(in[WALSH_FUSED_HEAD_X].shape.pitch),
-        WALSH_INT(o->dx.shape.pitch), WALSH_INT(o->metrics.shape.pitch), WALSH_INT(o->best.shape.pitch),
-        WALSH_INT(o->logits.shape.pitch), WALSH_INT(l->pitch), WALSH_FLOAT(scale_of(p)),
+        WALSH_TENSOR(&area[PARTIAL]), WALSH_TENSOR(&area[WORK]), WALSH_INT(p->b), WALSH_INT(p->n), WALSH_INT(p->c),
+        WALSH_INT(l->rows), WALSH_INT(l->log_power), WALSH_INT(walsh_fused_head_tables(p)),
+        WALSH_INT(in[WALSH_FUSED_HEAD_X].shape.pitch), WALSH_INT(o->dx.shape.pitch), WALSH_INT(o->metrics.shape.pitch),
+        WALSH_INT(o->best.shape.pitch), WALSH_INT(o->logits.shape.pitch), WALSH_INT(l->pitch), WALSH_FLOAT(scale_of(p)),
         WALSH_FLOAT(p->label_smoothing));
 }
 
@@ -259,11 +258,11 @@ static walsh_status emit_bias(walsh_list *list, const walsh_fused_head_problem *
                            .flops = p->b * sweep_flops(p, 1),
                            .bytes = 4.0 * p->b * p->n * l->blocks + 4.0 * l->slices * l->pitch};
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&in[WALSH_FUSED_HEAD_CONSTANT]),
-                        WALSH_TENSOR(&in[WALSH_FUSED_HEAD_BIAS]), WALSH_TENSOR(&in[WALSH_FUSED_HEAD_LABELS]), WALSH_TENSOR(&in[WALSH_FUSED_HEAD_VALID]),
-                        WALSH_TENSOR(&area[UNIT]), WALSH_TENSOR(&area[SHIFTS]), WALSH_TENSOR(&area[PARTIAL]),
-                        WALSH_TENSOR(&area[WORK]), WALSH_INT(p->b), WALSH_INT(p->n), WALSH_INT(p->c),
-                        WALSH_INT(l->rows), WALSH_INT(l->log_power), WALSH_INT(walsh_fused_head_tables(p)),
-                        WALSH_INT(l->slices), WALSH_INT(l->pitch),
+                        WALSH_TENSOR(&in[WALSH_FUSED_HEAD_BIAS]), WALSH_TENSOR(&in[WALSH_FUSED_HEAD_LABELS]),
+                        WALSH_TENSOR(&in[WALSH_FUSED_HEAD_VALID]), WALSH_TENSOR(&area[UNIT]),
+                        WALSH_TENSOR(&area[SHIFTS]), WALSH_TENSOR(&area[PARTIAL]), WALSH_TENSOR(&area[WORK]),
+                        WALSH_INT(p->b), WALSH_INT(p->n), WALSH_INT(p->c), WALSH_INT(l->rows), WALSH_INT(l->log_power),
+                        WALSH_INT(walsh_fused_head_tables(p)), WALSH_INT(l->slices), WALSH_INT(l->pitch),
                         WALSH_FLOAT(scale_of(p)), WALSH_FLOAT(p->label_smoothing));
 }
 
@@ -370,10 +369,8 @@ static int plain_suits(const walsh_device *device, const void *problem)
     {                                                                                                                  \
         return emit_predict(list, problem, operand, workspace, &kind##_form);                                          \
     }                                                                                                                  \
-    static const walsh_variant kind##_trains = {.name = "fused_head_" #kind,                                           \
-                                                .suits = kind##_suits,                                                 \
-                                                .workspace = kind##_train_bytes,                                       \
-                                                .emit = kind##_train};                                                 \
+    static const walsh_variant kind##_trains = {                                                                       \
+        .name = "fused_head_" #kind, .suits = kind##_suits, .workspace = kind##_train_bytes, .emit = kind##_train};    \
     static const walsh_variant kind##_predicts = {.name = "head_predict_" #kind,                                       \
                                                   .suits = kind##_suits,                                               \
                                                   .workspace = kind##_predict_bytes,                                   \
