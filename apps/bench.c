@@ -184,6 +184,8 @@ static const walsh_column columns[] = {
     {"parameters", "parameters", "%.0f", 1},
     {"optimizer_bytes", "optimizer KiB", "%.1f", 1.0 / 1024},
     {"arena_bytes", "arena MiB", "%.1f", 1.0 / (1 << 20)},
+    {"memory_bytes", "memory MiB", "%.2f", 1.0 / (1 << 20)},
+    {"moved_bytes", "moved MiB", "%.2f", 1.0 / (1 << 20)},
     {"peak_rss_bytes", "process MiB", "%.0f", 1.0 / (1 << 20)},
     {"first_step_ms", "first step ms", "%.0f", 1},
 };

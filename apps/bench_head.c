@@ -5,6 +5,8 @@
 #include "engine/base/rng.h"
 #include "engine/nn/head.h"
 #include "engine/nn/parameters.h"
+#include "engine/op/gemm.h"
+#include "engine/op/gemm_clblast.h"
 #include "engine/op/sgd.h"
 
 #include <math.h>
@@ -16,6 +18,7 @@ typedef struct stage {
     walsh_device *device;
     walsh_head head;
     int batch;
+    const char *gemm; /* the variant that matrix products shall take where they can; NULL: the plan's choice */
     walsh_parameters *parameters;
     int weight, alpha, bias; /* numbers there; -1: none */
     walsh_tensor *features, *labels, *valid, *constant, *hyper;
@@ -122,7 +125,7 @@ static void plan_sgd(stage *s)
     walsh_plan_add(s->plan, "sgd", &walsh_sgd, &p, operands);
 }
 
-static walsh_status make_plan(stage *s, const walsh_wisdom *wisdom)
+static walsh_status build_plan(stage *s, const walsh_wisdom *wisdom)
 {
     walsh_head_parts parts = walsh_head_no_parts;
     WALSH_TRY(walsh_plan_create(s->device, &s->plan));
@@ -140,7 +143,31 @@ static walsh_status make_plan(stage *s, const walsh_wisdom *wisdom)
     parts.d_bias = bind(s, WALSH_COPY_GRADIENT, s->bias);
     walsh_head_train(s->plan, &s->head, &parts);
     plan_sgd(s);
-    WALSH_TRY(walsh_plan_layout(s->plan, s->arena));
+    return walsh_plan_layout(s->plan, s->arena);
+}
+
+/* Builds the plan anew with s->gemm for every matrix product that can take it. */
+static walsh_status plan_with_gemm(stage *s)
+{
+    walsh_wisdom *wisdom = NULL;
+    WALSH_TRY(walsh_wisdom_create(&wisdom));
+    walsh_status status = WALSH_OK;
+    for (int i = 0; i < walsh_plan_count(s->plan) && !status; i++) {
+        walsh_planned step = walsh_plan_at(s->plan, i);
+        if (step.op == &walsh_gemm) status = walsh_wisdom_set(wisdom, step.op, step.problem, s->gemm);
+    }
+    walsh_plan_destroy(&s->plan);
+    walsh_arena_destroy(&s->arena);
+    if (!status) status = build_plan(s, wisdom);
+    if (!status) walsh_plan_consult(s->plan, NULL);
+    walsh_wisdom_destroy(&wisdom);
+    return status;
+}
+
+static walsh_status make_plan(stage *s, const walsh_wisdom *wisdom)
+{
+    WALSH_TRY(build_plan(s, wisdom));
+    if (s->gemm) WALSH_TRY(plan_with_gemm(s));
     return walsh_arena_commit(s->arena);
 }
 
@@ -158,30 +185,41 @@ static walsh_status run(void *context, int times)
     return WALSH_OK;
 }
 
-static cJSON *make_row(const stage *s)
+/* All that the head keeps in device memory, but for the features: weights, gradients and momentum, its matrix, arena. */
+static size_t memory(const stage *s)
+{
+    size_t bytes = walsh_arena_bytes(s->arena);
+    bytes += 3 * (size_t)walsh_parameters_trained_extent(s->parameters) * sizeof(float);
+    return bytes + (s->constant ? walsh_shape_bytes(s->constant->view.shape) : 0);
+}
+
+static cJSON *make_row(const stage *s, double bytes)
 {
     const walsh_head_spec *spec = &s->head.spec;
     size_t parameters = walsh_parameters_trained(s->parameters);
-    char shape[48];
+    char shape[48], variant[64];
     cJSON *row = cJSON_CreateObject();
     snprintf(shape, sizeof shape, "%d,%d,%d", s->batch, spec->features, spec->classes);
     cJSON_AddStringToObject(row, "op", "head");
-    cJSON_AddStringToObject(row, "variant", walsh_head_kind_name(spec->kind));
+    snprintf(variant, sizeof variant, "%s%s%s", walsh_head_kind_name(spec->kind), s->gemm ? " " : "",
+             s->gemm ? s->gemm : "");
+    cJSON_AddStringToObject(row, "variant", variant);
     cJSON_AddStringToObject(row, "shape", shape);
     cJSON_AddNumberToObject(row, "batch", s->batch);
     cJSON_AddNumberToObject(row, "features", spec->features);
     cJSON_AddNumberToObject(row, "classes", spec->classes);
     cJSON_AddNumberToObject(row, "parameters", (double)parameters);
     cJSON_AddNumberToObject(row, "optimizer_bytes", (double)(parameters * sizeof(float)));
-    cJSON_AddNumberToObject(row, "arena_bytes", (double)walsh_arena_bytes(s->arena));
+    cJSON_AddNumberToObject(row, "memory_bytes", (double)memory(s));
+    cJSON_AddNumberToObject(row, "moved_bytes", bytes);
     return row;
 }
 
-static walsh_status add(walsh_bench *bench, const walsh_head_spec *spec, int batch)
+static walsh_status add(walsh_bench *bench, const walsh_head_spec *spec, int batch, const char *gemm)
 {
     stage *s = NULL;
     WALSH_TRY(walsh_alloc(&s, 1, sizeof *s, "a benchmark"));
-    *s = (stage){.device = bench->device, .head = {.spec = *spec}, .batch = batch};
+    *s = (stage){.device = bench->device, .head = {.spec = *spec}, .batch = batch, .gemm = gemm};
     walsh_status status = make_parameters(s);
     if (!status) status = upload_constant(s);
     if (!status) status = upload_batch(s);
@@ -190,43 +228,74 @@ static walsh_status add(walsh_bench *bench, const walsh_head_spec *spec, int bat
         destroy(s);
         return status;
     }
-    walsh_contender c = {.row = make_row(s),
-                         .prepare = prepare,
+    walsh_contender c = {.prepare = prepare,
                          .run = run,
                          .destroy = destroy,
                          .context = s,
                          .images = batch,
                          .seconds = 2e-3};
     walsh_bench_cost(s->plan, false, &c.flops, &c.bytes);
+    c.row = make_row(s, c.bytes);
     return walsh_bench_add(bench, &c);
 }
 
+/* Sizes that are measured where none is asked for, learned against Hadamard: heads of networks for CIFAR and ImageNet, of
+ * a vocabulary, of 18291 and of a million classes. */
+static const int usual[][2] = {{64, 10},    {64, 100},    {342, 100},   {512, 1000},   {960, 1000},
+                               {1664, 1000}, {2048, 1000}, {512, 33278}, {2048, 18291}, {512, 1000000}};
+enum { USUAL = sizeof usual / sizeof *usual, MOST_BYTES = 1 << 30 };
+
+/* Learned heads beyond MOST_BYTES of parameters are left out of the table, so that any device can make it. */
+static walsh_status add_usual(walsh_bench *bench, int batch)
+{
+    for (int i = 0; i < USUAL; i++) {
+        walsh_head_spec spec = {.kind = WALSH_HEAD_LEARNED, .features = usual[i][0], .classes = usual[i][1]};
+        if (3 * sizeof(float) * (double)spec.features * spec.classes <= MOST_BYTES) {
+            WALSH_TRY(add(bench, &spec, batch, NULL));
+            WALSH_TRY(add(bench, &spec, batch, walsh_gemm_clblast.name));
+        }
+        spec.kind = WALSH_HEAD_HADAMARD;
+        WALSH_TRY(add(bench, &spec, batch, NULL));
+    }
+    return WALSH_OK;
+}
+
 /* The head asked for, or every one that can be built with these sizes; the plain one only for the asking. */
-static walsh_status add_heads(const walsh_arguments *arguments, walsh_bench *bench)
+static walsh_status add_size(const walsh_arguments *arguments, walsh_bench *bench, int batch)
 {
     static const walsh_head_kind kinds[] = {WALSH_HEAD_LEARNED, WALSH_HEAD_ORTHONORMAL, WALSH_HEAD_HADAMARD,
                                             WALSH_HEAD_HADAMARD_PLAIN};
     const char *wanted = walsh_argument(arguments, WALSH_OPTION_HEAD);
-    int sizes[2], batch = 128;
+    int sizes[2];
     walsh_head_kind only = WALSH_HEAD_LEARNED;
     WALSH_TRY(walsh_value_list(arguments, WALSH_OPTION_SIZE, "N,C", 1, 2, 2, sizes, NULL));
-    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_BATCH, 1, &batch));
     if (wanted) WALSH_TRY(walsh_head_kind_parse(wanted, &only));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         const walsh_head_spec spec = {.kind = kinds[i], .features = sizes[0], .classes = sizes[1]};
         if (wanted ? kinds[i] != only : kinds[i] == WALSH_HEAD_HADAMARD_PLAIN) continue;
         walsh_status status = walsh_head_check(&spec);
         if (status && (wanted || kinds[i] == WALSH_HEAD_LEARNED)) return status;
-        if (!status) WALSH_TRY(add(bench, &spec, batch));
+        if (!status) WALSH_TRY(add(bench, &spec, batch, NULL));
     }
+    return WALSH_OK;
+}
+
+static walsh_status add_heads(const walsh_arguments *arguments, walsh_bench *bench)
+{
+    int batch = 128;
+    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_BATCH, 1, &batch));
+    if (walsh_argument(arguments, WALSH_OPTION_SIZE))
+        WALSH_TRY(add_size(arguments, bench, batch));
+    else if (walsh_argument(arguments, WALSH_OPTION_HEAD))
+        WALSH_FAIL(WALSH_E_ARGUMENT, "--head goes with --size");
+    else
+        WALSH_TRY(add_usual(bench, batch));
     return walsh_bench_add_peaks(bench);
 }
 
 static walsh_status run_head(const walsh_arguments *arguments)
 {
-    const char *text;
     walsh_bench bench = {0};
-    WALSH_TRY(walsh_argument_required(arguments, WALSH_OPTION_SIZE, &text));
     walsh_status status = walsh_bench_open(arguments, true, &bench);
     if (!status) status = add_heads(arguments, &bench);
     if (!status) status = walsh_bench_run(&bench);
@@ -237,7 +306,7 @@ static walsh_status run_head(const walsh_arguments *arguments)
 
 static const struct argp_option own[] = {
     {NULL, 0, NULL, 0, "What to measure:", 0},
-    {"size", WALSH_OPTION_SIZE, "N,C", 0, "features and classes", 0},
+    {"size", WALSH_OPTION_SIZE, "N,C", 0, "features and classes (default: ten usual pairs, learned and hadamard)", 0},
     {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned, orthonormal or hadamard (default: each that can be built)", 0},
     {"batch", WALSH_OPTION_BATCH, "B", 0, "rows a batch (default: 128)", 0},
     {0},
@@ -246,9 +315,10 @@ static const struct argp_option own[] = {
 const walsh_command walsh_command_bench_head = {
     .name = "bench head",
     .summary = "heads: forward, loss, backward and update of one batch",
-    .synopsis = "--size N,C",
+    .synopsis = "[--size N,C]",
     .about = "Times one batch through each head: forward, loss, backward and the update of its parameters."
              "\vExamples:\n"
+             "  walsh bench head\n"
              "  walsh bench head --size 64,100\n"
              "  walsh bench head --size 2048,1000 --head learned --batch 32 --json\n",
     .groups =
