@@ -185,7 +185,8 @@ static walsh_status run(void *context, int times)
     return WALSH_OK;
 }
 
-/* All that the head keeps in device memory, but for the features: weights, gradients and momentum, its matrix, arena. */
+/* All that the head keeps in device memory, but for the features: weights, gradients and momentum, its matrix, arena.
+ */
 static size_t memory(const stage *s)
 {
     size_t bytes = walsh_arena_bytes(s->arena);
@@ -228,20 +229,16 @@ static walsh_status add(walsh_bench *bench, const walsh_head_spec *spec, int bat
         destroy(s);
         return status;
     }
-    walsh_contender c = {.prepare = prepare,
-                         .run = run,
-                         .destroy = destroy,
-                         .context = s,
-                         .images = batch,
-                         .seconds = 2e-3};
+    walsh_contender c = {
+        .prepare = prepare, .run = run, .destroy = destroy, .context = s, .images = batch, .seconds = 2e-3};
     walsh_bench_cost(s->plan, false, &c.flops, &c.bytes);
     c.row = make_row(s, c.bytes);
     return walsh_bench_add(bench, &c);
 }
 
-/* Sizes that are measured where none is asked for, learned against Hadamard: heads of networks for CIFAR and ImageNet, of
- * a vocabulary, of 18291 and of a million classes. */
-static const int usual[][2] = {{64, 10},    {64, 100},    {342, 100},   {512, 1000},   {960, 1000},
+/* Sizes that are measured where none is asked for, learned against Hadamard: heads of networks for CIFAR and ImageNet,
+ * of a vocabulary, of 18291 and of a million classes. */
+static const int usual[][2] = {{64, 10},     {64, 100},    {342, 100},   {512, 1000},   {960, 1000},
                                {1664, 1000}, {2048, 1000}, {512, 33278}, {2048, 18291}, {512, 1000000}};
 enum { USUAL = sizeof usual / sizeof *usual, MOST_BYTES = 1 << 30 };
 

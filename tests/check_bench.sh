@@ -116,6 +116,7 @@ wrong() {
     refuse "unknown option --model" gemm --model resnet20
     refuse "3" fwht --size 3,3
     refuse "expected N,C" head --size 3
+    refuse "goes with --size" head --head learned
     refuse "at most 2^2" head --size 2,5 --head hadamard
     refuse "expected --model" step
     refuse "train or evaluate" step --model resnet20 --mode learn

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Walsh beside PyTorch on the same cores: images a second, peak memory and time to the first step, in one run; or, by
---gemm, its matrix products beside OpenBLAS's.
+--head, classifier heads alone; or, by --gemm, its matrix products beside OpenBLAS's.
 
 Contenders: PyTorch eager (NCHW), eager with channels_last, torch.compile, and `walsh bench step`. Each is a process of
 its own that is set up once and then times K steps whenever it is its turn (Walsh starts anew each time), so that drift
@@ -12,11 +12,15 @@ The first step is timed from the start of the process, compilation included: wit
 of compiled code, and "cold" without. The share of the FMA peak counts the arithmetic of convolutions and matrix
 products as if computed directly, over the peak that `walsh bench` measured in the same turn.
 
+A head's step is forward, loss, backward (the features' gradient too) and update of one batch, learned heads of PyTorch
+and of Walsh beside Walsh's Hadamard head; the memory of Walsh's heads is what they keep on the device.
+
 PyTorch is pip's newest in a virtual environment of this tool's own, ~/.cache/walsh/pytorch or --venv, unless --python
 names an interpreter that has one. torch.compile needs a C++ compiler, and is left out where there is none.
 
     tools/compare_pytorch.py
     tools/compare_pytorch.py --case train:resnet20 --rounds 7 --json > comparison.json
+    tools/compare_pytorch.py --head
     tools/compare_pytorch.py --gemm
 """
 import argparse
@@ -29,11 +33,12 @@ import subprocess
 import sys
 import urllib.request
 
-from peers import OpenBLAS, PyTorch, Walsh, WalshProduct
+from peers import OpenBLAS, PyTorch, Walsh, WalshHead, WalshProduct
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CASES = "train:resnet20", "train:resnet56", "evaluate:resnet56"
 STYLES = "eager", "channels_last", "compile"
+HEADS = ("64,10", "64,100", "342,100", "512,1000", "960,1000", "1664,1000", "2048,1000", "512,33278", "2048,18291")
 GEMM_SIZES = 512, 1024, 2048
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # a tenth of the size of those for GPUs, the same on a CPU
 LEAST_FREE = 8 << 30  # bytes, for PyTorch with what it brings for GPUs
@@ -73,16 +78,16 @@ def make_row(contender, samples, peaks, unit):
 
 
 def compare(title, makers, rounds, unit):
-    """A row for each contender, the last of which is Walsh; it is also held against the best of the others."""
+    """A row for each contender; those of Walsh are also held against the best of the others."""
     contenders = opened(title, makers)
     samples = take_turns(title, contenders, rounds)
     peaks = [sample["peak"] for its in samples for sample in its if "peak" in sample]
     rows = [make_row(contender, its, peaks, unit) for contender, its in zip(contenders, samples)]
     for contender in contenders:
         contender.close()
-    theirs = [row for row in rows if row["contender"] != Walsh.name]
+    theirs = [row for row in rows if not row["contender"].startswith(Walsh.name)]
     for row in rows if theirs else []:
-        if row["contender"] == Walsh.name:
+        if row["contender"].startswith(Walsh.name):
             row["ratio"] = row[unit] / max(r[unit] for r in theirs)
             if "rss_mib" in row:
                 row["memory_ratio"] = row["rss_mib"] / min(r["rss_mib"] for r in theirs)
@@ -99,6 +104,17 @@ def compare_models(args):
     return rows
 
 
+def compare_heads(args):
+    rows = []
+    for size in HEADS:
+        makers = [lambda: PyTorch(args, "eager", f"head:{size}"), lambda: WalshHead(args, size, "learned"),
+                  lambda: WalshHead(args, size, "hadamard")]
+        for row in compare(f"head {size}", makers, args.rounds, "images_per_second"):
+            rows.append({"case": size, "batch": args.batch, "threads": args.threads,
+                         "ms": 1e3 * args.batch / row["images_per_second"], **row})
+    return rows
+
+
 def compare_products(args):
     rows = []
     for threads in sorted({1, args.threads}):
@@ -111,8 +127,9 @@ def compare_products(args):
 
 
 COLUMNS = (("case", "case", ""), ("threads", "threads", "d"), ("contender", "contender", ""),
-           ("images_per_second", "images/s", ".1f"), ("gflops", "GFLOP/s", ".1f"), ("least", "from", ".1f"),
+           ("ms", "ms", ".3f"), ("images_per_second", "images/s", ".1f"), ("gflops", "GFLOP/s", ".1f"), ("least", "from", ".1f"),
            ("most", "to", ".1f"), ("ratio", "ratio", ".2f"), ("rss_mib", "MiB", ".0f"),
+           ("head_mib", "head MiB", ".2f"), ("parameters", "parameters", ".0f"),
            ("memory_ratio", "memory", ".2f"), ("first_step_s", "first step s", ".1f"),
            ("first_step_cold_s", "cold", ".1f"), ("peak_share", "of FMA peak", ".1%"))
 
@@ -164,12 +181,13 @@ def parse():
     parser = argparse.ArgumentParser(description="Times Walsh beside PyTorch, in turns, on the same cores.")
     parser.add_argument("--case", choices=CASES, action="append", help="only this case (default: all)")
     parser.add_argument("--style", choices=STYLES, action="append", help="only this PyTorch (default: all)")
+    parser.add_argument("--head", action="store_true", help="instead, classifier heads of usual sizes")
     parser.add_argument("--gemm", action="store_true",
                         help=f"instead, matrix products of {', '.join(map(str, GEMM_SIZES))} cubed beside OpenBLAS's,"
                         " with one thread and with --threads")
     parser.add_argument("--batch", type=at_least_one, default=128, help="images a step (default: %(default)s)")
     parser.add_argument("--rounds", type=at_least_one, default=5, help="turns (default: %(default)s)")
-    parser.add_argument("--steps", type=at_least_one, help="steps of a turn (default: 3), or products (default: 9)")
+    parser.add_argument("--steps", type=at_least_one, help="steps of a turn (default: 3, heads 10), or products (default: 9)")
     parser.add_argument("--threads", type=at_least_one, default=len(os.sched_getaffinity(0)), help="default: all cores")
     parser.add_argument("--venv", type=pathlib.Path, default=cache / "walsh" / "pytorch", help="default: %(default)s")
     parser.add_argument("--python", help="an interpreter that has PyTorch and numpy, instead of --venv")
@@ -178,7 +196,7 @@ def parse():
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     args.case, args.style = args.case or list(CASES), args.style or list(STYLES)
-    args.steps = args.steps or (9 if args.gemm else 3)
+    args.steps = args.steps or (9 if args.gemm else 10 if args.head else 3)
     return args
 
 
@@ -190,7 +208,7 @@ def main():
     try:
         if not args.gemm:
             args.python = args.python or make_environment(args.venv)
-        rows = compare_products(args) if args.gemm else compare_models(args)
+        rows = (compare_products if args.gemm else compare_heads if args.head else compare_models)(args)
     except (RuntimeError, subprocess.CalledProcessError) as failure:
         note(f"compare_pytorch.py: {failure}")
         return 1

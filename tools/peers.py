@@ -160,6 +160,27 @@ class Walsh:
         pass
 
 
+class WalshHead:
+    """A head alone: `walsh bench head` repeats it within a turn."""
+
+    def __init__(self, args, size, kind):
+        self.name, self.args, self.row = f"walsh {kind}", args, {}
+        self.arguments = ["head", "--size", size, "--head", kind, "--batch", str(args.batch), "--repeats",
+                          str(args.steps)]
+        self.turn()
+
+    def turn(self):
+        self.row, _ = walsh_bench(self.args, self.args.threads, self.arguments)
+        return {"rate": self.row["images_per_second"]}
+
+    def facts(self):
+        return {"head_mib": self.row["memory_bytes"] / 2**20, "moved_mib": self.row["moved_bytes"] / 2**20,
+                "parameters": self.row["parameters"], "optimizer_bytes": self.row["optimizer_bytes"]}
+
+    def close(self):
+        pass
+
+
 class WalshProduct:
     """The engine's own GEMM, square."""
 

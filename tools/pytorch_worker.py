@@ -12,6 +12,20 @@ from resnet_pytorch import FEATURES, ResNet
 CLASSES, SIZE = 10, 32
 
 
+def make_head_step(features, classes, batch):
+    model = torch.nn.Linear(features, classes)
+    inputs, labels = torch.rand(batch, features, requires_grad=True), torch.arange(batch) % classes
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
+
+    def train():
+        optimizer.zero_grad()
+        inputs.grad = None
+        torch.nn.functional.cross_entropy(model(inputs), labels).backward()
+        optimizer.step()
+
+    return train
+
+
 def make_step(mode, model, style, batch):
     # Compiled too, the images are NCHW: the compiler chooses layouts itself.
     layout = torch.channels_last if style == "channels_last" else torch.contiguous_format
@@ -43,8 +57,11 @@ def main():
     mode, name = wanted["case"].split(":")
     torch.set_num_threads(wanted["threads"])
     torch.manual_seed(1)
-    model = ResNet(int(name.removeprefix("resnet")), torch.nn.Linear(FEATURES, CLASSES))
-    step = make_step(mode, model, wanted["style"], wanted["batch"])
+    if mode == "head":
+        step = make_head_step(*map(int, name.split(",")), wanted["batch"])
+    else:
+        model = ResNet(int(name.removeprefix("resnet")), torch.nn.Linear(FEATURES, CLASSES))
+        step = make_step(mode, model, wanted["style"], wanted["batch"])
     step()
     tell()
     for line in sys.stdin:
