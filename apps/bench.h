@@ -15,7 +15,7 @@ typedef struct walsh_contender {
     cJSON *row;
     /* Before the first run: makes the launches. May be NULL. */
     walsh_status (*prepare)(void *context);
-    /* Runs it `times` times and waits for the end. */
+    /* Runs it `times` times and waits for the end. NULL: the row alone is reported, without figures. */
     walsh_status (*run)(void *context, int times);
     void (*destroy)(void *context);
     void *context;
