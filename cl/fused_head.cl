@@ -19,6 +19,7 @@
 #define T_MEMORY __global
 #endif
 #include "structured.clh"
+#include "exp2.clh"
 
 #ifdef N
 #define SIZES const int n = N, rows = ROWS, log_p = LOG_P;
@@ -28,7 +29,6 @@
 
 #define EPSILON_SQUARED 1e-16f /* keeps 1/norm finite for a row of zeros, smoothly */
 #define SAFE_RANGE 80.0f       /* exp(-SAFE_RANGE) and its sums are normal numbers */
-#define LOG2E 1.44269504f
 #define LANE(p, i) (((T_MEMORY float *)(p))[i])
 /* Features and sums stay beside the transform where the second launch does not need them. */
 #if OWN_BIAS
@@ -48,23 +48,11 @@
 #define TOTAL_MAX(v) (v)
 #endif
 
-/* 2^w for w <= 1, to 1.3e-7; below 2^-125 it stays there. NaN stays NaN. */
-INLINE lanes exp2_lanes(lanes w)
-{
-    const lanes least = (lanes)(-125.0f), magic = (lanes)(12582912.0f); /* 1.5 * 2^23: adding it rounds to integers */
-    w = w < least ? least : w;
-    const lanes n = w + magic, f = w - (n - magic);
-    lanes v = f * 1.3276471e-3f + 9.6755410e-3f;
-    v = v * f + 5.5507131e-2f;
-    v = v * f + 2.4022120e-1f;
-    v = v * f + 6.9314694e-1f;
-    v = v * f + 1.0000001f;
 #if W == 8
-    return as_float8(as_int8(v) + (as_int8(n) << 23));
+DEFINE_EXP2(exp2_lanes, float8, int8)
 #else
-    return as_float(as_int(v) + (as_int(n) << 23));
+DEFINE_EXP2(exp2_lanes, float, int)
 #endif
-}
 
 /* The larger one, in one instruction; b where either is NaN. */
 INLINE lanes max_lanes(const lanes a, const lanes b)

@@ -7,7 +7,7 @@
 
 #include "engine/base/rng.h"
 #include "engine/op/fused_head.h"
-#include "engine/op/softmax.h"
+#include "engine/op/logit_loss.h"
 #include "tests/ref_head.h"
 
 /* Which operations, and by which variants beside the plain one: those that are built anew for each size cost a second

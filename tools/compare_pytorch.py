@@ -38,7 +38,9 @@ from peers import OpenBLAS, PyTorch, Walsh, WalshHead, WalshProduct
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CASES = "train:resnet20", "train:resnet56", "evaluate:resnet56"
 STYLES = "eager", "channels_last", "compile"
-HEADS = ("64,10", "64,100", "342,100", "512,1000", "960,1000", "1664,1000", "2048,1000", "512,33278", "2048,18291")
+HEADS = ("64,10", "64,100", "342,100", "512,1000", "960,1000", "1664,1000", "2048,1000", "512,33278", "2048,18291",
+         "512,1000000")
+LARGEST_LEARNED = 1 << 30  # bytes of a learned head's weights, gradients and momentum; beyond, only Hadamard's
 GEMM_SIZES = 512, 1024, 2048
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # a tenth of the size of those for GPUs, the same on a CPU
 LEAST_FREE = 8 << 30  # bytes, for PyTorch with what it brings for GPUs
@@ -106,12 +108,14 @@ def compare_models(args):
 
 def compare_heads(args):
     rows = []
-    for size in HEADS:
-        makers = [lambda: PyTorch(args, "eager", f"head:{size}"), lambda: WalshHead(args, size, "learned"),
-                  lambda: WalshHead(args, size, "hadamard")]
-        for row in compare(f"head {size}", makers, args.rounds, "images_per_second"):
-            rows.append({"case": size, "batch": args.batch, "threads": args.threads,
-                         "ms": 1e3 * args.batch / row["images_per_second"], **row})
+    for size in args.head or HEADS:
+        features, classes = map(int, size.split(","))
+        makers = [lambda: WalshHead(args, size, "hadamard")]
+        if 12 * features * classes <= LARGEST_LEARNED:
+            makers = [lambda: PyTorch(args, "eager", f"head:{size}"), lambda: WalshHead(args, size, "learned")] + makers
+        rows += [{"case": size, "batch": args.batch, "threads": args.threads,
+                  "ms": 1e3 * args.batch / row["images_per_second"], **row}
+                 for row in compare(f"head {size}", makers, args.rounds, "images_per_second")]
     return rows
 
 
@@ -127,10 +131,9 @@ def compare_products(args):
 
 
 COLUMNS = (("case", "case", ""), ("threads", "threads", "d"), ("contender", "contender", ""),
-           ("ms", "ms", ".3f"), ("images_per_second", "images/s", ".1f"), ("gflops", "GFLOP/s", ".1f"), ("least", "from", ".1f"),
-           ("most", "to", ".1f"), ("ratio", "ratio", ".2f"), ("rss_mib", "MiB", ".0f"),
-           ("head_mib", "head MiB", ".2f"), ("parameters", "parameters", ".0f"),
-           ("memory_ratio", "memory", ".2f"), ("first_step_s", "first step s", ".1f"),
+           ("ms", "ms", ".3f"), ("images_per_second", "images/s", ".1f"), ("gflops", "GFLOP/s", ".1f"),
+           ("least", "from", ".1f"), ("most", "to", ".1f"), ("ratio", "ratio", ".2f"), ("rss_mib", "MiB", ".0f"),
+           ("head_mib", "head MiB", ".2f"), ("parameters", "parameters", ".0f"), ("memory_ratio", "memory", ".2f"), ("first_step_s", "first step s", ".1f"),
            ("first_step_cold_s", "cold", ".1f"), ("peak_share", "of FMA peak", ".1%"))
 
 
@@ -176,18 +179,25 @@ def at_least_one(text):
     return value
 
 
+def head_size(text):
+    features, classes = map(at_least_one, text.split(","))
+    return f"{features},{classes}"
+
+
 def parse():
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     parser = argparse.ArgumentParser(description="Times Walsh beside PyTorch, in turns, on the same cores.")
     parser.add_argument("--case", choices=CASES, action="append", help="only this case (default: all)")
     parser.add_argument("--style", choices=STYLES, action="append", help="only this PyTorch (default: all)")
-    parser.add_argument("--head", action="store_true", help="instead, classifier heads of usual sizes")
+    parser.add_argument("--head", nargs="*", metavar="N,C", type=head_size,
+                        help=f"instead, classifier heads of these features and classes (default: {' '.join(HEADS)})")
     parser.add_argument("--gemm", action="store_true",
                         help=f"instead, matrix products of {', '.join(map(str, GEMM_SIZES))} cubed beside OpenBLAS's,"
                         " with one thread and with --threads")
     parser.add_argument("--batch", type=at_least_one, default=128, help="images a step (default: %(default)s)")
     parser.add_argument("--rounds", type=at_least_one, default=5, help="turns (default: %(default)s)")
-    parser.add_argument("--steps", type=at_least_one, help="steps of a turn (default: 3, heads 10), or products (default: 9)")
+    parser.add_argument("--steps", type=at_least_one,
+                        help="steps of a turn (default: 3, heads 10), or products (default: 9)")
     parser.add_argument("--threads", type=at_least_one, default=len(os.sched_getaffinity(0)), help="default: all cores")
     parser.add_argument("--venv", type=pathlib.Path, default=cache / "walsh" / "pytorch", help="default: %(default)s")
     parser.add_argument("--python", help="an interpreter that has PyTorch and numpy, instead of --venv")
@@ -196,7 +206,7 @@ def parse():
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     args.case, args.style = args.case or list(CASES), args.style or list(STYLES)
-    args.steps = args.steps or (9 if args.gemm else 10 if args.head else 3)
+    args.steps = args.steps or (9 if args.gemm else 3 if args.head is None else 10)
     return args
 
 
@@ -208,7 +218,7 @@ def main():
     try:
         if not args.gemm:
             args.python = args.python or make_environment(args.venv)
-        rows = (compare_products if args.gemm else compare_heads if args.head else compare_models)(args)
+        rows = (compare_products if args.gemm else compare_models if args.head is None else compare_heads)(args)
     except (RuntimeError, subprocess.CalledProcessError) as failure:
         note(f"compare_pytorch.py: {failure}")
         return 1

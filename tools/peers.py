@@ -165,8 +165,7 @@ class WalshHead:
 
     def __init__(self, args, size, kind):
         self.name, self.args, self.row = f"walsh {kind}", args, {}
-        self.arguments = ["head", "--size", size, "--head", kind, "--batch", str(args.batch), "--repeats",
-                          str(args.steps)]
+        self.arguments = ["head", "--size", size, "--head", kind, "--batch", str(args.batch)]
         self.turn()
 
     def turn(self):

@@ -4,12 +4,11 @@
 #include <string.h>
 
 #include "engine/nn/head_basis.h"
-#include "engine/op/cosine.h"
 #include "engine/op/fixed_head.h"
 #include "engine/op/fused_head.h"
 #include "engine/op/gemm.h"
+#include "engine/op/logit_loss.h"
 #include "engine/op/reduce.h"
-#include "engine/op/softmax.h"
 
 const walsh_head_parts walsh_head_no_parts = {
     .features = WALSH_NO_VALUE,
@@ -198,24 +197,17 @@ static void add_loss(walsh_plan *plan, const walsh_head *head, walsh_head_parts 
 {
     int b = batch(plan, p), c = head->spec.classes, forward_only = g < 0;
     p->metrics = made(plan, p->metrics, b, WALSH_METRICS);
-    if (head->loss == WALSH_LOSS_COSINE) {
-        walsh_cosine_problem problem = {.b = b, .c = c, .forward_only = forward_only};
-        walsh_plan_add(plan, "loss", &walsh_cosine, &problem,
-                       (walsh_value[]){[WALSH_COSINE_Z] = p->logits,
-                                       [WALSH_COSINE_LABELS] = p->labels,
-                                       [WALSH_COSINE_VALID] = p->valid,
-                                       [WALSH_COSINE_G] = g,
-                                       [WALSH_COSINE_METRICS] = p->metrics});
-    } else {
-        walsh_softmax_problem problem = {
-            .b = b, .c = c, .label_smoothing = head->label_smoothing, .forward_only = forward_only};
-        walsh_plan_add(plan, "loss", &walsh_softmax, &problem,
-                       (walsh_value[]){[WALSH_SOFTMAX_LOGITS] = p->logits,
-                                       [WALSH_SOFTMAX_LABELS] = p->labels,
-                                       [WALSH_SOFTMAX_VALID] = p->valid,
-                                       [WALSH_SOFTMAX_G] = g,
-                                       [WALSH_SOFTMAX_METRICS] = p->metrics});
-    }
+    walsh_logit_loss_problem problem = {.b = b,
+                                        .c = c,
+                                        .cosine = head->loss == WALSH_LOSS_COSINE,
+                                        .label_smoothing = head->label_smoothing,
+                                        .forward_only = forward_only};
+    walsh_plan_add(plan, "loss", &walsh_logit_loss, &problem,
+                   (walsh_value[]){[WALSH_LOGIT_LOSS_LOGITS] = p->logits,
+                                   [WALSH_LOGIT_LOSS_LABELS] = p->labels,
+                                   [WALSH_LOGIT_LOSS_VALID] = p->valid,
+                                   [WALSH_LOGIT_LOSS_G] = g,
+                                   [WALSH_LOGIT_LOSS_METRICS] = p->metrics});
 }
 
 static void sum_rows(walsh_plan *plan, walsh_value x, walsh_value sum)
@@ -270,8 +262,9 @@ static void fixed_backward(walsh_plan *plan, const walsh_head *head, walsh_head_
 static void dense_train(walsh_plan *plan, const walsh_head *head, walsh_head_parts *p)
 {
     int b = batch(plan, p);
+    bool keeps_logits = p->logits >= 0;
     dense_forward(plan, head, p);
-    walsh_value g = walsh_plan_value(plan, walsh_shape_matrix(b, head->spec.classes));
+    walsh_value g = keeps_logits ? walsh_plan_value(plan, walsh_shape_matrix(b, head->spec.classes)) : p->logits;
     add_loss(plan, head, p, g);
     p->d_features = made(plan, p->d_features, b, head->spec.features);
     if (head->spec.kind == WALSH_HEAD_LEARNED)

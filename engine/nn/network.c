@@ -9,7 +9,7 @@
 #include "engine/op/image.h"
 #include "engine/op/reduce.h"
 #include "engine/op/sgd.h"
-#include "engine/op/softmax.h"
+#include "engine/op/logit_loss.h"
 
 enum { SLOTS = 2 }; /* batches whose metrics may be on their way at a time */
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "engine/op/softmax.h"
+#include "engine/op/logit_loss.h"
 
 /* Longest row that the first two forms keep in private or local memory. */
 enum { MOST_FEATURES = 4096 };

@@ -4,7 +4,7 @@
  *
  * The matrix is that of engine/nn/head_basis.h, where the numbering of classes and the transforms are described; here
  * its description comes with the problem and its tables in one operand. Losses and metrics are those of
- * engine/op/softmax.h, or of engine/op/cosine.h. x̂ = x/sqrt(Σx² + 1e-16), y = alpha Q x̂ + bias. */
+ * engine/op/logit_loss.h. x̂ = x/sqrt(Σx² + 1e-16), y = alpha Q x̂ + bias. */
 #ifndef WALSH_ENGINE_OP_FUSED_HEAD_H
 #define WALSH_ENGINE_OP_FUSED_HEAD_H
 
