@@ -70,12 +70,36 @@ runs() {
     measure '[r["variant"] for r in rows] == ["learned", "orthonormal", "hadamard"] and
              [r["parameters"] for r in rows] == [330, 11, 11]' head --size 32,10 --batch 4
     measure '[r["variant"] for r in rows] == ["hadamard"]' head --size 32,10 --head hadamard --batch 4
+    heads
     measure '[r["op"] for r in rows] == ["step_train", "step_evaluate"] and rows[0]["images_per_second"] > 0 and
              rows[0]["first_step_ms"] > 0 and rows[0]["peak_rss_bytes"] > 1e6' step --model resnet20 --batch 2
     measure '[r["op"] for r in rows] == ["step_evaluate"]' step --model resnet20 --batch 2 --mode evaluate --steps 2
     measure '[r["op"] for r in rows] == ["data_train", "data_test"] and rows[0]["images_per_second"] > 0' \
         data --data sample --batch 16
     measure 'True' gemm --size 16,16,16 --threads 1
+}
+
+# The usual sizes: ten of them, learned by either matrix product beside hadamard; one that is too large says so.
+heads() {
+    what="the usual heads"
+    "$walsh" bench head --repeats 1 --batch 4 --json >out 2>err || problem "failed: $(cat err)"
+    python3 - out >err 2>&1 <<'END' || problem "$(tail -n 1 err)"
+import json, sys
+rows = [row for row in json.load(open(sys.argv[1])) if row["op"] == "head"]
+sizes = dict.fromkeys((row["features"], row["classes"]) for row in rows)
+assert len(sizes) == 10 and (64, 10) in sizes and (512, 1000000) in sizes, sizes
+for size in sizes:
+    its = {row["variant"]: row for row in rows if (row["features"], row["classes"]) == size}
+    fixed, learned = its["hadamard"], its["learned"]
+    assert fixed["parameters"] == size[1] + 1 and learned["parameters"] == size[1] * (size[0] + 1), its
+    assert fixed["optimizer_bytes"] == 4 * fixed["parameters"] and fixed["memory_bytes"] < 64 << 20, its
+    assert fixed["moved_bytes"] > 0 and fixed["ms"] > 0, its
+    if "note" in learned:
+        assert learned["ms"] is None and learned["memory_bytes"] > 1 << 30, its
+    else:
+        assert "learned gemm_clblast" in its and learned["ms"] > 0 and learned["memory_bytes"] > 0, its
+assert sum("note" in row for row in rows) == 1, rows
+END
 }
 
 table() {

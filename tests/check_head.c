@@ -168,15 +168,18 @@ static void compare_backward(head_case *h)
     free(dx), free(dq), free(dbias);
 }
 
+/* Evaluation, training with the logits kept, and training with their gradient in their place. */
 static void one(walsh_head_kind kind, walsh_loss loss, float smoothing, int b, int valid, int n, int c)
 {
     walsh_head head = {.spec = {kind, n, c, 1}, .loss = loss, .label_smoothing = smoothing};
-    for (int backward = 0; backward < 2; backward++) {
+    bool stores_none = kind == WALSH_HEAD_HADAMARD;
+    for (int way = 0; way < (stores_none ? 2 : 3); way++) {
         head_case h;
         open_case(&h, &head, b, valid);
-        run_case(&h, backward);
-        compare_forward(&h, !backward || kind != WALSH_HEAD_HADAMARD);
-        if (backward) compare_backward(&h);
+        if (way == 2) h.parts.logits = WALSH_NO_VALUE;
+        run_case(&h, way > 0);
+        compare_forward(&h, way == 0 || (way == 1 && !stores_none));
+        if (way > 0) compare_backward(&h);
         close_case(&h);
     }
 }
@@ -187,6 +190,7 @@ static void learned(void **state)
     one(WALSH_HEAD_LEARNED, WALSH_LOSS_CROSS_ENTROPY, 0, 16, 16, 64, 10);
     one(WALSH_HEAD_LEARNED, WALSH_LOSS_CROSS_ENTROPY, 0.125f, 5, 3, 7, 101);
     one(WALSH_HEAD_LEARNED, WALSH_LOSS_CROSS_ENTROPY, 0, 1, 1, 342, 9);
+    one(WALSH_HEAD_LEARNED, WALSH_LOSS_CROSS_ENTROPY, 0.125f, 128, 100, 96, 1000);
 }
 
 static void fixed(void **state)
