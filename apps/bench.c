@@ -126,8 +126,7 @@ void walsh_bench_add_rates(cJSON *row, const walsh_peaks *peaks, double seconds,
 static void fill_row(const walsh_bench *bench, walsh_contender *c)
 {
     static const char *const figures[] = {"ms", "ms_min", "gflops", "gbs", "bound", "peak_share", "peak_share_best"};
-    for (size_t i = 0; i < sizeof figures / sizeof *figures && !c->run; i++)
-        cJSON_AddNullToObject(c->row, figures[i]);
+    for (size_t i = 0; i < sizeof figures / sizeof *figures && !c->run; i++) cJSON_AddNullToObject(c->row, figures[i]);
     if (!c->run) return;
     cJSON_AddNumberToObject(c->row, "ms", 1e3 * c->median);
     cJSON_AddNumberToObject(c->row, "ms_min", 1e3 * c->least);

@@ -133,7 +133,7 @@ __kernel void softmax_rows(__global const float *logits, const ulong logits_at, 
     store_metrics(metrics, loss, rank, lane);
 }
 
-/* The cosine loss. */
+/* The cosine loss; the same arguments. */
 __kernel void cosine_rows(__global const float *cosines, const ulong cosines_at, __global const int *labels,
                           const ulong labels_at, __global const int *valid_rows, const ulong valid_at,
                           __global float *g, const ulong g_at, __global float *metrics, const ulong metrics_at,

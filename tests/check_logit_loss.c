@@ -250,8 +250,12 @@ static void wrong_problems(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_gradient),     cmocka_unit_test(shapes), cmocka_unit_test(large_logits),
-        cmocka_unit_test(rows_that_do_not_count), cmocka_unit_test(ties),   cmocka_unit_test(broken_rows_show),
+        cmocka_unit_test(reference_gradient),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(large_logits),
+        cmocka_unit_test(rows_that_do_not_count),
+        cmocka_unit_test(ties),
+        cmocka_unit_test(broken_rows_show),
         cmocka_unit_test(wrong_problems),
         cmocka_unit_test(cosine_shapes),
         cmocka_unit_test(broken_cosines_show),

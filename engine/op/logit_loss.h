@@ -1,8 +1,9 @@
 /* The losses of rows of logits: value, errors and gradient in one operation.
  *
  * Softmax cross-entropy, with e the label smoothing (as PyTorch's cross_entropy): loss = logsumexp(y) - (1-e) y_t -
- * e mean(y), and G = (softmax(y) - (1-e) onehot(t) - e/c) / valid, the gradient of the mean loss. Or the cosine loss of a
- * fixed head (Hoffer, Hubara, Soudry, 2018), on rows of cosines z = Q x̂: loss = 1 - z_t and G = -onehot(t) / valid. */
+ * e mean(y), and G = (softmax(y) - (1-e) onehot(t) - e/c) / valid, the gradient of the mean loss. Or the cosine loss of
+ * a fixed head (Hoffer, Hubara, Soudry, 2018), on rows of cosines z = Q x̂: loss = 1 - z_t and G = -onehot(t) / valid.
+ */
 #ifndef WALSH_ENGINE_OP_LOGIT_LOSS_H
 #define WALSH_ENGINE_OP_LOGIT_LOSS_H
 
