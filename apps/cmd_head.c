@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CHUNK = 1 << 24 }; /* floats of Q in memory at once, unless a row is longer */
+/* Floats of Q in memory at once, unless a row is longer or Q can only be made whole. */
+enum { CHUNK = 1 << 24 };
 
 static const char *const evidence_names[] = {"measured", "known", "sampled"};
 
@@ -43,7 +44,7 @@ static walsh_status export(const walsh_head_spec *spec, const char *path)
 {
     int at_once = CHUNK / spec->features;
     if (at_once < 1) at_once = 1;
-    if (at_once > spec->classes) at_once = spec->classes;
+    if (at_once > spec->classes || spec->kind == WALSH_HEAD_ORTHONORMAL) at_once = spec->classes;
     walsh_npy *npy = NULL;
     float *rows = NULL;
     WALSH_TRY(walsh_alloc(&rows, (size_t)at_once * (size_t)spec->features, sizeof *rows, "rows of the head's matrix"));

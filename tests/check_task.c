@@ -1,6 +1,7 @@
 /* Work on another thread: order, failures, and that signals stay with the program. */
 #include "tests/check.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -113,11 +114,39 @@ static void signals_stay_with_the_program(void **state)
     assert_false(sigismember(&here, SIGINT) || sigismember(&here, SIGTERM));
 }
 
+enum { PIECES = 1000 };
+
+static void count_piece(void *context, size_t piece)
+{
+    atomic_int *times = context;
+    atomic_fetch_add(&times[piece], 1);
+}
+
+/* Every piece once, whatever the number of processors; none where there are none. */
+static void every_piece_once(void **state)
+{
+    (void)state;
+    cpu_set_t all, one;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    for (int cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
+        if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
+    static atomic_int times[PIECES + 1];
+    const size_t pieces[] = {0, 1, 3, PIECES};
+    for (int i = 0; i < 4; i++) walsh_task_share(pieces[i], count_piece, times);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    walsh_task_share(PIECES, count_piece, times);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    for (int i = 0; i <= PIECES; i++)
+        assert_int_equal(atomic_load(&times[i]), i < 1 ? 4 : i < 3 ? 3 : i < PIECES ? 2 : 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_caller_goes_on),
         cmocka_unit_test(one_piece_at_a_time),
+        cmocka_unit_test(every_piece_once),
         cmocka_unit_test(failures_are_told_once),
         cmocka_unit_test(signals_stay_with_the_program),
     };

@@ -1,5 +1,6 @@
 #include "engine/base/task.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -75,4 +76,39 @@ void walsh_task_close(walsh_task **task)
     if ((*task)->started) pthread_join((*task)->thread, NULL);
     free(*task);
     *task = NULL;
+}
+
+enum { MOST_THREADS = 256 };
+
+/* Pieces that whoever is free takes. */
+typedef struct shared {
+    void (*work)(void *context, size_t piece);
+    void *context;
+    size_t pieces;
+    atomic_size_t next;
+} shared;
+
+static void *take_pieces(void *argument)
+{
+    shared *s = argument;
+    for (size_t piece; (piece = atomic_fetch_add(&s->next, 1)) < s->pieces;) s->work(s->context, piece);
+    return NULL;
+}
+
+static size_t processors(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    return count < MOST_THREADS ? (size_t)count : MOST_THREADS;
+}
+
+void walsh_task_share(size_t pieces, void (*work)(void *context, size_t piece), void *context)
+{
+    shared s = {.work = work, .context = context, .pieces = pieces};
+    pthread_t thread[MOST_THREADS];
+    size_t most = processors(), threads = 0;
+    if (most > pieces) most = pieces;
+    while (threads + 1 < most && !walsh_thread_start(&thread[threads], take_pieces, &s)) threads++;
+    take_pieces(&s);
+    while (threads) pthread_join(thread[--threads], NULL);
 }

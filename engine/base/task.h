@@ -1,8 +1,9 @@
-/* Work beside the caller's own: one piece at a time, on a thread of its own. */
+/* Work beside the caller's own: one piece at a time, on a thread of its own; and work shared among processors. */
 #ifndef WALSH_ENGINE_BASE_TASK_H
 #define WALSH_ENGINE_BASE_TASK_H
 
 #include <pthread.h>
+#include <stddef.h>
 #include <walsh/status.h>
 
 /* pthread_create, but for a thread that leaves signals to the program's own ones. 0, or the error's number. */
@@ -24,5 +25,9 @@ walsh_status walsh_task_check(walsh_task *task);
 
 /* Waits for the work under way, whose failure is lost. Sets the pointer to NULL; NULL is accepted. */
 void walsh_task_close(walsh_task **task);
+
+/* Calls work(context, piece) for every piece from 0 to pieces - 1, the pieces spread over the processors that this
+ * process may use, and waits for all. Where no further thread can be had, the caller does it all. */
+void walsh_task_share(size_t pieces, void (*work)(void *context, size_t piece), void *context);
 
 #endif

@@ -1,12 +1,12 @@
 #include "engine/nn/head_matrix.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "engine/base/rng.h"
 #include "engine/base/status.h"
+#include "engine/base/task.h"
 #include "engine/nn/head_signs.h"
+#include "engine/nn/orthonormal.h"
 
 static walsh_status check_dense(const walsh_head_spec *s)
 {
@@ -58,45 +58,50 @@ int walsh_head_plain_order(int features)
     return order;
 }
 
-/* Four sums, so that an addition need not wait for the one before. */
-static double dot(const double *a, const double *b, size_t n)
+/* What turns random panels of vectors into Q, whose rows or columns they are. */
+typedef struct making {
+    const walsh_head_spec *spec;
+    double *panels;
+    float *q;
+    size_t count, length; /* of the vectors */
+} making;
+
+/* Where entry i of vector v stands in Q. */
+static size_t place(const making *m, size_t v, size_t i)
 {
-    double sum[4] = {0};
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (size_t j = 0; j < 4; j++) sum[j] += a[i + j] * b[i + j];
-    for (; i < n; i++) sum[0] += a[i] * b[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    size_t n = (size_t)m->spec->features;
+    return m->spec->classes > m->spec->features ? i * n + v : v * n + i;
 }
 
-/* Makes `count` vectors of `length` orthonormal, in their order. Twice is enough (Giraud, Langou, Rozložník, 2005). */
-static void orthonormalise(double *v, size_t count, size_t length)
+static void draw(void *context, size_t panel)
 {
-    for (size_t i = 0; i < count; i++) {
-        double *own = v + i * length;
-        for (size_t earlier = 0; earlier < 2 * i; earlier++) {
-            const double *other = v + earlier % i * length;
-            double along = dot(own, other, length);
-            for (size_t k = 0; k < length; k++) own[k] -= along * other[k];
-        }
-        double norm = sqrt(dot(own, own, length));
-        for (size_t k = 0; k < length; k++) own[k] /= norm;
-    }
+    const making *m = context;
+    const walsh_rng rng = walsh_rng_make(m->spec->seed, WALSH_RNG_HEAD, 0);
+    double *to = m->panels + panel * WALSH_PANEL * walsh_panel_length(m->length);
+    for (size_t i = 0; i < m->length; i++)
+        for (size_t k = 0; k < WALSH_PANEL && panel * WALSH_PANEL + k < m->count; k++)
+            to[i * WALSH_PANEL + k] = walsh_rng_normal(rng, place(m, panel * WALSH_PANEL + k, i));
+}
+
+static void put(void *context, size_t panel)
+{
+    const making *m = context;
+    const double *from = m->panels + panel * WALSH_PANEL * walsh_panel_length(m->length);
+    for (size_t i = 0; i < m->length; i++)
+        for (size_t k = 0; k < WALSH_PANEL && panel * WALSH_PANEL + k < m->count; k++)
+            m->q[place(m, panel * WALSH_PANEL + k, i)] = (float)from[i * WALSH_PANEL + k];
 }
 
 walsh_status walsh_head_orthonormal(const walsh_head_spec *spec, float *q)
 {
     WALSH_TRY(walsh_head_check(spec));
-    bool columns = spec->classes > spec->features;
     size_t rows = (size_t)spec->classes, n = (size_t)spec->features;
-    walsh_rng rng = walsh_rng_make(spec->seed, WALSH_RNG_HEAD, 0);
-    double *v = NULL; /* vectors one after the other: the transpose of Q for columns */
-    WALSH_TRY(walsh_alloc(&v, rows * n, sizeof *v, "an orthonormal head"));
-    for (size_t c = 0; c < rows; c++)
-        for (size_t k = 0; k < n; k++) v[columns ? k * rows + c : c * n + k] = walsh_rng_normal(rng, c * n + k);
-    orthonormalise(v, columns ? n : rows, columns ? rows : n);
-    for (size_t c = 0; c < rows; c++)
-        for (size_t k = 0; k < n; k++) q[c * n + k] = (float)v[columns ? k * rows + c : c * n + k];
-    free(v);
-    return WALSH_OK;
+    making m = {.spec = spec, .q = q, .count = rows < n ? rows : n, .length = rows < n ? n : rows};
+    size_t vectors = walsh_panel_vectors(m.count);
+    WALSH_TRY(walsh_alloc(&m.panels, vectors * walsh_panel_length(m.length), sizeof *m.panels, "an orthonormal head"));
+    walsh_task_share(vectors / WALSH_PANEL, draw, &m);
+    walsh_status status = walsh_orthonormalise(m.panels, m.count, m.length);
+    if (!status) walsh_task_share(vectors / WALSH_PANEL, put, &m);
+    free(m.panels);
+    return status;
 }

@@ -79,6 +79,7 @@ static walsh_status orthonormal_rows(const walsh_head_spec *spec, int first, int
 {
     size_t n = (size_t)spec->features;
     float *all = NULL;
+    if (count == spec->classes) return walsh_head_orthonormal(spec, q);
     WALSH_TRY(walsh_alloc(&all, (size_t)spec->classes * n, sizeof *all, "an orthonormal head"));
     walsh_status status = walsh_head_orthonormal(spec, all);
     if (!status) memcpy(q, all + (size_t)first * n, (size_t)count * n * sizeof *q);
