@@ -9,6 +9,7 @@
 /* Elements of host memory at a time: in place on CPUs, copied for other devices. */
 enum { WRAPPED = 1 << 28, COPIED = 1 << 24 };
 
+/* Does not wait. */
 static walsh_status run(walsh_device *device, const walsh_fwht_problem *problem, const walsh_view *x,
                         const walsh_view *y)
 {
@@ -23,9 +24,7 @@ static walsh_status run(walsh_device *device, const walsh_fwht_problem *problem,
     walsh_status status = variant->emit(list, problem, operand, &none);
     if (!status) status = walsh_list_run(list);
     walsh_list_destroy(&list);
-    WALSH_TRY(status);
-    WALSH_CL(clFinish(device->queue));
-    return WALSH_OK;
+    return status;
 }
 
 /* The same memory as a matrix: a row for each pixel. */
@@ -45,7 +44,9 @@ walsh_status walsh_fwht(walsh_device *device, const walsh_tensor *x, walsh_tenso
                    rows);
     const walsh_fwht_problem problem = {.rows = (int)rows, .n = x->view.shape.c, .scale = 1};
     const walsh_view from = as_rows(x, (int)rows), to = as_rows(y, (int)rows);
-    return run(device, &problem, &from, &to);
+    WALSH_TRY(run(device, &problem, &from, &to));
+    WALSH_CL(clFinish(device->queue));
+    return WALSH_OK;
 }
 
 static walsh_status wrap(walsh_device *device, cl_mem_flags flags, void *host, size_t bytes, cl_mem *buffer)
@@ -55,11 +56,12 @@ static walsh_status wrap(walsh_device *device, cl_mem_flags flags, void *host, s
     return code == CL_SUCCESS ? WALSH_OK : walsh_cl_fail(code, "clCreateBuffer of host memory");
 }
 
-/* What the kernels left becomes visible through the host's pointer. */
+/* What the kernels left becomes visible through the host's pointer. One wait at the end: each costs as much as a short
+ * transform, and the queue keeps the order. */
 static walsh_status return_to_host(walsh_device *device, cl_mem buffer, size_t bytes)
 {
     cl_int code;
-    void *host = clEnqueueMapBuffer(device->queue, buffer, CL_TRUE, CL_MAP_READ, 0, bytes, 0, NULL, NULL, &code);
+    void *host = clEnqueueMapBuffer(device->queue, buffer, CL_FALSE, CL_MAP_READ, 0, bytes, 0, NULL, NULL, &code);
     if (code != CL_SUCCESS) return walsh_cl_fail(code, "clEnqueueMapBuffer");
     WALSH_CL(clEnqueueUnmapMemObject(device->queue, buffer, host, 0, NULL, NULL));
     WALSH_CL(clFinish(device->queue));
