@@ -170,7 +170,13 @@ static void replace_refuses(void **state)
     assert_fails(WALSH_E_FILE, "Not a directory", replace("plain/file", "text"));
     assert_fails(WALSH_E_FILE, "missing/file: No such file", replace("missing/file", "text"));
     assert_int_equal(mkdir("folder", 0777), 0);
-    assert_fails(WALSH_E_FILE, "folder: Is a directory", replace("folder", "text"));
+    assert_fails(WALSH_E_FILE, "write folder: expected a file or a new name, found a folder",
+                 replace("folder", "text"));
+    assert_int_equal(mkfifo("fifo", 0666), 0);
+    assert_int_equal(symlink("fifo", "to-fifo"), 0);
+    assert_fails(WALSH_E_FILE, "write fifo: expected a file or a new name, found a device", replace("fifo", "text"));
+    assert_fails(WALSH_E_FILE, "found a device or pipe", replace("to-fifo", "text"));
+    assert_int_equal(remove("fifo"), 0);
     assert_int_equal(temp_leftovers(), 0);
     /* A link in the temporary's place must not lead the text elsewhere. */
     temp_write("victim", "safe", 4);

@@ -21,6 +21,11 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+static const char *kind_of(mode_t mode)
+{
+    return S_ISDIR(mode) ? "folder" : "device or pipe";
+}
+
 /* Reads `size` bytes, as many as the file had when it was opened. */
 static walsh_status read_all(int descriptor, const char *path, char *bytes, size_t size)
 {
@@ -40,8 +45,7 @@ static walsh_status read_open(int descriptor, const char *path, char **bytes, si
     struct stat info;
     if (fstat(descriptor, &info)) WALSH_FAIL(WALSH_E_FILE, "cannot read %s: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode))
-        WALSH_FAIL(WALSH_E_FILE, "cannot read %s: expected a file, found a %s", path,
-                   S_ISDIR(info.st_mode) ? "folder" : "device or pipe");
+        WALSH_FAIL(WALSH_E_FILE, "cannot read %s: expected a file, found a %s", path, kind_of(info.st_mode));
     char *memory;
     WALSH_TRY(walsh_alloc(&memory, (size_t)info.st_size + 1, 1, path));
     walsh_status status = read_all(descriptor, path, memory, (size_t)info.st_size);
@@ -105,7 +109,11 @@ static int open_locked(const char *temporary)
 
 walsh_status walsh_file_begin(const char *path, walsh_file_writer **writer)
 {
+    struct stat there;
     *writer = NULL;
+    if (!stat(path, &there) && !S_ISREG(there.st_mode))
+        WALSH_FAIL(WALSH_E_FILE, "cannot write %s: expected a file or a new name, found a %s", path,
+                   kind_of(there.st_mode));
     size_t length = strlen(path) + 1;
     walsh_file_writer *w;
     WALSH_TRY(walsh_alloc(&w, 1, sizeof *w + 2 * length + strlen(".tmp"), path));

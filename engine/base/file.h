@@ -14,7 +14,8 @@ walsh_status walsh_file_read(const char *path, char **bytes, size_t *size);
 /* A file being written beside the one it shall replace, as PATH.tmp. Whoever looks at PATH sees the old file until
  * walsh_file_commit(), and the whole new one after it, even if the machine stops in between. A PATH.tmp left by a crash
  * is taken over; one that a live process is writing makes walsh_file_begin() fail. A symbolic link at PATH is replaced,
- * not followed. */
+ * not followed. A folder, a device or a pipe, or a link to one, is refused: putting a file in its place would take it
+ * away from everybody else. */
 typedef struct walsh_file_writer walsh_file_writer;
 
 /* Creates PATH.tmp, empty. On failure *writer is NULL. */
