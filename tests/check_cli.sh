@@ -90,7 +90,9 @@ usage() {
     refuse "progress" 2 "--progress x: expected auto, always or never" $new --progress x
     refuse "unknown head" 2 "round" $new --head round
     refuse "alpha of a learned head" 2 "--alpha" $new --alpha 1
-    refuse "alpha" 2 "--alpha 0: expected learned or a positive number" $new --head hadamard --alpha 0
+    for value in 0 -1 nan inf 1e39 ''; do
+        refuse "alpha" 2 "a positive number" $new --head hadamard --alpha "$value"
+    done
     refuse "cosine with a learned head" 2 "cosine" $new --loss cosine
     refuse "unknown model" 2 "resnet21" train --model resnet21 --data sample
     refuse "unknown data" 2 "mnist" train --model resnet20 --data mnist
@@ -98,6 +100,16 @@ usage() {
     refuse "no weights" 2 "expected --weights" eval --data sample
     refuse "split" 2 "--split all: expected train or test" eval --weights x --data sample --split all
     refuse "head without features" 2 "expected --features" head --head hadamard --classes 10
+    for value in 0 -1 1.5 4294967360 x; do
+        refuse "head of no size" 2 "--features $value: expected" head --head hadamard --features "$value" --classes 10
+        refuse "head of no size" 2 "--classes $value: expected" head --head hadamard --features 64 --classes "$value"
+    done
+    refuse "no head" 2 "expected --head" head --features 64 --classes 10
+    refuse "unknown head" 2 "'round'" head --head round --features 64 --classes 10
+    refuse "seed of a head" 2 "--head-seed -1" head --head orthonormal --features 64 --classes 10 --head-seed -1
+    refuse "one feature" 2 "at least 2 features" head --head hadamard-plain --features 1 --classes 10
+    refuse "too large a matrix" 2 "268435456" head --head orthonormal --features 100000 --classes 100000
+    refuse "alpha of no training" 2 "unknown option --alpha" head --head hadamard --features 64 --classes 10 --alpha 1
     refuse "more classes than signs" 2 "4096" head --head hadamard --features 12 --classes 5000
     refuse "learned Q" 2 "--out" head --head learned --features 48 --classes 10 --out Q.npy
     absent Q.npy
@@ -132,6 +144,17 @@ head_files() {
     succeed "twins" "identical      36 pairs" head --head hadamard-plain --features 64 --classes 100
     succeed "head of another size" "overlapped" head --head hadamard --features 342 --classes 1000
     refuse "Q in no folder" 1 "nowhere/Q.npy" head --head hadamard --features 64 --classes 100 --out nowhere/Q.npy
+    absent nowhere
+    cp Q.npy before
+    long="head --head hadamard --features 512 --classes 512"
+    refuse "Q in a folder below a file" 1 "Q.npy/Q" $long --out Q.npy/Q
+    refuse "Q in a folder's place" 1 "few: expected a file or a new name" $long --out few
+    what="Q on a full disk" # for which a limit on the size of files stands in
+    (ulimit -f 100 && exec "$walsh" $long --out Q.npy) >out 2>err
+    status=$?
+    ended 1 "Q.npy"
+    expect cmp -s before Q.npy
+    absent Q.npy.tmp few.tmp
     what="results that cannot be written"
     [ -c /dev/full ] || return
     "$walsh" devices >/dev/full 2>err

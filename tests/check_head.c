@@ -259,6 +259,31 @@ static void zero_features_stay_finite(void **state)
     }
 }
 
+/* Features beyond what can be squared give a finite loss, and infinite ones show in it, with finite ones beside them
+ * unharmed. */
+static void huge_features(void **state)
+{
+    (void)state;
+    enum { B = 3, N = 16, C = 20 };
+    for (int kind = WALSH_HEAD_ORTHONORMAL; kind <= WALSH_HEAD_HADAMARD_PLAIN; kind++) {
+        walsh_head head = {.spec = {(walsh_head_kind)kind, N, C, 1}};
+        head_case h;
+        float x[B * N], metrics[4 * B], dx[B * N];
+        open_case(&h, &head, B, B);
+        for (int i = 0; i < B * N; i++) x[i] = i < N ? 1e30f : (float)h.x[i];
+        x[N + 3] = INFINITY;
+        assert_ok(walsh_view_upload(op_device(), &h.tensor[0]->view, x));
+        run_case(&h, true);
+        walsh_view view = walsh_plan_view(h.plan, h.parts.metrics);
+        assert_ok(walsh_view_download(op_device(), &view, metrics));
+        view = walsh_plan_view(h.plan, h.parts.d_features);
+        assert_ok(walsh_view_download(op_device(), &view, dx));
+        assert_true(isfinite(metrics[0]) && !isfinite(metrics[4]) && isfinite(metrics[8]));
+        for (int i = 0; i < N; i++) assert_true(isfinite(dx[i]) && isfinite(dx[2 * N + i]));
+        close_case(&h);
+    }
+}
+
 /* ---- The reference itself: every gradient by central differences. ---- */
 
 static double difference(ref_head *h, double *x, double *variable)
@@ -331,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finite_differences), cmocka_unit_test(learned),  cmocka_unit_test(fixed),
         cmocka_unit_test(alpha_may_be_fixed), cmocka_unit_test(refusals), cmocka_unit_test(zero_features_stay_finite),
+        cmocka_unit_test(huge_features),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
 }

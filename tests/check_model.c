@@ -87,8 +87,12 @@ static void contradictions_are_refused(void **state)
     assert_fails(WALSH_E_ARGUMENT, "cosine", walsh_model_create(op_device(), &options, &model));
     options = (walsh_model_options){.name = "resnet20", .classes = 1 << 23, .head = WALSH_HEAD_ORTHONORMAL};
     assert_fails(WALSH_E_ARGUMENT, "268435456", walsh_model_create(op_device(), &options, &model));
-    options = (walsh_model_options){.name = "resnet20", .classes = 10, .head = WALSH_HEAD_HADAMARD, .alpha = NAN};
-    assert_fails(WALSH_E_ARGUMENT, "alpha", walsh_model_create(op_device(), &options, &model));
+    options = (walsh_model_options){.name = "resnet20", .classes = 10, .head = WALSH_HEAD_HADAMARD};
+    const float alphas[] = {NAN, -1, INFINITY, -INFINITY};
+    for (int i = 0; i < 4; i++) {
+        options.alpha = alphas[i];
+        assert_fails(WALSH_E_ARGUMENT, "expected a positive number", walsh_model_create(op_device(), &options, &model));
+    }
     options = (walsh_model_options){.name = "resnet20", .classes = 10, .alpha_fixed = true, .alpha = 1};
     assert_fails(WALSH_E_ARGUMENT, "fixed head", walsh_model_create(op_device(), &options, &model));
     assert_null(model);
@@ -173,6 +177,23 @@ static void other_models_weights_are_refused(void **state)
     walsh_model_destroy(&small), walsh_model_destroy(&deep), walsh_model_destroy(&fixed), walsh_model_destroy(&many);
 }
 
+/* Weights that were trained with one matrix mean nothing with another. */
+static void another_heads_matrix_is_refused(void **state)
+{
+    (void)state;
+    walsh_model_options options = {.name = "resnet20", .classes = 10, .head = WALSH_HEAD_ORTHONORMAL, .head_seed = 5};
+    walsh_model *model = NULL, *plain = make("resnet20", 10, WALSH_HEAD_HADAMARD_PLAIN), *other = NULL;
+    assert_ok(walsh_model_create(op_device(), &options, &model));
+    assert_ok(walsh_model_initialise(model, 1));
+    assert_ok(walsh_model_save(model, "seed5.safetensors"));
+    options.head_seed = 6;
+    assert_ok(walsh_model_create(op_device(), &options, &other));
+    assert_fails(WALSH_E_FORMAT, "head_seed", walsh_model_load(other, "seed5.safetensors"));
+    assert_fails(WALSH_E_FORMAT, "orthonormal", walsh_model_load(plain, "seed5.safetensors"));
+    assert_ok(walsh_model_load(model, "seed5.safetensors"));
+    walsh_model_destroy(&model), walsh_model_destroy(&plain), walsh_model_destroy(&other);
+}
+
 /* A weight that is no longer finite is never saved over a good file. */
 static void nan_is_not_saved(void **state)
 {
@@ -249,6 +270,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(later_steps_do_not_show_in_a_snapshot, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(saved_weights_come_back_to_the_bit, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(other_models_weights_are_refused, temp_enter, temp_leave),
+        cmocka_unit_test_setup_teardown(another_heads_matrix_is_refused, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(nan_is_not_saved, temp_enter, temp_leave),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
