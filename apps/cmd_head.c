@@ -56,6 +56,11 @@ static walsh_status export(const walsh_head_spec *spec, const char *path)
     return status;
 }
 
+static void print_cost(const char *what, double own, double learned)
+{
+    printf("%-28s %16.0f %16.0f %10.2f %%\n", what, own, learned, 100 * (1 - own / learned));
+}
+
 static void print_text(const walsh_head_spec *spec, const walsh_head_report *report)
 {
     printf("head           %s, %d features, %d classes\n", walsh_head_kind_name(spec->kind), spec->features,
@@ -74,14 +79,11 @@ static void print_text(const walsh_head_spec *spec, const walsh_head_report *rep
                (unsigned long long)report->identical_pairs);
     printf("Welch bound    %.6f\n\n", report->welch);
     const walsh_head_cost *own = &report->own, *learned = &report->learned;
-    printf("%-28s %16s %16s\n", "cost", walsh_head_kind_name(spec->kind), "learned");
-    printf("%-28s %16llu %16llu\n", "trained parameters", (unsigned long long)own->parameters,
-           (unsigned long long)learned->parameters);
-    printf("%-28s %16llu %16llu\n", "optimizer state, bytes", (unsigned long long)own->optimizer_bytes,
-           (unsigned long long)learned->optimizer_bytes);
-    printf("%-28s %16llu %16llu\n", "gradients to exchange, bytes", (unsigned long long)own->sync_bytes,
-           (unsigned long long)learned->sync_bytes);
-    printf("%-28s %16.0f %16.0f\n", "operations a sample", own->flops, learned->flops);
+    printf("%-28s %16s %16s %12s\n", "cost", walsh_head_kind_name(spec->kind), "learned", "saved");
+    print_cost("trained parameters", (double)own->parameters, (double)learned->parameters);
+    print_cost("optimizer state, bytes", (double)own->optimizer_bytes, (double)learned->optimizer_bytes);
+    print_cost("gradients to exchange, bytes", (double)own->sync_bytes, (double)learned->sync_bytes);
+    print_cost("operations a sample", own->flops, learned->flops);
 }
 
 static void add_cost(cJSON *json, const char *name, const walsh_head_cost *cost)

@@ -141,6 +141,7 @@ head_files() {
     succeed "Q" "Welch bound" head --head hadamard --features 64 --classes 100 --out Q.npy
     expect grep -qaF "'shape': (100, 64)" Q.npy
     succeed "head as JSON" '"largest_cosine":	0,' head --head hadamard --features 64 --classes 100 --json
+    succeed "savings" "98.45 %" head --head hadamard --features 64 --classes 100
     succeed "twins" "identical      36 pairs" head --head hadamard-plain --features 64 --classes 100
     succeed "head of another size" "overlapped" head --head hadamard --features 342 --classes 1000
     refuse "Q in no folder" 1 "nowhere/Q.npy" head --head hadamard --features 64 --classes 100 --out nowhere/Q.npy

@@ -264,8 +264,11 @@ static void reports(void **state)
 
     r = report_of(WALSH_HEAD_ORTHONORMAL, 64, 10);
     assert_true(r.evidence == WALSH_HEAD_MEASURED && r.largest_absolute_cosine < 1e-6);
-    r = report_of(WALSH_HEAD_ORTHONORMAL, 1 << 16, 1 << 8);
+    r = report_of(WALSH_HEAD_ORTHONORMAL, 1 << 15, 1 << 8);
     assert_true(r.evidence == WALSH_HEAD_KNOWN && r.largest_absolute_cosine == 0);
+    assert_true(r.pairs >= 10000 && fabs(r.sampled_cosine) < 1e-6);
+    r = report_of(WALSH_HEAD_ORTHONORMAL, 1 << 14, 1 << 14);
+    assert_true(r.evidence == WALSH_HEAD_KNOWN && r.largest_absolute_cosine == 0 && r.pairs == 0);
     r = report_of(WALSH_HEAD_ORTHONORMAL, 8, 40);
     assert_true(r.largest_absolute_cosine >= r.welch && r.largest_absolute_cosine <= 1);
     assert_string_equal(r.construction, "random orthonormal columns");
