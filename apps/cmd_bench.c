@@ -131,7 +131,8 @@ static void add_shape(cJSON *row, const family *f, const void *problem)
 
 static void add_fused(cJSON *row, unsigned fuse)
 {
-    static const char *const names[] = {"bias", "accumulate", "stats", "affine"};
+    static const char *const names[] = {"bias",  "accumulate",    "stats",    "affine",
+                                        "norm gradient", "norm sums", "normalise"};
     cJSON *array = cJSON_AddArrayToObject(row, "fused");
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (fuse >> i & 1) cJSON_AddItemToArray(array, cJSON_CreateString(names[i]));

@@ -12,8 +12,17 @@
 #endif
 #include "conv_stage.clh"
 
-/* What follows the sum. */
-enum { STORE_ONLY, STATISTICS, SUMS_GATE_COMPUTED, SUMS_GATE_STORED };
+/* What follows the sum; with ReLU where it is normalised and odd. */
+enum {
+    STORE_ONLY,
+    STATISTICS,
+    SUMS_GATE_COMPUTED,
+    SUMS_GATE_STORED,
+    NORMALISE,
+    NORMALISE_RELU,
+    NORMALISE_ADD,
+    NORMALISE_ADD_RELU
+};
 
 /* Mean and sum of squared deviations of `rows` rows at y: bn_stats_plain's corrected two-pass algorithm, with the rows
  * dealt to two sums in turn, which hides the latency of an addition. */
@@ -46,12 +55,20 @@ INLINE void statistics(__global const float *y, const int rows, const int pitch,
     store_part(squares[0] + squares[1] - all * error, squares_at, room);
 }
 
-/* The batch norm (and ReLU) whose output the written tensor is the gradient of: its input and SAVED, the output. All
- * count from the same channel. */
+/* The batch norm (and ReLU) whose output the written tensor is the gradient of: its input and SAVED, the output; or the
+ * one that normalises the written tensor: SAVED, and what is added. All count from the same channel. */
 typedef struct gate {
     __global const float *u, *saved, *z;
     int u_pitch, saved_pitch, z_pitch;
 } gate;
+
+INLINE floatv normalise(floatv v, const floatv scale, const floatv shift, const int to, const int room,
+                        const int epilogue, const gate *g)
+{
+    v = scale * v + shift;
+    if (epilogue >= NORMALISE_ADD) v += load_part(g->z + (size_t)to * g->z_pitch, room);
+    return epilogue & 1 ? RELUV(v) : v;
+}
 
 /* What a tile's sum v becomes, before it is stored at p: pixel number `to`, `room` channels. */
 INLINE floatv finish_pixel(floatv v, __global float *p, const int to, const int room, const int accumulate,
@@ -59,6 +76,9 @@ INLINE floatv finish_pixel(floatv v, __global float *p, const int to, const int 
 {
     if (accumulate) v += load_part(p, room);
     if (epilogue < SUMS_GATE_COMPUTED) return v;
+    if (epilogue >= NORMALISE)
+        return normalise(v, load_part(g->saved + 2 * g->saved_pitch, room),
+                         load_part(g->saved + 3 * g->saved_pitch, room), to, room, epilogue, g);
     const floatv u = load_part(g->u + (size_t)to * g->u_pitch, room);
     floatv z;
     if (epilogue == SUMS_GATE_STORED)
@@ -76,9 +96,17 @@ INLINE floatv finish_pixel(floatv v, __global float *p, const int to, const int 
 INLINE void finish(const floatv *acc, const int *to, const int valid, __global float *y, const int y_pitch,
                    const int room, const int accumulate, const int epilogue, const gate *g, floatv *sums)
 {
-    if (valid >= TX && room >= VW && !accumulate && epilogue < SUMS_GATE_COMPUTED) {
+    const int simple = valid >= TX && room >= VW && !accumulate;
+    if (simple && epilogue < SUMS_GATE_COMPUTED) {
 #pragma unroll
         for (int j = 0; j < TX; j++) STOREV(acc[j], y + (size_t)to[j] * y_pitch);
+        return;
+    }
+    if (simple && epilogue >= NORMALISE) {
+        const floatv scale = LOADV(g->saved + 2 * g->saved_pitch), shift = LOADV(g->saved + 3 * g->saved_pitch);
+#pragma unroll
+        for (int j = 0; j < TX; j++)
+            STOREV(normalise(acc[j], scale, shift, to[j], VW, epilogue, g), y + (size_t)to[j] * y_pitch);
         return;
     }
     const int count = min(valid, TX);
@@ -105,8 +133,8 @@ INLINE void prefetch_tile(const int *to, __global const float *y, const int y_pi
 #pragma unroll
     for (int j = 0; j < TX; j++) {
         WALSH_PREFETCH(y + (size_t)to[j] * y_pitch);
-        if (epilogue >= SUMS_GATE_COMPUTED) WALSH_PREFETCH(g->u + (size_t)to[j] * g->u_pitch);
-        if (epilogue == SUMS_GATE_STORED) WALSH_PREFETCH(g->z + (size_t)to[j] * g->z_pitch);
+        if (epilogue == SUMS_GATE_COMPUTED || epilogue == SUMS_GATE_STORED) WALSH_PREFETCH(g->u + (size_t)to[j] * g->u_pitch);
+        if (epilogue == SUMS_GATE_STORED || epilogue >= NORMALISE_ADD) WALSH_PREFETCH(g->z + (size_t)to[j] * g->z_pitch);
     }
 }
 
@@ -198,7 +226,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                     gather(acc, staged, at + first, block, h, w, out_step, kw, cols * in, in);
                     finish(acc, to + first, n - first, y + o, y_pitch, room, accumulate, epilogue, &g, sums);
                 }
-                if (epilogue < SUMS_GATE_COMPUTED) continue;
+                if (epilogue < SUMS_GATE_COMPUTED || epilogue >= NORMALISE) continue;
                 sums[1] *= load_part(g.saved + g.saved_pitch, room);
 #pragma unroll
                 for (int i = 0; i < 2; i++) {

@@ -5,13 +5,14 @@
 static void against_double(void **state)
 {
     (void)state;
-    conv_case_check(&walsh_conv_forward, WALSH_FUSE_AFFINE | WALSH_FUSE_STATS);
+    conv_case_check(&walsh_conv_forward, WALSH_FUSE_AFFINE | WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE);
 }
 
 static void lets_nan_through(void **state)
 {
     (void)state;
     conv_case_nan(&walsh_conv_forward, WALSH_FUSE_AFFINE, "x");
+    conv_case_nan(&walsh_conv_forward, WALSH_FUSE_NORMALISE, "x");
 }
 
 static void any_number_of_threads(void **state)
@@ -48,6 +49,8 @@ static void wrong_sizes(void **state)
     assert_fails(WALSH_E_ARGUMENT, "3x3 does not fit an input of 3x2", walsh_conv_forward.shapes(&c, operand));
     c = good, c.gate = 2;
     assert_fails(WALSH_E_ARGUMENT, "the gate must be 0 or 1, and is 2", walsh_conv_forward.shapes(&c, operand));
+    c = good, c.fuse = WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE;
+    assert_fails(WALSH_E_ARGUMENT, "statistics of a normalised output", walsh_conv_forward.shapes(&c, operand));
     c = good, c.n = 1 << 30;
     assert_fails(WALSH_E_ARGUMENT, "2^30", walsh_conv_forward.shapes(&c, operand));
 }

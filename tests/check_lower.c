@@ -1,5 +1,6 @@
-/* Graphs become plans: gradients of whole small networks against finite differences of their own forward pass, for
- * every way in which layers can meet (fused or not, one reader or several). */
+/* Graphs become plans: gradients of whole small networks against finite differences of their own forward pass, and
+ * evaluation with everything fused against evaluation pass by pass, for every way in which layers can meet (fused or
+ * not, one reader or several). */
 #include "tests/op_case.h"
 
 #include <math.h>
@@ -38,7 +39,7 @@ static void fill(walsh_tensor *tensor, uint64_t seed, float *copy)
     free(values);
 }
 
-static void open_net(net *n, builder build)
+static void open_net(net *n, builder build, bool train)
 {
     walsh_device *device = op_device();
     walsh_lowering *lowering = NULL;
@@ -58,13 +59,13 @@ static void open_net(net *n, builder build)
     fill(n->image, 1, NULL);
     fill(n->direction, 2, n->weighting);
     assert_ok(walsh_plan_create(device, &n->plan));
-    assert_ok(walsh_lowering_create(n->plan, n->graph, BATCH, true, &lowering));
+    assert_ok(walsh_lowering_create(n->plan, n->graph, BATCH, train, &lowering));
     walsh_value features = walsh_lower_forward(lowering, walsh_plan_bind(n->plan, &n->image->view));
     walsh_add_problem copy = {.n = BATCH, .h = 1, .w = 1, .c = c};
     const walsh_value operands[] = {features, walsh_plan_bind(n->plan, &n->zero->view),
                                     walsh_plan_bind(n->plan, &n->features->view)};
     walsh_plan_add(n->plan, "copy", &walsh_add, &copy, operands);
-    walsh_lower_backward(lowering, walsh_plan_bind(n->plan, &n->direction->view));
+    if (train) walsh_lower_backward(lowering, walsh_plan_bind(n->plan, &n->direction->view));
     walsh_lowering_destroy(&lowering);
     assert_ok(walsh_arena_create(device, &n->arena));
     assert_ok(walsh_plan_layout(n->plan, n->arena));
@@ -134,7 +135,7 @@ static void check_parameter(net *n, int index)
 static void check_gradients(builder build)
 {
     net n;
-    open_net(&n, build);
+    open_net(&n, build, true);
     walsh_parameters *parameters = walsh_graph_parameters(n.graph);
     for (int i = 0; i < walsh_parameters_count(parameters); i++)
         if (walsh_parameters_at(parameters, i)->role == WALSH_ROLE_TRAINED) check_parameter(&n, i);
@@ -251,21 +252,87 @@ static void gradients(void **state)
     for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) check_gradients(graphs[i]);
 }
 
-/* Whatever a variant does not fuse has passes of its own. */
-static void gradients_without_some_variants(void **state)
+/* Calls `check` with only that variant disabled. */
+static void without(const char *variant, void (*check)(void *), void *context)
 {
-    (void)state;
-    static const char *const disabled[] = {"conv_data_direct", "conv_filter_direct", "conv_forward_direct"};
     char *kept = getenv("WALSH_DISABLE") ? strdup(getenv("WALSH_DISABLE")) : NULL;
-    for (size_t i = 0; i < sizeof disabled / sizeof *disabled; i++) {
-        setenv("WALSH_DISABLE", disabled[i], 1);
-        check_gradients(residual_stages);
-    }
+    setenv("WALSH_DISABLE", variant, 1);
+    check(context);
     if (kept)
         setenv("WALSH_DISABLE", kept, 1);
     else
         unsetenv("WALSH_DISABLE");
     free(kept);
+}
+
+static void check_stages(void *context)
+{
+    (void)context;
+    check_gradients(residual_stages);
+}
+
+/* Whatever a variant does not fuse has passes of its own. */
+static void gradients_without_some_variants(void **state)
+{
+    (void)state;
+    without("conv_data_direct", check_stages, NULL);
+    without("conv_filter_direct", check_stages, NULL);
+    without("conv_forward_direct", check_stages, NULL);
+}
+
+/* Running statistics, gammas and betas as after some training. */
+static void draw_parameters(net *n)
+{
+    walsh_parameters *parameters = walsh_graph_parameters(n->graph);
+    size_t extent = walsh_parameters_extent(parameters, WALSH_COPY_WEIGHTS);
+    float *weights = op_floats(extent), *dense = op_floats(extent);
+    assert_ok(walsh_parameters_read(parameters, WALSH_COPY_WEIGHTS, weights, NULL));
+    for (int i = 0; i < walsh_parameters_count(parameters); i++) {
+        const walsh_parameter *p = walsh_parameters_at(parameters, i);
+        size_t elements = walsh_parameter_elements(p);
+        walsh_parameter_pack(p, weights, dense);
+        for (size_t k = 0; k < elements; k++) dense[k] += 0.4f * walsh_rng_uniform((walsh_rng){7, (uint64_t)i}, k);
+        walsh_parameter_unpack(p, dense, weights);
+    }
+    assert_ok(walsh_parameters_write(parameters, WALSH_COPY_WEIGHTS, weights));
+    free(weights), free(dense);
+}
+
+typedef struct evaluated {
+    builder build;
+    float *features;
+    size_t count;
+} evaluated;
+
+static void evaluate(void *context)
+{
+    evaluated *e = context;
+    net n;
+    open_net(&n, e->build, false);
+    draw_parameters(&n);
+    loss_of(&n);
+    e->count = n.count;
+    e->features = op_floats(n.count);
+    assert_ok(walsh_tensor_download(n.features, e->features));
+    close_net(&n);
+}
+
+/* Convolutions that normalise what they store give what passes of their own give. */
+static void evaluation(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
+        evaluated fused = {.build = graphs[i]}, apart = fused;
+        evaluate(&fused);
+        without("conv_forward_direct", evaluate, &apart);
+        double size = 0, error = 0;
+        for (size_t k = 0; k < fused.count; k++) {
+            size = fmax(size, fabs(apart.features[k]));
+            error = fmax(error, fabs(fused.features[k] - apart.features[k]));
+        }
+        if (!(error <= 2e-6 * size)) fail_msg("graph %zu: features of %g differ by %g", i, size, error);
+        free(fused.features), free(apart.features);
+    }
 }
 
 static int count_of(const walsh_plan *plan, const walsh_op *op)
@@ -284,11 +351,27 @@ static void few_sweeps(void **state)
     walsh_conv c = {.n = BATCH, .h = SIZE, .w = SIZE, .ic = 5, .oc = 5, .kh = 3, .kw = 3, .stride = 1, .pad = 1};
     c.fuse = WALSH_FUSE_NORM_GRADIENT | WALSH_FUSE_NORM_SUMS | WALSH_FUSE_ACCUMULATE;
     if (!walsh_op_can(op_device(), &walsh_conv_data, &c)) skip();
-    open_net(&n, residual_stages);
+    open_net(&n, residual_stages, true);
     assert_int_equal(count_of(n.plan, &walsh_relu_backward), 1);
     assert_int_equal(count_of(n.plan, &walsh_bn_backward_sums), 2);
     assert_int_equal(count_of(n.plan, &walsh_bn_backward_finalize), 8);
     assert_int_equal(count_of(n.plan, &walsh_bn_backward_apply), 0);
+    close_net(&n);
+}
+
+/* Where convolutions can, they do all that is elementwise in evaluation. */
+static void no_sweeps_in_evaluation(void **state)
+{
+    (void)state;
+    net n;
+    walsh_conv c = {.n = BATCH, .h = SIZE, .w = SIZE, .ic = 5, .oc = 5, .kh = 3, .kw = 3, .stride = 1, .pad = 1};
+    c.fuse = WALSH_FUSE_NORMALISE;
+    if (!walsh_op_can(op_device(), &walsh_conv_forward, &c)) skip();
+    open_net(&n, residual_stages, false);
+    assert_int_equal(count_of(n.plan, &walsh_conv_forward), 8);
+    assert_int_equal(count_of(n.plan, &walsh_bn_eval), 8);
+    assert_int_equal(count_of(n.plan, &walsh_bn_apply), 0);
+    assert_int_equal(count_of(n.plan, &walsh_add), 1); /* the test's own */
     close_net(&n);
 }
 
@@ -319,6 +402,8 @@ int main(void)
         cmocka_unit_test(gradients),
         cmocka_unit_test(gradients_without_some_variants),
         cmocka_unit_test(few_sweeps),
+        cmocka_unit_test(evaluation),
+        cmocka_unit_test(no_sweeps_in_evaluation),
         cmocka_unit_test(graphs_that_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);

@@ -5,40 +5,58 @@
 #include "engine/op/batchnorm.h"
 #include "tests/conv_extras.h"
 
-/* fuse, n, h, w, ic, oc, kh, kw, stride, pad, gate. What each is for, where it is not plain. */
-static const walsh_conv cases[] = {
-    {0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0},
-    {0, 1, 1, 1, 3, 5, 3, 3, 1, 1, 0},    /* eight of nine taps always outside */
-    {0, 2, 32, 32, 3, 16, 3, 3, 1, 1, 0}, /* ResNet-20 */
-    {0, 2, 32, 32, 16, 16, 3, 3, 1, 1, 0},
-    {0, 2, 32, 32, 16, 32, 3, 3, 2, 1, 0},
-    {0, 2, 32, 32, 16, 32, 1, 1, 2, 0, 0},
-    {0, 3, 16, 16, 32, 32, 3, 3, 1, 1, 0},
-    {0, 5, 8, 8, 64, 64, 3, 3, 1, 1, 0},
-    {0, 1, 20, 23, 3, 64, 7, 7, 2, 3, 0}, /* ImageNet's first */
-    {0, 2, 9, 5, 4, 18, 3, 3, 1, 1, 0},
-    {0, 3, 7, 11, 5, 30, 3, 3, 2, 1, 0},
-    {0, 1, 13, 8, 18, 5, 5, 5, 1, 2, 0},
-    {0, 2, 6, 9, 30, 3, 2, 2, 2, 0, 0},
-    {0, 2, 7, 7, 18, 30, 2, 2, 1, 1, 0},  /* even filter, output larger than input */
-    {0, 1, 10, 10, 16, 4, 3, 3, 3, 0, 0}, /* the last row and column of the input unused */
-    {0, 2, 11, 8, 5, 16, 3, 3, 3, 2, 0},
-    {0, 1, 9, 9, 4, 12, 2, 2, 3, 0, 0},   /* stride beyond the filter: pixels without any tap */
-    {0, 1, 5, 5, 1, 1, 5, 5, 1, 0, 0},    /* one output pixel */
-    {0, 3, 1, 17, 16, 18, 1, 3, 1, 0, 0}, /* one row, flat filter */
-    {0, 2, 19, 1, 18, 16, 3, 1, 2, 0, 0},
-    {0, 2, 4, 4, 3, 1, 3, 3, 1, 3, 0}, /* padding beyond the filter: outputs without any tap */
-    {0, 7, 3, 3, 64, 30, 1, 1, 1, 0, 0},
-    {0, 1, 4, 6, 130, 70, 3, 3, 1, 1, 0},  /* channels beyond any tile */
-    {0, 1, 131, 80, 64, 5, 3, 3, 1, 1, 0}, /* groups of rows that divide nothing, and are cut for the cache */
-    {0, 1, 3, 3, 256, 520, 3, 3, 1, 1, 0}, /* so many weights that one group of partial sums is the limit */
-    {0, 2, 37, 31, 4, 6, 3, 3, 1, 1, 0},   /* groups of lines for batch norm that span two images */
-    {0, 1, 14, 14, 256, 8, 3, 3, 1, 1, 0}, /* too much input to be staged at once */
-    {0, 2, 14, 14, 8, 256, 3, 3, 1, 1, 0},
-    {0, 1, 4, 300, 64, 64, 3, 3, 1, 1, 0}, /* not even a line of it can be */
-    {0, 2, 9, 13, 64, 24, 1, 1, 3, 0, 0},
-    {0, 67, 32, 32, 1, 2, 8, 8, 1, 4, 0},  /* columns of 76 MiB: more than one slice of images, the last one smaller */
-    {0, 131, 64, 64, 3, 4, 1, 1, 1, 0, 0}, /* a product that CLBlast wants larger copies for than a slice may have */
+typedef struct sizes {
+    int n, h, w, ic, oc, kh, kw, stride, pad;
+} sizes;
+
+static walsh_conv conv_of(const sizes *s, unsigned fuse)
+{
+    return (walsh_conv){.fuse = fuse,
+                        .n = s->n,
+                        .h = s->h,
+                        .w = s->w,
+                        .ic = s->ic,
+                        .oc = s->oc,
+                        .kh = s->kh,
+                        .kw = s->kw,
+                        .stride = s->stride,
+                        .pad = s->pad};
+}
+
+/* What each is for, where it is not plain. */
+static const sizes cases[] = {
+    {1, 1, 1, 1, 1, 1, 1, 1, 0},
+    {1, 1, 1, 3, 5, 3, 3, 1, 1},    /* eight of nine taps always outside */
+    {2, 32, 32, 3, 16, 3, 3, 1, 1}, /* ResNet-20 */
+    {2, 32, 32, 16, 16, 3, 3, 1, 1},
+    {2, 32, 32, 16, 32, 3, 3, 2, 1},
+    {2, 32, 32, 16, 32, 1, 1, 2, 0},
+    {3, 16, 16, 32, 32, 3, 3, 1, 1},
+    {5, 8, 8, 64, 64, 3, 3, 1, 1},
+    {1, 20, 23, 3, 64, 7, 7, 2, 3}, /* ImageNet's first */
+    {2, 9, 5, 4, 18, 3, 3, 1, 1},
+    {3, 7, 11, 5, 30, 3, 3, 2, 1},
+    {1, 13, 8, 18, 5, 5, 5, 1, 2},
+    {2, 6, 9, 30, 3, 2, 2, 2, 0},
+    {2, 7, 7, 18, 30, 2, 2, 1, 1},  /* even filter, output larger than input */
+    {1, 10, 10, 16, 4, 3, 3, 3, 0}, /* the last row and column of the input unused */
+    {2, 11, 8, 5, 16, 3, 3, 3, 2},
+    {1, 9, 9, 4, 12, 2, 2, 3, 0},   /* stride beyond the filter: pixels without any tap */
+    {1, 5, 5, 1, 1, 5, 5, 1, 0},    /* one output pixel */
+    {3, 1, 17, 16, 18, 1, 3, 1, 0}, /* one row, flat filter */
+    {2, 19, 1, 18, 16, 3, 1, 2, 0},
+    {2, 4, 4, 3, 1, 3, 3, 1, 3}, /* padding beyond the filter: outputs without any tap */
+    {7, 3, 3, 64, 30, 1, 1, 1, 0},
+    {1, 4, 6, 130, 70, 3, 3, 1, 1},  /* channels beyond any tile */
+    {1, 131, 80, 64, 5, 3, 3, 1, 1}, /* groups of rows that divide nothing, and are cut for the cache */
+    {1, 3, 3, 256, 520, 3, 3, 1, 1}, /* so many weights that one group of partial sums is the limit */
+    {2, 37, 31, 4, 6, 3, 3, 1, 1},   /* groups of lines for batch norm that span two images */
+    {1, 14, 14, 256, 8, 3, 3, 1, 1}, /* too much input to be staged at once */
+    {2, 14, 14, 8, 256, 3, 3, 1, 1},
+    {1, 4, 300, 64, 64, 3, 3, 1, 1}, /* not even a line of it can be */
+    {2, 9, 13, 64, 24, 1, 1, 3, 0},
+    {67, 32, 32, 1, 2, 8, 8, 1, 4},  /* columns of 76 MiB: more than one slice of images, the last one smaller */
+    {131, 64, 64, 3, 4, 1, 1, 1, 0}, /* a product that CLBlast wants larger copies for than a slice may have */
 };
 
 enum { X, W, Y, TENSORS };
@@ -110,8 +128,9 @@ static void compare(op_case *k, const walsh_conv *c, const walsh_variant *varian
     op_case_get(k, operand, got);
     double error = op_error(got, want, count);
     if (!(error < tolerance(k->op, c)))
-        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d, extras %u, gate %d: error %g", variant->name,
-                 c->n, c->h, c->w, c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, c->fuse, c->gate, error);
+        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d, extras %u, gate %d, add %d, relu %d: error %g",
+                 variant->name, c->n, c->h, c->w, c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, c->fuse, c->gate,
+                 c->add, c->relu, error);
     free(want), free(got);
 }
 
@@ -121,6 +140,9 @@ static bool has(const op_case *k, const char *name)
     int operand = conv_operand(k->op, name);
     return operand >= 0 && k->tensor[operand];
 }
+
+/* No problem has both. */
+static const unsigned exclusive[] = {WALSH_FUSE_STATS, WALSH_FUSE_NORMALISE};
 
 /* Whether a variant is to be tried on this problem. */
 static bool applies(const walsh_variant *variant, const walsh_conv *c)
@@ -154,6 +176,7 @@ static void check_one(const walsh_op *op, walsh_conv c, int extra_pitch)
     reference(op, &c, value);
     for (size_t i = 0; i < count; i++) value[out][i] += before[i];
     conv_extras_gate(&k, &c, value[out]);
+    conv_extras_normalise(&k, &c, value[out]);
     for (const walsh_variant *const *v = op->variants; *v; v++)
         if (applies(*v, &c)) run_and_compare(&k, &c, *v, before, value[out]);
     for (int t = 0; t < TENSORS; t++) free(value[t]);
@@ -161,15 +184,17 @@ static void check_one(const walsh_op *op, walsh_conv c, int extra_pitch)
     op_case_close(&k);
 }
 
-/* Several extras at once are tried with wider pitches only. */
+/* Several extras at once are tried with wider pitches only, and both options of a normalised output. */
 static void check_all(const walsh_op *op, unsigned fuse, bool must)
 {
-    int tried = 0, gates = fuse & WALSH_FUSE_NORM_SUMS ? WALSH_GATE_STORED : 0;
+    bool several = fuse & (fuse - 1);
+    int tried = 0, options = fuse & WALSH_FUSE_NORM_SUMS ? 2 : fuse & WALSH_FUSE_NORMALISE ? 4 : 1;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        for (int extra = fuse & (fuse - 1) ? 12 : 0; extra <= 12; extra += 12)
-            for (int gate = 0; gate <= gates; gate++) {
-                walsh_conv c = cases[i];
-                c.fuse = fuse, c.gate = gate;
+        for (int extra = several ? 12 : 0; extra <= 12; extra += 12)
+            for (int option = several && options == 4 ? 3 : 0; option < options; option++) {
+                walsh_conv c = conv_of(&cases[i], fuse);
+                c.gate = options == 2 ? option : 0;
+                c.add = option >> 1, c.relu = options == 4 && option & 1;
                 int applying = 0;
                 for (const walsh_variant *const *v = op->variants; *v; v++) applying += applies(*v, &c);
                 if (applying) check_one(op, c, extra);
@@ -181,14 +206,18 @@ static void check_all(const walsh_op *op, unsigned fuse, bool must)
 void conv_case_check(const walsh_op *op, unsigned extras)
 {
     for (unsigned fuse = 0; fuse <= extras; fuse++)
-        if (!(fuse & ~extras)) check_all(op, fuse, op_device()->tiles != WALSH_TILES_GPU);
+        if (!(fuse & ~extras) && !(fuse & exclusive[0] && fuse & exclusive[1]))
+            check_all(op, fuse, op_device()->tiles != WALSH_TILES_GPU);
 }
 
 enum { SIDE = 7, CHANNELS = 16, NAN_PIXEL = 2 * SIDE + 3, NAN_CHANNEL = 5 };
 
-static walsh_conv square(unsigned fuse)
+static walsh_conv small(unsigned fuse)
 {
-    return (walsh_conv){fuse, 1, SIDE, SIDE, CHANNELS, CHANNELS, 3, 3, 1, 1, 0};
+    static const sizes square = {1, SIDE, SIDE, CHANNELS, CHANNELS, 3, 3, 1, 1};
+    walsh_conv c = conv_of(&square, fuse);
+    c.relu = 1;
+    return c;
 }
 
 /* Draws every operand that there is. */
@@ -204,7 +233,7 @@ static void draw_all(op_case *k)
 
 void conv_case_nan(const walsh_op *op, unsigned extra, const char *operand)
 {
-    const walsh_conv c = square(extra);
+    const walsh_conv c = small(extra);
     op_case k;
     op_case_open(&k, op, &c, 0);
     int from = conv_operand(op, operand);
@@ -233,7 +262,7 @@ void conv_case_nan(const walsh_op *op, unsigned extra, const char *operand)
 void conv_case_nan_gate(int gate)
 {
     const walsh_op *op = &walsh_conv_data;
-    walsh_conv c = square(WALSH_FUSE_NORM_SUMS);
+    walsh_conv c = small(WALSH_FUSE_NORM_SUMS);
     c.gate = gate;
     op_case k;
     op_case_open(&k, op, &c, 0);
@@ -259,13 +288,15 @@ void conv_case_nan_gate(int gate)
     op_case_close(&k);
 }
 
-/* All that the variant writes, with the extras that it has, on a device of `threads` compute units (0: all). */
-static float *run_on(const walsh_op *op, const walsh_variant *variant, walsh_conv c, unsigned threads, size_t *count)
+/* All that the variant writes, with the extras that it has, but for some, on a device of `threads` compute units (0:
+ * all). */
+static float *run_on(const walsh_op *op, const walsh_variant *variant, walsh_conv c, unsigned without, unsigned threads,
+                     size_t *count)
 {
     op_case k;
     walsh_device_options options = {.threads = threads};
     walsh_device *device = NULL;
-    c.fuse = variant->fuses;
+    c.fuse = variant->fuses & ~without;
     assert_ok(walsh_device_open(&options, &device));
     op_case_open_on(&k, device, op, &c, 0);
     int summed = conv_operand(op, "partial");
@@ -283,14 +314,17 @@ static float *run_on(const walsh_op *op, const walsh_variant *variant, walsh_con
 
 void conv_case_threads(const walsh_op *op)
 {
-    static const walsh_conv many[] = {{0, 16, 16, 16, 16, 32, 3, 3, 1, 1, 0}, {0, 9, 15, 15, 12, 20, 3, 3, 2, 1, 0}};
+    static const sizes many[] = {{16, 16, 16, 16, 32, 3, 3, 1, 1}, {9, 15, 15, 12, 20, 3, 3, 2, 1}};
     if (op_device()->info.kind != WALSH_DEVICE_CPU || op_device()->info.compute_units < 2) skip();
     for (size_t i = 0; i < sizeof many / sizeof many[0]; i++)
-        for (const walsh_variant *const *v = op->variants; *v; v++) {
-            size_t count;
-            if (!(*v)->suits(op_device(), &many[i])) continue;
-            float *one = run_on(op, *v, many[i], 1, &count), *all = run_on(op, *v, many[i], 0, &count);
-            assert_memory_equal(one, all, count * sizeof *one);
-            free(one), free(all);
-        }
+        for (const walsh_variant *const *v = op->variants; *v; v++)
+            for (unsigned e = 0; e < 2; e++) {
+                const walsh_conv c = conv_of(&many[i], 0);
+                size_t count;
+                if (!(*v)->suits(op_device(), &c)) continue;
+                float *one = run_on(op, *v, c, exclusive[e], 1, &count);
+                float *all = run_on(op, *v, c, exclusive[e], 0, &count);
+                assert_memory_equal(one, all, count * sizeof *one);
+                free(one), free(all);
+            }
 }

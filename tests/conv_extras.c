@@ -83,6 +83,22 @@ void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx)
     free(saved), free(u), free(z);
 }
 
+void conv_extras_normalise(op_case *k, const walsh_conv *c, double *y)
+{
+    if (!(c->fuse & WALSH_FUSE_NORMALISE)) return;
+    size_t oc = (size_t)c->oc, count = ref_conv_y(c);
+    double *saved = ref_conv_draw(WALSH_BN_SAVED_ROWS * oc, 10), *res = ref_conv_draw(count, 11);
+    const double *scale = saved + WALSH_BN_SCALE * oc, *shift = saved + WALSH_BN_SHIFT * oc;
+    for (size_t i = 0; i < WALSH_BN_SCALE * oc; i++) saved[i] = NAN;
+    put(k, "y_saved", saved);
+    if (c->add) put(k, "res", res);
+    for (size_t i = 0; i < count; i++) {
+        y[i] = scale[i % oc] * y[i] + shift[i % oc] + (c->add ? res[i] : 0);
+        if (c->relu) y[i] = fmax(y[i], 0);
+    }
+    free(saved), free(res);
+}
+
 /* The group of rows [first, end) of a tensor of `c` channels, and channel o. */
 typedef struct group {
     size_t first, end, c, o;

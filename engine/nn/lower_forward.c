@@ -1,5 +1,6 @@
 /* The passes that the graph's layers become. A batch norm's affine part waits ("pending") for the last layer of its
- * group: batch norm, [add,] [ReLU], which runs as one bn_apply whose output is stored under that last layer. */
+ * group: batch norm, [add,] [ReLU], which runs as one bn_apply whose output is stored under that last layer. In
+ * evaluation its statistics are known before, and the convolution that it reads does all that as it stores its sums. */
 #include "engine/nn/lowering.h"
 
 #include "engine/op/add.h"
@@ -11,6 +12,7 @@ static void forward_batchnorm(walsh_lowering *l, walsh_node node)
     walsh_bn p = walsh_lower_bn(l, node);
     walsh_value gamma = walsh_lower_weights(l, layer->gamma), beta = walsh_lower_weights(l, layer->beta);
     walsh_value mean = walsh_lower_weights(l, layer->run_mean), var = walsh_lower_weights(l, layer->run_var);
+    if (l->saved[node] >= 0) return; /* the convolution before it needed it */
     walsh_value saved = l->saved[node] = walsh_lower_output(l, &walsh_bn_eval, &p, WALSH_BN_EVAL_SAVED);
     if (!l->train) {
         const walsh_value operands[] = {gamma, beta, mean, var, saved};
@@ -27,10 +29,16 @@ static void forward_batchnorm(walsh_lowering *l, walsh_node node)
     walsh_plan_add(l->plan, layer->name, &walsh_bn_finalize, &p, finalize);
 }
 
-/* What a pending batch norm, or any other layer, gives to the pass that ends its group. */
+/* Whether `node` (-1: none) is a batch norm that is still to be applied. */
+static bool waits(const walsh_lowering *l, walsh_node node)
+{
+    return walsh_lower_is_batchnorm(l, node) && l->output[node] < 0;
+}
+
+/* What such a batch norm, or any other layer, gives to the pass that ends its group. */
 static walsh_value stored_input(const walsh_lowering *l, walsh_node node)
 {
-    return walsh_lower_is_pending(l, node) ? l->output[walsh_lower_layer(l, node)->input[0]] : l->output[node];
+    return waits(l, node) ? l->output[walsh_lower_layer(l, node)->input[0]] : l->output[node];
 }
 
 /* Whether every reader of a group's output is a convolution that can normalise its input itself, so that the output
@@ -52,13 +60,15 @@ static bool readers_normalise(const walsh_lowering *l, walsh_lower_grouping g)
 
 static void forward_group(walsh_lowering *l, walsh_lower_grouping g)
 {
+    if (l->output[g.last] >= 0) return; /* its convolution has done it all */
     if (readers_normalise(l, g)) {
         l->unstored[g.last] = true;
         return;
     }
     const char *name = walsh_lower_layer(l, g.main)->name;
-    walsh_value y = l->output[g.last] = walsh_plan_value(l->plan, walsh_lower_shape(l, g.last));
-    bool normalises = walsh_lower_is_batchnorm(l, g.main) && (g.other < 0 || walsh_lower_is_pending(l, g.main));
+    if (!waits(l, g.main) && waits(l, g.other)) g = (walsh_lower_grouping){g.other, g.main, g.last, g.relu};
+    bool normalises = waits(l, g.main);
+    walsh_value y = walsh_plan_value(l->plan, walsh_lower_shape(l, g.last));
     if (!normalises) {
         walsh_add_problem p = {.n = l->batch,
                                .h = walsh_lower_layer(l, g.last)->h,
@@ -67,15 +77,17 @@ static void forward_group(walsh_lowering *l, walsh_lower_grouping g)
                                .relu = g.relu};
         const walsh_value operands[] = {l->output[g.main], l->output[g.other], y};
         walsh_plan_add(l->plan, name, &walsh_add, &p, operands);
+        l->output[g.last] = y;
         return;
     }
     walsh_bn p = walsh_lower_bn(l, g.main);
     p.relu = g.relu;
-    p.residual = g.other < 0 ? 0 : walsh_lower_is_pending(l, g.other) ? 2 : 1;
+    p.residual = g.other < 0 ? 0 : waits(l, g.other) ? 2 : 1;
     const walsh_value operands[] = {l->output[walsh_lower_layer(l, g.main)->input[0]], l->saved[g.main],
                                     g.other < 0 ? WALSH_NO_VALUE : stored_input(l, g.other),
                                     p.residual == 2 ? l->saved[g.other] : WALSH_NO_VALUE, y};
     walsh_plan_add(l->plan, name, &walsh_bn_apply, &p, operands);
+    l->output[g.last] = y;
 }
 
 static void forward_relu(walsh_lowering *l, walsh_node node)
@@ -86,25 +98,62 @@ static void forward_relu(walsh_lowering *l, walsh_node node)
     walsh_plan_add(l->plan, "relu", &walsh_relu_forward, &p, operands);
 }
 
-/* Whether a batch norm reads the output of `node`. */
-static bool feeds_batchnorm(const walsh_lowering *l, walsh_node node)
+/* A batch norm that reads the output of `node`, or -1. */
+static walsh_node norm_of(const walsh_lowering *l, walsh_node node)
 {
     for (walsh_node i = node + 1; i < walsh_graph_layers(l->graph); i++)
-        if (walsh_lower_is_batchnorm(l, i) && walsh_lower_layer(l, i)->input[0] == node) return true;
-    return false;
+        if (walsh_lower_is_batchnorm(l, i) && walsh_lower_layer(l, i)->input[0] == node) return i;
+    return -1;
+}
+
+/* The group that a batch norm is a part of. */
+static walsh_lower_grouping group_with(const walsh_lowering *l, walsh_node norm)
+{
+    walsh_lower_grouping g = walsh_lower_group(l, norm);
+    for (walsh_node i = norm + 1; g.last < 0 || (g.main != norm && g.other != norm); i++) g = walsh_lower_group(l, i);
+    return g;
+}
+
+/* Evaluation: lets the convolution `node` apply the batch norm that alone reads it, and add what that is added to if
+ * that is there already: then its output is the group's, else the batch norm's. */
+static bool fuse_norm(walsh_lowering *l, walsh_node node, walsh_conv *p, walsh_value *operands)
+{
+    walsh_node norm = walsh_lower_layer(l, node)->consumers == 1 ? norm_of(l, node) : -1;
+    walsh_conv fused = *p;
+    fused.fuse |= WALSH_FUSE_NORMALISE;
+    if (l->train || norm < 0 || !walsh_lower_can(l, &walsh_conv_forward, &fused)) return false;
+    walsh_lower_grouping g = group_with(l, norm);
+    walsh_node side = g.main == norm ? g.other : g.main;
+    fused.add = side >= 0 && l->output[side] >= 0;
+    bool whole = side < 0 || fused.add;
+    fused.relu = whole && g.relu;
+    *p = fused;
+    forward_batchnorm(l, norm);
+    operands[WALSH_CONV_FORWARD_Y] = l->output[whole ? g.last : norm] =
+        walsh_plan_value(l->plan, walsh_lower_shape(l, norm));
+    operands[WALSH_CONV_FORWARD_Y_SAVED] = l->saved[norm];
+    if (fused.add) operands[WALSH_CONV_FORWARD_RES] = l->output[side];
+    return true;
 }
 
 static void forward_conv(walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
     walsh_lower_operand from = walsh_lower_source(l, layer->input[0]);
-    walsh_conv p = walsh_lower_conv(l, node);
-    p.fuse = from.fuse | WALSH_FUSE_STATS;
-    if (!l->train || !feeds_batchnorm(l, node) || !walsh_lower_can(l, &walsh_conv_forward, &p)) p.fuse = from.fuse;
-    walsh_value y = l->output[node] = walsh_plan_value(l->plan, walsh_lower_shape(l, node));
-    if (p.fuse & WALSH_FUSE_STATS)
-        l->partial[node] = walsh_lower_output(l, &walsh_conv_forward, &p, WALSH_CONV_FORWARD_PARTIAL);
-    const walsh_value operands[] = {from.x, walsh_lower_weights(l, layer->weight), y, from.saved, l->partial[node]};
+    walsh_conv p = walsh_lower_conv(l, node), counted = p;
+    p.fuse = from.fuse;
+    counted.fuse = from.fuse | WALSH_FUSE_STATS;
+    walsh_value operands[WALSH_CONV_FORWARD_OPERANDS];
+    for (int i = 0; i < WALSH_CONV_FORWARD_OPERANDS; i++) operands[i] = WALSH_NO_VALUE;
+    operands[WALSH_CONV_FORWARD_X] = from.x, operands[WALSH_CONV_FORWARD_SAVED] = from.saved;
+    operands[WALSH_CONV_FORWARD_W] = walsh_lower_weights(l, layer->weight);
+    if (!fuse_norm(l, node, &p, operands))
+        operands[WALSH_CONV_FORWARD_Y] = l->output[node] = walsh_plan_value(l->plan, walsh_lower_shape(l, node));
+    if (l->train && norm_of(l, node) >= 0 && walsh_lower_can(l, &walsh_conv_forward, &counted)) {
+        p = counted;
+        operands[WALSH_CONV_FORWARD_PARTIAL] = l->partial[node] =
+            walsh_lower_output(l, &walsh_conv_forward, &p, WALSH_CONV_FORWARD_PARTIAL);
+    }
     walsh_plan_add(l->plan, layer->name, &walsh_conv_forward, &p, operands);
 }
 

@@ -20,6 +20,8 @@ walsh_status walsh_conv_shapes(const walsh_conv *c, walsh_shape *x, walsh_shape 
     if (c->pad < 0) WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: the padding must not be negative, and is %d", c->pad);
     if (c->gate != WALSH_GATE_COMPUTED && c->gate != WALSH_GATE_STORED)
         WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: the gate must be 0 or 1, and is %d", c->gate);
+    if (c->fuse & WALSH_FUSE_NORMALISE && c->fuse & WALSH_FUSE_STATS)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: statistics of a normalised output were asked for");
     if (c->h + 2 * c->pad < c->kh || c->w + 2 * c->pad < c->kw)
         WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: a filter of %dx%d does not fit an input of %dx%d padded by %d",
                    c->kh, c->kw, c->h, c->w, c->pad);
@@ -36,6 +38,11 @@ walsh_shape walsh_conv_saved_shape(const walsh_conv *c)
 {
     unsigned needing = WALSH_FUSE_AFFINE | WALSH_FUSE_NORM_SUMS;
     return c->fuse & needing ? walsh_shape_matrix(WALSH_BN_SAVED_ROWS, c->ic) : walsh_shape_absent;
+}
+
+walsh_shape walsh_conv_y_saved_shape(const walsh_conv *c)
+{
+    return c->fuse & WALSH_FUSE_NORMALISE ? walsh_shape_matrix(WALSH_BN_SAVED_ROWS, c->oc) : walsh_shape_absent;
 }
 
 walsh_shape walsh_conv_factors_shape(const walsh_conv *c)
@@ -60,4 +67,5 @@ void walsh_conv_cost(const void *problem, double *flops, double *bytes)
     *bytes = 4 * (x + w + y);
     if (c->fuse & WALSH_FUSE_NORM_GRADIENT) *bytes += 4 * y;
     if (c->fuse & WALSH_FUSE_NORM_SUMS) *bytes += 4 * x * (c->gate == WALSH_GATE_STORED ? 2 : 1);
+    if (c->fuse & WALSH_FUSE_NORMALISE && c->add) *bytes += 4 * y;
 }

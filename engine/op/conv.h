@@ -16,6 +16,7 @@ typedef struct walsh_conv {
     int kh, kw;
     int stride, pad; /* the same in both directions */
     int gate;        /* WALSH_GATE_*; with WALSH_FUSE_NORM_SUMS */
+    int add, relu;   /* 0 or 1; with WALSH_FUSE_NORMALISE */
 } walsh_conv;
 
 /* Output pixels: floor((h + 2 pad - kh) / stride) + 1. */
@@ -26,16 +27,18 @@ int walsh_conv_ow(const walsh_conv *c);
 walsh_status walsh_conv_shapes(const walsh_conv *c, walsh_shape *x, walsh_shape *w, walsh_shape *y);
 void walsh_conv_cost(const void *problem, double *flops, double *bytes);
 
-/* The shapes of what extras add, absent where the problem does not ask for them: SAVED, FACTORS, and PARTIAL of the
- * forward direction (statistics of Y) or of data (sums over dX). */
+/* The shapes of what extras add, absent where the problem does not ask for them: SAVED, Y_SAVED, FACTORS, and PARTIAL
+ * of the forward direction (statistics of Y) or of data (sums over dX). */
 walsh_shape walsh_conv_saved_shape(const walsh_conv *c);
+walsh_shape walsh_conv_y_saved_shape(const walsh_conv *c);
 walsh_shape walsh_conv_factors_shape(const walsh_conv *c);
 walsh_shape walsh_conv_partial_shape(const walsh_conv *c);
 
 /* Y = X * W. Extras that a variant may fuse:
  * WALSH_FUSE_AFFINE: X stands for relu(scale*X + shift), scale and shift being rows of SAVED [4][ic] (batchnorm.h);
  * zero padding pads that, so a pixel outside is 0 and not relu(shift). WALSH_FUSE_STATS: PARTIAL, as walsh_bn_stats
- * would compute it from Y. */
+ * would compute it from Y. WALSH_FUSE_NORMALISE, not together with statistics: Y = [relu](scale*(X*W) + shift [+ RES]),
+ * scale and shift being rows of Y_SAVED [4][oc]; pad lanes of these are zero. */
 extern const walsh_op walsh_conv_forward;
 enum {
     WALSH_CONV_FORWARD_X,
@@ -43,6 +46,8 @@ enum {
     WALSH_CONV_FORWARD_Y,
     WALSH_CONV_FORWARD_SAVED,
     WALSH_CONV_FORWARD_PARTIAL,
+    WALSH_CONV_FORWARD_Y_SAVED,
+    WALSH_CONV_FORWARD_RES, /* as Y; absent unless `add` */
     WALSH_CONV_FORWARD_OPERANDS
 };
 

@@ -12,8 +12,8 @@ static const char *const options[WALSH_TILES_KINDS] = {
     [WALSH_TILES_WIDE_CPU] = "-DPREFETCH=1 -DVW=16 -DTX=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
 };
 
-/* conv_direct.cl's epilogues. */
-enum { STORE_ONLY, STATISTICS, SUMS_GATE_COMPUTED, SUMS_GATE_STORED };
+/* conv_direct.cl's epilogues; NORMALISE may be followed by either or both, added to it. */
+enum { STORE_ONLY, STATISTICS, SUMS_GATE_COMPUTED, SUMS_GATE_STORED, NORMALISE, AND_RELU = 1, AND_ADD = 2 };
 
 static int divide_up(int a, int b)
 {
@@ -87,6 +87,7 @@ static int stage_mode(unsigned fuse)
 static int epilogue(const walsh_conv *c)
 {
     if (c->fuse & WALSH_FUSE_NORM_SUMS) return c->gate == WALSH_GATE_STORED ? SUMS_GATE_STORED : SUMS_GATE_COMPUTED;
+    if (c->fuse & WALSH_FUSE_NORMALISE) return NORMALISE + (c->relu ? AND_RELU : 0) + (c->add ? AND_ADD : 0);
     return c->fuse & WALSH_FUSE_STATS ? STATISTICS : STORE_ONLY;
 }
 

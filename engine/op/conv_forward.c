@@ -8,6 +8,10 @@ static walsh_status shapes(const void *problem, walsh_shape *operand)
                                 &operand[WALSH_CONV_FORWARD_Y]));
     operand[WALSH_CONV_FORWARD_SAVED] = walsh_conv_saved_shape(problem);
     operand[WALSH_CONV_FORWARD_PARTIAL] = walsh_conv_partial_shape(problem);
+    operand[WALSH_CONV_FORWARD_Y_SAVED] = walsh_conv_y_saved_shape(problem);
+    const walsh_conv *c = problem;
+    bool adds = c->fuse & WALSH_FUSE_NORMALISE && c->add;
+    operand[WALSH_CONV_FORWARD_RES] = adds ? operand[WALSH_CONV_FORWARD_Y] : walsh_shape_absent;
     return WALSH_OK;
 }
 
@@ -77,13 +81,15 @@ static walsh_status direct_emit(walsh_list *list, const void *problem, const wal
                                    .rows = operand[WALSH_CONV_FORWARD_SAVED],
                                    .packed = *workspace,
                                    .y = operand[WALSH_CONV_FORWARD_Y],
+                                   .saved = operand[WALSH_CONV_FORWARD_Y_SAVED],
+                                   .z = operand[WALSH_CONV_FORWARD_RES],
                                    .partial = operand[WALSH_CONV_FORWARD_PARTIAL]};
     WALSH_TRY(pack(list, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
     return walsh_direct_emit(list, problem, WALSH_WALK_FORWARD, &operands);
 }
 
 static const walsh_variant direct = {.name = "conv_forward_direct",
-                                     .fuses = WALSH_FUSE_AFFINE | WALSH_FUSE_STATS,
+                                     .fuses = WALSH_FUSE_AFFINE | WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE,
                                      .suits = direct_suits,
                                      .workspace = workspace_bytes,
                                      .emit = direct_emit};
@@ -94,7 +100,13 @@ const walsh_op walsh_conv_forward = {
     .name = "conv_forward",
     .problem_size = sizeof(walsh_conv),
     .operands =
-        {{"x", WALSH_READ}, {"w", WALSH_READ}, {"y", WALSH_WRITE}, {"saved", WALSH_READ}, {"partial", WALSH_WRITE}},
+        {{"x", WALSH_READ},
+         {"w", WALSH_READ},
+         {"y", WALSH_WRITE},
+         {"saved", WALSH_READ},
+         {"partial", WALSH_WRITE},
+         {"y_saved", WALSH_READ},
+         {"res", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
     .variants = (const walsh_variant *const[]){&direct, &walsh_conv_forward_clblast, &plain, NULL},

@@ -25,6 +25,8 @@ enum {
     WALSH_FUSE_NORM_GRADIENT = 16, /* prologue: the gradient that comes in is still to go back through a batch norm */
     WALSH_FUSE_NORM_SUMS = 32,     /* epilogue: a ReLU's mask on the output, and the sums that a batch norm behind it
                                       needs on the way back */
+    WALSH_FUSE_NORMALISE = 64,     /* epilogue: the output goes through a batch norm whose statistics are known before,
+                                      an addition and a ReLU */
 };
 
 typedef enum walsh_role { WALSH_READ, WALSH_WRITE, WALSH_UPDATE } walsh_role;
