@@ -20,8 +20,9 @@ static walsh_status shapes(const void *problem, walsh_shape *operand)
 
 static size_t workspace_bytes(const walsh_device *device, const void *problem)
 {
+    (void)device;
     const walsh_conv *c = problem;
-    return walsh_gather_workspace(device, c->kh * c->kw, walsh_pad(c->oc), walsh_pad(c->ic));
+    return walsh_packed_bytes(c->kh * c->kw, walsh_pad(c->oc), walsh_pad(c->ic));
 }
 
 /* The pixels of dX that are `rest` modulo the stride. Pixel rest + stride*q and tap k meet at the pixel
@@ -76,7 +77,8 @@ static int direct_suits(const walsh_device *device, const void *problem)
     return walsh_direct_suits(device, problem, WALSH_WALK_BACK);
 }
 
-static walsh_status pack(walsh_list *list, const walsh_conv *c, const walsh_view *w, const walsh_view *packed)
+static walsh_status pack(walsh_list *list, walsh_packing packing, const walsh_conv *c, const walsh_view *w,
+                         const walsh_view *packed)
 {
     int taps = c->kh * c->kw, tap = walsh_pad(c->ic) * w->shape.pitch;
     const walsh_gather_weights weights = {.w = w,
@@ -87,7 +89,7 @@ static walsh_status pack(walsh_list *list, const walsh_conv *c, const walsh_view
                                           .by_tap = -tap,
                                           .by_in = 1,
                                           .by_out = w->shape.pitch};
-    return walsh_gather_pack(list, &weights, packed);
+    return walsh_gather_pack(list, packing, &weights, packed);
 }
 
 static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -102,7 +104,7 @@ static walsh_status direct_emit(walsh_list *list, const void *problem, const wal
                                    .saved = operand[WALSH_CONV_DATA_SAVED],
                                    .z = operand[WALSH_CONV_DATA_Z],
                                    .partial = operand[WALSH_CONV_DATA_PARTIAL]};
-    WALSH_TRY(pack(list, problem, &operand[WALSH_CONV_DATA_W], workspace));
+    WALSH_TRY(pack(list, walsh_direct_packing, problem, &operand[WALSH_CONV_DATA_W], workspace));
     return walsh_direct_emit(list, problem, WALSH_WALK_BACK, &operands);
 }
 
@@ -110,7 +112,8 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
                                const walsh_view *workspace)
 {
     const walsh_conv *c = problem;
-    WALSH_TRY(pack(list, problem, &operand[WALSH_CONV_DATA_W], workspace));
+    const walsh_packing packing = walsh_gather_packing(walsh_list_device(list));
+    WALSH_TRY(pack(list, packing, problem, &operand[WALSH_CONV_DATA_W], workspace));
     for (int i = 0; i < c->stride * c->stride; i++) {
         walsh_gather gather = gather_of(c, i / c->stride, i % c->stride);
         if (is_empty(&gather)) continue;

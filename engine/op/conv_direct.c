@@ -2,8 +2,10 @@
 
 #include "engine/op/batchnorm.h"
 
-/* The blocks of conv_gather.c, whose packed weights are read; pixels of a strip, and too few of them. */
-enum { BLOCK = 16, PIXELS = 512, LEAST_PIXELS = 32 };
+const walsh_packing walsh_direct_packing = {.block = WALSH_PACKED_BLOCK};
+
+/* Pixels of a strip, and too few of them. */
+enum { PIXELS = 512, LEAST_PIXELS = 32 };
 
 /* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 16 sums of its 32.
  */
@@ -99,7 +101,7 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk
     int y_h = back ? c->h : walsh_conv_oh(c), y_w = back ? c->w : walsh_conv_ow(c);
     int in = walsh_pad(back ? c->oc : c->ic), out = walsh_pad(back ? c->ic : c->oc);
     int lines = c->n * y_h, group = group_lines(c->n, y_h, y_w), groups = divide_up(lines, group);
-    int blocks = divide_up(out, BLOCK), each = walsh_blocks_each(device, blocks, groups);
+    int blocks = divide_up(out, walsh_direct_packing.block), each = walsh_blocks_each(device, blocks, groups);
     walsh_launch launch = {.file = "conv_direct",
                            .function = "conv_direct",
                            .options = options[device->tiles],

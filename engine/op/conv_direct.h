@@ -4,7 +4,7 @@
 #ifndef WALSH_ENGINE_OP_CONV_DIRECT_H
 #define WALSH_ENGINE_OP_CONV_DIRECT_H
 
-#include "engine/op/conv.h"
+#include "engine/op/conv_gather.h"
 
 /* Floats of the private copy, 128 KiB: on the worker's stack, and small beside a second-level cache. */
 #define WALSH_STAGED 32768
@@ -36,10 +36,12 @@ int walsh_blocks_each(const walsh_device *device, int blocks, int groups);
  * and `y` written. */
 typedef struct walsh_direct {
     walsh_view x, with, rows; /* X and SAVED; or dY, Y and FACTORS */
-    walsh_view packed, y;     /* weights, by walsh_gather_pack */
+    walsh_view packed, y;     /* weights, by walsh_gather_pack with walsh_direct_packing */
     walsh_view u, saved, z;   /* of WALSH_FUSE_NORM_SUMS; the latter two of WALSH_FUSE_NORMALISE: Y_SAVED and RES */
     walsh_view partial;       /* of WALSH_FUSE_STATS or WALSH_FUSE_NORM_SUMS */
 } walsh_direct;
+
+extern const walsh_packing walsh_direct_packing;
 
 /* walsh_variant.suits: as walsh_strip_suits, 0 on anything but a CPU. */
 int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk);

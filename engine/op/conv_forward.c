@@ -17,8 +17,9 @@ static walsh_status shapes(const void *problem, walsh_shape *operand)
 
 static size_t workspace_bytes(const walsh_device *device, const void *problem)
 {
+    (void)device;
     const walsh_conv *c = problem;
-    return walsh_gather_workspace(device, c->kh * c->kw, walsh_pad(c->ic), walsh_pad(c->oc));
+    return walsh_packed_bytes(c->kh * c->kw, walsh_pad(c->ic), walsh_pad(c->oc));
 }
 
 static walsh_gather_axis axis(const walsh_conv *c, int in, int out, int taps)
@@ -53,7 +54,8 @@ static int direct_suits(const walsh_device *device, const void *problem)
     return walsh_direct_suits(device, problem, WALSH_WALK_FORWARD);
 }
 
-static walsh_status pack(walsh_list *list, const walsh_conv *c, const walsh_view *w, const walsh_view *packed)
+static walsh_status pack(walsh_list *list, walsh_packing packing, const walsh_conv *c, const walsh_view *w,
+                         const walsh_view *packed)
 {
     int in = walsh_pad(c->ic), out = walsh_pad(c->oc);
     const walsh_gather_weights weights = {.w = w,
@@ -63,14 +65,15 @@ static walsh_status pack(walsh_list *list, const walsh_conv *c, const walsh_view
                                           .by_tap = in * w->shape.pitch,
                                           .by_in = w->shape.pitch,
                                           .by_out = 1};
-    return walsh_gather_pack(list, &weights, packed);
+    return walsh_gather_pack(list, packing, &weights, packed);
 }
 
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                const walsh_view *workspace)
 {
     walsh_gather gather = gather_of(problem);
-    WALSH_TRY(pack(list, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
+    const walsh_packing packing = walsh_gather_packing(walsh_list_device(list));
+    WALSH_TRY(pack(list, packing, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
     return walsh_gather_emit(list, &gather, &operand[WALSH_CONV_FORWARD_X], workspace, &operand[WALSH_CONV_FORWARD_Y]);
 }
 
@@ -84,7 +87,7 @@ static walsh_status direct_emit(walsh_list *list, const void *problem, const wal
                                    .saved = operand[WALSH_CONV_FORWARD_Y_SAVED],
                                    .z = operand[WALSH_CONV_FORWARD_RES],
                                    .partial = operand[WALSH_CONV_FORWARD_PARTIAL]};
-    WALSH_TRY(pack(list, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
+    WALSH_TRY(pack(list, walsh_direct_packing, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
     return walsh_direct_emit(list, problem, WALSH_WALK_FORWARD, &operands);
 }
 

@@ -34,11 +34,23 @@ typedef struct walsh_gather_weights {
     int first, taps, in, out, by_tap, by_in, by_out;
 } walsh_gather_weights;
 
-/* Bytes of workspace for the packed weights of `taps` taps. */
-size_t walsh_gather_workspace(const walsh_device *device, int taps, int in, int out);
+/* How packed weights lie: blocks of `block` output channels one after the other, [block][tap][in][block]; or
+ * interleaved, [tap][in][blocks*block]. A zero pixel comes before them. */
+typedef struct walsh_packing {
+    int block;
+    bool interleaved;
+} walsh_packing;
+
+/* What walsh_gather_emit reads. */
+walsh_packing walsh_gather_packing(const walsh_device *device);
+
+/* Bytes of workspace for the packed weights of `taps` taps, in blocks of at most WALSH_PACKED_BLOCK. */
+enum { WALSH_PACKED_BLOCK = 16 };
+size_t walsh_packed_bytes(int taps, int in, int out);
 
 /* Appends the launch that packs the weights into the workspace, and the plain one that gathers with packed weights. */
-walsh_status walsh_gather_pack(walsh_list *list, const walsh_gather_weights *weights, const walsh_view *packed);
+walsh_status walsh_gather_pack(walsh_list *list, walsh_packing packing, const walsh_gather_weights *weights,
+                               const walsh_view *packed);
 walsh_status walsh_gather_emit(walsh_list *list, const walsh_gather *gather, const walsh_view *x,
                                const walsh_view *packed, const walsh_view *y);
 
