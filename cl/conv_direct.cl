@@ -1,10 +1,9 @@
-/* Convolution and its transpose as a gather, like conv_gather.cl, from a private copy of the input with its zero halo:
+/* Convolution and its transpose as a gather, like conv_gather.cl, from a copy of the input with its zero halo:
  * no tap asks whether it is inside, the taps of a row are one run of memory, and what the input stands for is computed
  * on the way there.
  *
- * A work-item takes a group of lines of output, and for some blocks of channels all of them: so it can finish that
- * group's batch-norm statistics or sums. The private copy is a CPU's stack; there is no form for GPUs here, whose
- * private memory is neither large nor fast. */
+ * A work-group takes a group of lines of output, and for some blocks of channels all of them: so it can finish that
+ * group's batch-norm statistics or sums. */
 
 /* Output pixels of a work-item's tile: TX vectors of sums, one of weights and one input must fit a CPU's registers. */
 #ifndef TX
@@ -23,36 +22,56 @@ enum {
     NORMALISE_ADD,
     NORMALISE_ADD_RELU
 };
+#define SUMS(epilogue) ((epilogue) == SUMS_GATE_COMPUTED || (epilogue) == SUMS_GATE_STORED)
+
+#define BLOCK (ACROSS * VW)
+
+/* The sum of v over the lanes of the same channels, in their order; every lane gets it. `scratch` has room for LANES
+ * vectors. */
+INLINE floatv lane_sum(SHARED float *scratch, floatv v)
+{
+#if LANES > 1
+    SHARED floatv *all = (SHARED floatv *)scratch;
+    BARRIER; /* what was there before has been read */
+    all[LANE] = v;
+    BARRIER;
+    v = all[O_LANE];
+    for (int i = O_LANE + ACROSS; i < LANES; i += ACROSS) v += all[i];
+#endif
+    return v;
+}
 
 /* Mean and sum of squared deviations of `rows` rows at y: bn_stats_plain's corrected two-pass algorithm, with the rows
  * dealt to two sums in turn, which hides the latency of an addition. */
 INLINE void statistics(__global const float *y, const int rows, const int pitch, const int room,
-                       __global float *mean_at, __global float *squares_at)
+                       __global float *to, const int to_pitch, SHARED float *scratch)
 {
     floatv sum[2], deviations[2], squares[2];
 #pragma unroll
     for (int k = 0; k < 2; k++) sum[k] = deviations[k] = squares[k] = (floatv)(0.0f);
-    const int even = rows & ~1;
-    for (int r = 0; r < even; r += 2)
+    const int even = rows & ~1, odd = even < rows && TILE_LANE == 0;
+    for (int r = 2 * TILE_LANE; r < even; r += 2 * DEALT)
 #pragma unroll
         for (int k = 0; k < 2; k++) sum[k] += load_part(y + (size_t)(r + k) * pitch, room);
-    if (even < rows) sum[0] += load_part(y + (size_t)even * pitch, room);
-    const floatv mean = (sum[0] + sum[1]) / (float)rows;
-    for (int r = 0; r < even; r += 2)
+    if (odd) sum[0] += load_part(y + (size_t)even * pitch, room);
+    const floatv mean = lane_sum(scratch, sum[0] + sum[1]) / (float)rows;
+    for (int r = 2 * TILE_LANE; r < even; r += 2 * DEALT)
 #pragma unroll
         for (int k = 0; k < 2; k++) {
             const floatv d = load_part(y + (size_t)(r + k) * pitch, room) - mean;
             deviations[k] += d;
             squares[k] += d * d;
         }
-    if (even < rows) {
+    if (odd) {
         const floatv d = load_part(y + (size_t)even * pitch, room) - mean;
         deviations[0] += d;
         squares[0] += d * d;
     }
-    const floatv all = deviations[0] + deviations[1], error = all / (float)rows;
-    store_part(mean + error, mean_at, room);
-    store_part(squares[0] + squares[1] - all * error, squares_at, room);
+    const floatv all = lane_sum(scratch, deviations[0] + deviations[1]), error = all / (float)rows;
+    const floatv about = lane_sum(scratch, squares[0] + squares[1]);
+    const int own = TILE_LANE ? 0 : room; /* of the lanes that have them, one writes */
+    store_part(mean + error, to, own);
+    store_part(about - all * error, to + to_pitch, own);
 }
 
 /* The batch norm (and ReLU) whose output the written tensor is the gradient of: its input and SAVED, the output; or the
@@ -91,82 +110,129 @@ INLINE floatv finish_pixel(floatv v, __global float *p, const int to, const int 
     return v;
 }
 
+/* Writes the sums of pixels, or adds them to what was there, as rows of `pitch` floats at `to`. */
+INLINE void store_sums(floatv *sums, const gate *g, __global float *to, const int pitch, const int room, const int add)
+{
+    sums[1] *= load_part(g->saved + g->saved_pitch, room);
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        if (add) sums[i] += load_part(to + i * pitch, room);
+        store_part(sums[i], to + i * pitch, room);
+    }
+}
+
+/* Finishes the `rows` rows at y, which are stored and whose first is pixel `first`, and writes their sums at `to`. */
+INLINE void finish_rows(__global float *y, const int first, const int rows, const int y_pitch, const int room,
+                        const int epilogue, const gate *g, __global float *to, const int pitch, SHARED float *scratch)
+{
+    floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
+    for (int r = TILE_LANE; r < rows; r += DEALT) {
+        __global float *p = y + (size_t)r * y_pitch;
+        store_part(finish_pixel(load_part(p, room), p, first + r, room, 0, epilogue, g, sums), p, room);
+    }
+#pragma unroll
+    for (int i = 0; i < 2; i++) sums[i] = lane_sum(scratch, sums[i]);
+    if (SUMS(epilogue)) store_sums(sums, g, to, pitch, TILE_LANE ? 0 : room, 0);
+}
+
+/* A tile's pixel j, counted from its first one: lanes' pixels alternate, so that neighbours read neighbours. Past the
+ * `valid` ones that are left, the last is repeated. */
+#define NTH(j, valid) min((j) * DEALT, (valid) - 1)
+
 /* Writes the tile's sums of its `valid` pixels `to`, for `room` channels from y on. What is rarer, or more to do, is a
- * loop: a kernel's users wait for its compilation. */
-INLINE void finish(const floatv *acc, const int *to, const int valid, __global float *y, const int y_pitch,
+ * loop on CPUs: a kernel's users wait for its compilation. */
+INLINE void finish(const floatv *acc, SHARED const int *to, const int valid, __global float *y, const int y_pitch,
                    const int room, const int accumulate, const int epilogue, const gate *g, floatv *sums)
 {
-    const int simple = valid >= TX && room >= VW && !accumulate;
+    const int simple = valid > (TX - 1) * DEALT && room >= VW && !accumulate;
     if (simple && epilogue < SUMS_GATE_COMPUTED) {
 #pragma unroll
-        for (int j = 0; j < TX; j++) STOREV(acc[j], y + (size_t)to[j] * y_pitch);
+        for (int j = 0; j < TX; j++) STOREV(acc[j], y + (size_t)to[j * DEALT] * y_pitch);
         return;
     }
     if (simple && epilogue >= NORMALISE) {
         const floatv scale = LOADV(g->saved + 2 * g->saved_pitch), shift = LOADV(g->saved + 3 * g->saved_pitch);
 #pragma unroll
-        for (int j = 0; j < TX; j++)
-            STOREV(normalise(acc[j], scale, shift, to[j], VW, epilogue, g), y + (size_t)to[j] * y_pitch);
+        for (int j = 0; j < TX; j++) {
+            const int pixel = to[j * DEALT];
+            STOREV(normalise(acc[j], scale, shift, pixel, VW, epilogue, g), y + (size_t)pixel * y_pitch);
+        }
         return;
     }
-    const int count = min(valid, TX);
     floatv tile[TX], part[2] = {(floatv)(0.0f), (floatv)(0.0f)}; /* sums of a tile, before they meet longer ones */
 #pragma unroll
     for (int j = 0; j < TX; j++) tile[j] = acc[j];
     if (room >= VW)
-        for (int j = 0; j < count; j++) {
-            __global float *p = y + (size_t)to[j] * y_pitch;
-            STOREV(finish_pixel(tile[j], p, to[j], VW, accumulate, epilogue, g, part), p);
+        UNROLL for (int j = 0; j < TX; j++) {
+            if (j * DEALT >= valid) break;
+            __global float *p = y + (size_t)to[j * DEALT] * y_pitch;
+            STOREV(finish_pixel(tile[j], p, to[j * DEALT], VW, accumulate, epilogue, g, part), p);
         }
-    else
-        for (int j = 0; j < count; j++) {
-            __global float *p = y + (size_t)to[j] * y_pitch;
-            store_part(finish_pixel(tile[j], p, to[j], room, accumulate, epilogue, g, part), p, room);
+    else if (VW > 4)
+        UNROLL for (int j = 0; j < TX; j++) {
+            if (j * DEALT >= valid) break;
+            __global float *p = y + (size_t)to[j * DEALT] * y_pitch;
+            store_part(finish_pixel(tile[j], p, to[j * DEALT], room, accumulate, epilogue, g, part), p, room);
         }
     sums[0] += part[0];
     sums[1] += part[1];
 }
 
 /* The memory that finish() will touch comes near while the sums are computed. */
-INLINE void prefetch_tile(const int *to, __global const float *y, const int y_pitch, const int epilogue, const gate *g)
+INLINE void prefetch_tile(SHARED const int *to, const int valid, __global const float *y, const int y_pitch,
+                          const int epilogue, const gate *g)
 {
 #pragma unroll
     for (int j = 0; j < TX; j++) {
-        WALSH_PREFETCH(y + (size_t)to[j] * y_pitch);
-        if (epilogue == SUMS_GATE_COMPUTED || epilogue == SUMS_GATE_STORED) WALSH_PREFETCH(g->u + (size_t)to[j] * g->u_pitch);
-        if (epilogue == SUMS_GATE_STORED || epilogue >= NORMALISE_ADD) WALSH_PREFETCH(g->z + (size_t)to[j] * g->z_pitch);
+        const int pixel = to[NTH(j, valid)];
+        WALSH_PREFETCH(y + (size_t)pixel * y_pitch);
+        if (SUMS(epilogue)) WALSH_PREFETCH(g->u + (size_t)pixel * g->u_pitch);
+        if (epilogue == SUMS_GATE_STORED || epilogue >= NORMALISE_ADD)
+            WALSH_PREFETCH(g->z + (size_t)pixel * g->z_pitch);
     }
 }
 
-/* acc += x * (weights of one input channel) */
+/* acc += x * (weights of one input channel), which is `lane` of four: a CPU broadcasts scalars as it loads them, a GPU
+ * loads four at once. */
+#if LANES > 1
+#define FETCH                                                                                          \
+    float4 four[TX];                                                                                   \
+    _Pragma("unroll") for (int j = 0; j < TX; j++) four[j] = LOAD_STAGED(from[j] + p);
+#define FETCHED(j, lane) four[j].s##lane
+#else
+#define FETCH
+#define FETCHED(j, lane) from[j][p + (lane)]
+#endif
 #define STEP(lane)                                                                                     \
     {                                                                                                  \
-        const floatv wv = LOADV(weights + (lane) * VW);                                                \
-        _Pragma("unroll") for (int j = 0; j < TX; j++) acc[j] += from[j][c + (lane)] * wv;             \
+        const floatv wv = LOADV(weights + (lane) * BLOCK);                                             \
+        _Pragma("unroll") for (int j = 0; j < TX; j++) acc[j] += FETCHED(j, lane) * wv;                \
     }
 
-/* acc = sums of the pixels at `at` of `staged`, over h and w's taps; a line of `staged` is `line` floats. */
-INLINE void gather(floatv *acc, const float *staged, const int *at, __global const float *block, const reach h,
-                   const reach w, const int out_step, const int kw, const int line, const int in)
+/* acc += sums of the pixels at `at` of the slice of channels in `staged`, over h and w's taps; a line of `staged` is
+ * `line` floats. */
+INLINE void gather(floatv *acc, const slice *c, SHARED const float *staged, SHARED const int *at, const int valid,
+                   __global const float *block, const reach h, const reach w, const int out_step, const int kw,
+                   const int line, const int in)
 {
     /* Taps that are neighbours in both memories are gathered as one of as many channels. */
-    const int runs = out_step == 1 ? 1 : w.taps, run = out_step == 1 ? w.taps * in : in;
-    const float *from[TX];
+    const int together = out_step == 1 && c->end - c->first == in && c->pitch == in;
+    const int runs = together ? 1 : w.taps, run = together ? w.taps * in : c->end - c->first;
+    SHARED const float *from[TX];
 #pragma unroll
-    for (int j = 0; j < TX; j++) {
-        acc[j] = (floatv)(0.0f);
-        from[j] = staged + at[j];
-    }
+    for (int j = 0; j < TX; j++) from[j] = staged + at[NTH(j, valid)];
     for (int i = 0; i < h.taps; i++) {
         for (int k = 0; k < runs; k++) {
-            __global const float *weights =
-                block + (size_t)((h.tap + i * out_step) * kw + w.tap + k * out_step) * in * VW;
-            for (int c = k * in; c < k * in + run; c += 4) {
+            const int tap = (h.tap + i * out_step) * kw + w.tap + k * out_step;
+            const int begin = k * c->pitch, end = begin + run;
+            __global const float *weights = block + ((size_t)tap * in + c->first) * BLOCK;
+            for (int p = begin; p < end; p += 4) {
+                FETCH
                 STEP(0)
                 STEP(1)
                 STEP(2)
                 STEP(3)
-                weights += 4 * VW;
+                weights += 4 * BLOCK;
             }
         }
 #pragma unroll
@@ -175,70 +241,99 @@ INLINE void gather(floatv *acc, const float *staged, const int *at, __global con
 }
 
 /* Lines of output are the images' y_h lines one after the other, `lines` of them, in groups of group_lines; of these at
- * most strip_lines are staged at a time, of one image or of whole ones. Weights are as conv_gather_pack leaves them,
- * block by block. `mode` is how the input is staged (rows: SAVED or FACTORS), `epilogue` what follows; the other
- * arguments are a walk's. Tensors that these do not need are never read. */
+ * most strip_lines are staged at a time, of one image or of whole ones; with lanes only slice_each input channels of
+ * them, and again for each tile unless these are all, pixels slice_pitch floats apart. Weights are as conv_gather_pack
+ * leaves them, block by block. `mode` is how the input is staged (rows: SAVED or FACTORS), `epilogue` what follows; the
+ * other arguments are a walk's. Tensors that these do not need are never read. */
+WORK_GROUP
 __kernel void conv_direct(__global const float *x, const ulong x_at, __global const float *with, const ulong with_at,
                           __global const float *rows, const ulong rows_at, __global const float *packed,
                           const ulong packed_at, __global float *y, const ulong y_at, __global const float *u,
-                          const ulong u_at, __global const float *saved, const ulong saved_at,
-                          __global const float *z, const ulong z_at, __global float *partial, const ulong partial_at,
-                          const int mode, const int epilogue, const int accumulate, const int lines,
-                          const int group_lines, const int strip_lines, const int blocks_each, const int in,
-                          const int out, const int x_h, const int x_w, const int x_pitch, const int with_pitch,
-                          const int rows_pitch, const int y_h, const int y_w, const int y_pitch, const int u_pitch,
-                          const int saved_pitch, const int z_pitch, const int partial_pitch, const int kh,
-                          const int kw, const int in_step, const int out_step, const int shift, const int back,
-                          const int skip)
+                          const ulong u_at, __global const float *saved, const ulong saved_at, __global const float *z,
+                          const ulong z_at, __global float *partial, const ulong partial_at, const int mode,
+                          const int epilogue, const int accumulate, const int lines, const int group_lines,
+                          const int strip_lines, const int blocks_each, const int in, const int out, const int x_h,
+                          const int x_w, const int x_pitch, const int with_pitch, const int rows_pitch, const int y_h,
+                          const int y_w, const int y_pitch, const int u_pitch, const int saved_pitch, const int z_pitch,
+                          const int partial_pitch, const int kh, const int kw, const int in_step, const int out_step,
+                          const int shift, const int back, const int skip, const int slice_each, const int slice_pitch)
 {
-    float staged[STAGED] __attribute__((aligned(64)));
-    int at[PIXELS + TX], to[PIXELS + TX];
+    SHARED float staged[STAGED] __attribute__((aligned(64)));
+    SHARED int at[PIXELS], to[PIXELS];
     const source from = {x + x_at, with + with_at, rows + rows_at, mode, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
     const walk on = {in_step, out_step, shift, back, skip};
-    const int group = (int)get_global_id(1), first_line = group * group_lines;
+    const int group = (int)get_group_id(1), first_line = group * group_lines;
     const int line_end = min(first_line + group_lines, lines);
-    const int o_first = VW * blocks_each * (int)get_global_id(0), o_end = min(o_first + VW * blocks_each, out);
-    const int cols = inputs(&on, 0, y_w, kw);
+    const int o_first = BLOCK * blocks_each * (int)get_group_id(0), o_end = min(o_first + BLOCK * blocks_each, out);
+    const int each = LANES > 1 ? slice_each : in, pitch = LANES > 1 ? slice_pitch : in;
+    const int slices = LANES > 1 ? (in + each - 1) / each : 1;
+    const int line_floats = inputs(&on, 0, y_w, kw) * pitch;
+    /* With lanes what follows the sums comes when all are stored: within a tile it would take registers from them. */
+    const int in_tile = LANES > 1 ? STORE_ONLY : epilogue;
     y += y_at;
     partial += partial_at + (size_t)group * 2 * partial_pitch;
 
     for (int line = first_line, count; line < line_end; line += count) {
         count = min(strip_lines, line_end - line);
         if (strip_lines < y_h) count = min(count, y_h - line % y_h);
-        stage_lines(&from, &on, staged, line, count, y_h, y_w, kh, kw);
+        slice c = {0, in, pitch};
+        int slice_staged = -1;
+        if (LANES == 1) stage_lines(&from, &c, &on, staged, line, count, y_h, y_w, kh, kw);
         for (int class = 0; class < out_step * out_step; class++) {
             const int class_y = class / out_step, class_x = class % out_step;
-            const int n = list_pixels(&on, at, to, line, count, y_h, y_w, kh, kw, in, class_y, class_x);
+            BARRIER; /* the last list has been read */
+            const int n = list_pixels(&on, at, to, line, count, y_h, y_w, kh, kw, pitch, class_y, class_x);
+            BARRIER;
             const reach h = reach_of(&on, class_y, kh), w = reach_of(&on, class_x, kw);
             /* About what the next strip reads. */
             const ahead next =
                 ahead_of(&from, (long)(line + count) * x_h / y_h * x_w, count * x_h / y_h * x_w, n / TX + 1);
-            for (int j = 0; n && j < TX; j++) at[n + j] = at[n - 1], to[n + j] = to[n - 1];
-            for (int o = o_first; o < o_end; o += VW) {
-                __global const float *block = packed + packed_at + in + (size_t)(o / VW) * kh * kw * in * VW;
+            for (int o_block = o_first; o_block < o_end; o_block += BLOCK) {
+                const int o = o_block + VW * O_LANE, room = out - o;
+                __global const float *block =
+                    packed + packed_at + in + (size_t)(o_block / BLOCK) * kh * kw * in * BLOCK + VW * O_LANE;
                 const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
-                const int room = out - o;
                 floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
-                for (int first = 0; first < n; first += TX) {
+                for (int first = 0; first < n; first += TX * DEALT) {
+                    SHARED const int *its_at = at + first + TILE_LANE, *its_to = to + first + TILE_LANE;
+                    const int valid = n - first - TILE_LANE;
                     floatv acc[TX];
-                    if (o == o_first && !class) prefetch_part(&from, &next, first / TX);
-                    prefetch_tile(to + first, y + o, y_pitch, epilogue, &g);
-                    gather(acc, staged, at + first, block, h, w, out_step, kw, cols * in, in);
-                    finish(acc, to + first, n - first, y + o, y_pitch, room, accumulate, epilogue, &g, sums);
-                }
-                if (epilogue < SUMS_GATE_COMPUTED || epilogue >= NORMALISE) continue;
-                sums[1] *= load_part(g.saved + g.saved_pitch, room);
 #pragma unroll
-                for (int i = 0; i < 2; i++) {
-                    __global float *sum = partial + i * partial_pitch + o;
-                    if (line > first_line || class) sums[i] += load_part(sum, room);
-                    store_part(sums[i], sum, room);
+                    for (int j = 0; j < TX; j++) acc[j] = (floatv)(0.0f);
+                    if (o_block == o_first && !class) prefetch_part(&from, &next, first / TX);
+                    prefetch_tile(its_to, valid, y + o, y_pitch, in_tile, &g);
+                    for (int i = 0; i < slices; i++) {
+                        c.first = i * each, c.end = min(c.first + each, in);
+                        BARRIER; /* the last slice has been read */
+                        if (LANES > 1 && i != slice_staged) {
+                            stage_lines(&from, &c, &on, staged, line, count, y_h, y_w, kh, kw);
+                            slice_staged = i;
+                        }
+                        BARRIER;
+                        gather(acc, &c, staged, its_at, valid, block, h, w, out_step, kw, line_floats, in);
+                    }
+                    finish(acc, its_to, valid, y + o, y_pitch, room, accumulate, in_tile, &g, sums);
                 }
+                if (SUMS(in_tile))
+                    store_sums(sums, &g, partial + o, partial_pitch, room, line > first_line || class);
             }
         }
     }
-    if (epilogue != STATISTICS) return;
-    for (int o = o_first; o < o_end; o += VW)
-        statistics(y + (size_t)first_line * y_w * y_pitch + o, (line_end - first_line) * y_w, y_pitch, out - o,
-                   partial + o, partial + partial_pitch + o);
+    const int row = first_line * y_w, row_count = (line_end - first_line) * y_w;
+    y += (size_t)row * y_pitch;
+    if (epilogue == STATISTICS) {
+        BARRIER_GLOBAL;
+        for (int o_block = o_first; o_block < o_end; o_block += BLOCK) {
+            const int o = o_block + VW * O_LANE;
+            statistics(y + o, row_count, y_pitch, out - o, partial + o, partial_pitch, staged);
+        }
+        return;
+    }
+    if (in_tile == epilogue) return;
+    BARRIER_GLOBAL;
+    for (int o_block = o_first; o_block < o_end; o_block += BLOCK) {
+        const int o = o_block + VW * O_LANE;
+        const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
+        finish_rows(y + o, row, row_count, y_pitch, out - o, epilogue, &g, partial + o, partial_pitch, staged);
+    }
 }

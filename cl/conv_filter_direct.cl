@@ -10,27 +10,48 @@
 #define TI 4
 #endif
 #include "conv_stage.clh"
-#define BLOCK (OV * VW)
+#define BLOCK (ACROSS * OV * VW)
 
-/* acc += the tile of dW of `n` pixels: x[at[p]] times dy[p]. */
-INLINE void accumulate(floatv acc[TI][OV], const float *x, const int *at, const float *dy, const int n)
+/* acc += the tile of dW of `n` pixels: x[at[p]] times dy[p]. A CPU broadcasts scalars of x as it loads them, a GPU
+ * loads four at once. */
+INLINE void accumulate(floatv acc[TI][OV], SHARED const float *x, SHARED const int *at, SHARED const float *dy,
+                       const int n)
 {
 #pragma unroll 2
     for (int p = 0; p < n; p++) {
-        const float *from = x + at[p];
+        SHARED const float *from = x + at[p];
         floatv d[OV];
 #pragma unroll
-        for (int b = 0; b < OV; b++) d[b] = PRIVATE_LOAD(VW, dy + p * BLOCK + b * VW);
+        for (int b = 0; b < OV; b++) d[b] = LOAD_STAGED(dy + p * BLOCK + b * VW);
+#if LANES > 1
+#pragma unroll
+        for (int i = 0; i < TI; i += 4) {
+            const float4 four = LOAD_STAGED(from + i);
+#pragma unroll
+            for (int b = 0; b < OV; b++) {
+                acc[i][b] += four.s0 * d[b];
+                acc[i + 1][b] += four.s1 * d[b];
+                acc[i + 2][b] += four.s2 * d[b];
+                acc[i + 3][b] += four.s3 * d[b];
+            }
+        }
+#else
 #pragma unroll
         for (int i = 0; i < TI; i++)
 #pragma unroll
             for (int b = 0; b < OV; b++) acc[i][b] += from[i] * d[b];
+#endif
     }
 }
 
-/* partial[group][ky][kx][ic][blocks*BLOCK], a work-item blocks_each blocks of one group of lines of dY, counted through
- * all images, strip_lines at a time as in conv_direct. The input pixels of a line of taps lie one after the other, so
- * (kx, ic) are `run` rows of dW that are taken TI at a time, whatever the tap. `mode` is how X is staged, dy_mode dY. */
+/* Row i of the tile at t of a run among the rows of all channels, counted from the first. */
+#define ROW(i) ((i) + (LANES > 1 ? (t + (i)) / c_count * (ic - c_count) : 0))
+
+/* partial[group][ky][kx][ic][vectors], a work-group blocks_each blocks of one group of lines of dY, counted through all
+ * images, strip_lines at a time as in conv_direct; with lanes slice_each of the input's channels. The input pixels of a
+ * line of taps lie one after the other, so (kx, ic) are `run` rows of dW that are taken TI at a time, whatever the tap.
+ * `mode` is how X is staged, dy_mode dY. */
+WORK_GROUP
 __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __global const float *saved,
                                  const ulong saved_at, __global const float *dy, const ulong dy_at,
                                  __global const float *y, const ulong y_at, __global const float *factors,
@@ -39,54 +60,64 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
                                  const int strip_lines, const int blocks_each, const int ic, const int oc, const int h,
                                  const int w, const int x_pitch, const int saved_pitch, const int oh, const int ow,
                                  const int dy_pitch, const int y_pitch, const int factors_pitch, const int kh,
-                                 const int kw, const int stride, const int pad, const int skip)
+                                 const int kw, const int stride, const int pad, const int skip, const int slice_each)
 {
     /* The last tile of a run reads past its pixel. */
-    float staged[STAGED + TI] __attribute__((aligned(64)));
-    float block[PIXELS * BLOCK] __attribute__((aligned(64)));
-    int at[PIXELS], to[PIXELS];
+    SHARED float staged[STAGED + TI] __attribute__((aligned(64)));
+    SHARED float block[PIXELS * BLOCK] __attribute__((aligned(64)));
+    SHARED int at[PIXELS], to[PIXELS];
     const source input = {x + x_at, x + x_at, saved + saved_at, mode, ic, h, w, x_pitch, x_pitch, saved_pitch};
     const source output = {dy + dy_at, y + y_at, factors + factors_at, dy_mode, oc, oh, ow, dy_pitch, y_pitch,
                            factors_pitch};
     const walk on = {stride, 1, -pad, 0, skip};
-    const int group = (int)get_global_id(1), first = group * group_lines, end = min(first + group_lines, lines);
-    const int o_first = BLOCK * blocks_each * (int)get_global_id(0), o_end = min(o_first + BLOCK * blocks_each, oc);
-    const int run = kw * ic, parts = kh * ((run + TI - 1) / TI);
-    const int width = (oc + BLOCK - 1) / BLOCK * BLOCK, line_floats = inputs(&on, 0, ow, kw) * ic;
+    const int group = (int)get_group_id(1), first = group * group_lines, end = min(first + group_lines, lines);
+    const int o_first = BLOCK * blocks_each * (int)get_group_id(0), o_end = min(o_first + BLOCK * blocks_each, oc);
+    const int c_first = LANES > 1 ? slice_each * (int)get_group_id(2) : 0;
+    const int c_count = LANES > 1 ? min(slice_each, ic - c_first) : ic;
+    const slice c = {c_first, c_first + c_count, c_count};
+    const int run = kw * c_count, tiles = (run + TI - 1) / TI, parts = kh * tiles;
+    const int width = (oc + OV * VW - 1) / (OV * VW) * (OV * VW), line_floats = inputs(&on, 0, ow, kw) * c_count;
+    partial += partial_at + (size_t)group * kh * kw * ic * width;
 
     for (int line = first, count; line < end; line += count) {
         count = min(strip_lines, end - line);
         if (strip_lines < oh) count = min(count, oh - line % oh);
-        stage_lines(&input, &on, staged, line, count, oh, ow, kh, kw);
-        const int n = list_pixels(&on, at, to, line, count, oh, ow, kh, kw, ic, 0, 0);
+        BARRIER; /* the last strip has been read */
+        stage_lines(&input, &c, &on, staged, line, count, oh, ow, kh, kw);
+        const int n = list_pixels(&on, at, to, line, count, oh, ow, kh, kw, c_count, 0, 0);
         /* About what the next strip reads. */
         const ahead next = ahead_of(&input, (long)(line + count) * stride * w, count * stride * w, parts);
         const ahead next_dy = ahead_of(&output, (long)(line + count) * ow, count * ow, parts);
-        for (int o = o_first; o < o_end; o += BLOCK) {
-            if (o + BLOCK > oc) stage_zeros(block, n * BLOCK);
-            stage_pixels(&output, (long)line * ow, 1, n, o, min(o + BLOCK, oc), block, BLOCK);
-            for (int ky = 0, part = 0; ky < kh; ky++)
-                for (int t = 0; t < run; t += TI, part++) {
-                    if (o == o_first) {
-                        prefetch_part(&input, &next, part);
-                        prefetch_part(&output, &next_dy, part);
-                    }
-                    __global float *sum = partial + partial_at +
-                                          (((size_t)group * kh + ky) * run + t) * (size_t)width + o;
-                    floatv acc[TI][OV];
-#pragma unroll
-                    for (int i = 0; i < TI; i++)
-#pragma unroll
-                        for (int b = 0; b < OV; b++)
-                            acc[i][b] =
-                                line > first && t + i < run ? LOADV(sum + i * width + b * VW) : (floatv)(0.0f);
-                    accumulate(acc, staged + ky * line_floats + t, at, block, n);
-#pragma unroll
-                    for (int i = 0; i < TI; i++)
-#pragma unroll
-                        for (int b = 0; b < OV; b++)
-                            if (t + i < run) STOREV(acc[i][b], sum + i * width + b * VW);
+        for (int o_block = o_first; o_block < o_end; o_block += BLOCK) {
+            const int o = o_block + OV * VW * O_LANE;
+            if (o_block + BLOCK > oc) stage_zeros(block, n * BLOCK, LANE, LANES);
+            BARRIER;
+            stage_pixels(&output, (long)line * ow, 1, n, o_block, min(o_block + BLOCK, oc), block, BLOCK,
+                         LANE / QUAD_LANES, LANES / QUAD_LANES);
+            BARRIER;
+            const int part_end = o < width ? parts : 0;
+            int ky = 0, t = TI * TILE_LANE;
+            for (int part = TILE_LANE; part < part_end; part += DEALT, t += TI * DEALT) {
+                for (; t >= TI * tiles; t -= TI * tiles) ky++; /* not a division: a CPU's tile may take little longer */
+                if (o_block == o_first) {
+                    prefetch_part(&input, &next, part);
+                    prefetch_part(&output, &next_dy, part);
                 }
+                __global float *sum = partial + (size_t)(ky * kw * ic + c_first + t) * width + o;
+                floatv acc[TI][OV];
+#pragma unroll
+                for (int i = 0; i < TI; i++)
+#pragma unroll
+                    for (int b = 0; b < OV; b++)
+                        acc[i][b] = line > first && t + i < run ? LOADV(sum + ROW(i) * width + b * VW) : (floatv)(0.0f);
+                accumulate(acc, staged + ky * line_floats + t, at, block + OV * VW * O_LANE, n);
+#pragma unroll
+                for (int i = 0; i < TI; i++)
+#pragma unroll
+                    for (int b = 0; b < OV; b++)
+                        if (t + i < run) STOREV(acc[i][b], sum + ROW(i) * width + b * VW);
+            }
+            BARRIER; /* the block has been read */
         }
     }
 }

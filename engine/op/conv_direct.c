@@ -4,14 +4,21 @@
 
 const walsh_packing walsh_direct_packing = {.block = WALSH_PACKED_BLOCK};
 
-/* Pixels of a strip, and too few of them. */
-enum { PIXELS = 512, LEAST_PIXELS = 32 };
+enum { LEAST_PIXELS = 32 }; /* of a strip; fewer do not pay */
 
 /* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 16 sums of its 32.
- */
-static const char *const options[WALSH_TILES_KINDS] = {
-    [WALSH_TILES_CPU] = "-DPREFETCH=1 -DVW=16 -DTX=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
-    [WALSH_TILES_WIDE_CPU] = "-DPREFETCH=1 -DVW=16 -DTX=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT,
+ * GPU: 32 tiles of 8 pixels, each by 4 vectors of 4 channels; 16 KiB of local memory leave room for several groups. */
+#define CPU_OPTIONS "-DPREFETCH=1 -DVW=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT
+static const walsh_staging stagings[WALSH_TILES_KINDS] = {
+    [WALSH_TILES_CPU] = {.options = CPU_OPTIONS " -DTX=6", .floats = WALSH_STAGED, .pixels = 512, .lanes = 1},
+    [WALSH_TILES_WIDE_CPU] = {.options = CPU_OPTIONS " -DTX=16", .floats = WALSH_STAGED, .pixels = 512, .lanes = 1},
+    [WALSH_TILES_GPU] = {.options = "-DLANES=128 -DACROSS=4 -DVW=4 -DTX=8 -DPIXELS=256 -DSTAGED=3200",
+                         .floats = 3200,
+                         .pixels = 256,
+                         .lanes = 128,
+                         .local = 16 << 10,
+                         .slice = 16,
+                         .gap = 4},
 };
 
 /* conv_direct.cl's epilogues; NORMALISE may be followed by either or both, added to it. */
@@ -38,25 +45,39 @@ static long inputs(const walsh_conv *c, walsh_walk walk, int count, int taps)
     return walsh_strip_skip(c) > 1 ? count : (long)(count - 1) * c->stride + taps;
 }
 
-int walsh_strip_lines(const walsh_conv *c, walsh_walk walk, int group, int most)
+/* Lines of a strip whose pixels take `pitch` floats each; 0: not even one fits. */
+static int lines_of(const walsh_conv *c, walsh_walk walk, int group, int most, long room, int pitch)
 {
     bool back = walk == WALSH_WALK_BACK;
     int h = back ? c->h : walsh_conv_oh(c), w = back ? c->w : walsh_conv_ow(c);
-    long line = inputs(c, walk, w, c->kw) * walsh_pad(back ? c->oc : c->ic);
-    long images = WALSH_STAGED / line / inputs(c, walk, h, c->kh), lines = smaller(group, h);
+    long line = inputs(c, walk, w, c->kw) * pitch;
+    long images = room / line / inputs(c, walk, h, c->kh), lines = smaller(group, h);
     if ((long)h * w * images > most) images = most / h / w;
     if (images && group >= h) return h * divide_up(group / h, divide_up(group / h, (int)images));
-    while (lines && (lines * w > most || inputs(c, walk, (int)lines, c->kh) * line > WALSH_STAGED)) lines--;
+    while (lines && (lines * w > most || inputs(c, walk, (int)lines, c->kh) * line > room)) lines--;
     return lines ? divide_up(smaller(group, h), divide_up(smaller(group, h), (int)lines)) : 0;
 }
 
-int walsh_strip_suits(int lines, int pixels)
+walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_walk walk, int group, int most)
 {
-    return !lines ? 0 : (long)lines * pixels < LEAST_PIXELS ? 1 : 3;
+    int in = walsh_pad(walk == WALSH_WALK_BACK ? c->oc : c->ic), slice = s->slice && s->slice < in ? s->slice : in;
+    int wanted = lines_of(c, walk, group, most, 1 << 30, slice);
+    for (;; slice = (slice / 2 + 3) / 4 * 4) {
+        walsh_strip strip = {.slice = slice, .pitch = slice % 16 ? slice : slice + s->gap};
+        strip.lines = lines_of(c, walk, group, most, s->floats, strip.pitch);
+        if (strip.lines >= wanted || slice == 4 || !s->slice) return strip;
+    }
+}
+
+int walsh_strip_suits(const walsh_device *device, const walsh_staging *s, const walsh_strip *strip, int pixels)
+{
+    if (s->lanes > 1 && (device->info.local_memory < s->local || device->info.max_group < (size_t)s->lanes)) return 0;
+    return !strip->lines ? 0 : (long)strip->lines * pixels < LEAST_PIXELS ? 1 : 3;
 }
 
 int walsh_blocks_each(const walsh_device *device, int blocks, int groups)
 {
+    if (device->tiles == WALSH_TILES_GPU) return 1;
     int wanted = divide_up(4 * (int)device->info.compute_units, groups);
     return wanted > 1 ? divide_up(blocks, wanted) : blocks;
 }
@@ -67,17 +88,19 @@ static int group_lines(int images, int h, int w)
     return walsh_bn_group_rows(images, h, w) / w;
 }
 
-static int strip_lines(const walsh_conv *c, walsh_walk walk)
+static walsh_strip strip_of(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
     bool back = walk == WALSH_WALK_BACK;
     int h = back ? c->h : walsh_conv_oh(c), w = back ? c->w : walsh_conv_ow(c);
-    return walsh_strip_lines(c, walk, group_lines(c->n, h, w), PIXELS);
+    const walsh_staging *s = &stagings[device->tiles];
+    return walsh_strip_of(s, c, walk, group_lines(c->n, h, w), s->pixels);
 }
 
 int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
-    if (!options[device->tiles]) return 0;
-    return walsh_strip_suits(strip_lines(c, walk), walk == WALSH_WALK_BACK ? c->w : walsh_conv_ow(c));
+    walsh_strip strip = strip_of(device, c, walk);
+    return walsh_strip_suits(device, &stagings[device->tiles], &strip,
+                             walk == WALSH_WALK_BACK ? c->w : walsh_conv_ow(c));
 }
 
 static int stage_mode(unsigned fuse)
@@ -96,6 +119,8 @@ static int epilogue(const walsh_conv *c)
 walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *o)
 {
     const walsh_device *device = walsh_list_device(list);
+    const walsh_staging *staging = &stagings[device->tiles];
+    const walsh_strip strip = strip_of(device, c, walk);
     bool back = walk == WALSH_WALK_BACK;
     int x_h = back ? walsh_conv_oh(c) : c->h, x_w = back ? walsh_conv_ow(c) : c->w;
     int y_h = back ? c->h : walsh_conv_oh(c), y_w = back ? c->w : walsh_conv_ow(c);
@@ -104,19 +129,19 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk
     int blocks = divide_up(out, walsh_direct_packing.block), each = walsh_blocks_each(device, blocks, groups);
     walsh_launch launch = {.file = "conv_direct",
                            .function = "conv_direct",
-                           .options = options[device->tiles],
-                           .global = {(size_t)divide_up(blocks, each), (size_t)groups},
-                           .local = {1, 1}};
+                           .options = staging->options,
+                           .global = {(size_t)(staging->lanes * divide_up(blocks, each)), (size_t)groups},
+                           .local = {(size_t)staging->lanes, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&o->x), WALSH_TENSOR(&o->with), WALSH_TENSOR(&o->rows),
-                        WALSH_TENSOR(&o->packed), WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u), WALSH_TENSOR(&o->saved),
-                        WALSH_TENSOR(&o->z), WALSH_TENSOR(&o->partial), WALSH_INT(stage_mode(c->fuse)),
-                        WALSH_INT(epilogue(c)), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0), WALSH_INT(lines),
-                        WALSH_INT(group), WALSH_INT(strip_lines(c, walk)), WALSH_INT(each), WALSH_INT(in),
-                        WALSH_INT(out), WALSH_INT(x_h), WALSH_INT(x_w), WALSH_INT(o->x.shape.pitch),
-                        WALSH_INT(o->with.shape.pitch), WALSH_INT(o->rows.shape.pitch), WALSH_INT(y_h), WALSH_INT(y_w),
-                        WALSH_INT(o->y.shape.pitch), WALSH_INT(o->u.shape.pitch), WALSH_INT(o->saved.shape.pitch),
-                        WALSH_INT(o->z.shape.pitch), WALSH_INT(o->partial.shape.pitch), WALSH_INT(c->kh),
-                        WALSH_INT(c->kw), WALSH_INT(back ? 1 : c->stride), WALSH_INT(back ? c->stride : 1),
-                        WALSH_INT(back ? c->pad : -c->pad), WALSH_INT(back), WALSH_INT(back ? 1 : walsh_strip_skip(c)));
+    return WALSH_LAUNCH(
+        list, launch, WALSH_TENSOR(&o->x), WALSH_TENSOR(&o->with), WALSH_TENSOR(&o->rows), WALSH_TENSOR(&o->packed),
+        WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u), WALSH_TENSOR(&o->saved), WALSH_TENSOR(&o->z),
+        WALSH_TENSOR(&o->partial), WALSH_INT(stage_mode(c->fuse)), WALSH_INT(epilogue(c)),
+        WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0), WALSH_INT(lines), WALSH_INT(group), WALSH_INT(strip.lines),
+        WALSH_INT(each), WALSH_INT(in), WALSH_INT(out), WALSH_INT(x_h), WALSH_INT(x_w), WALSH_INT(o->x.shape.pitch),
+        WALSH_INT(o->with.shape.pitch), WALSH_INT(o->rows.shape.pitch), WALSH_INT(y_h), WALSH_INT(y_w),
+        WALSH_INT(o->y.shape.pitch), WALSH_INT(o->u.shape.pitch), WALSH_INT(o->saved.shape.pitch),
+        WALSH_INT(o->z.shape.pitch), WALSH_INT(o->partial.shape.pitch), WALSH_INT(c->kh), WALSH_INT(c->kw),
+        WALSH_INT(back ? 1 : c->stride), WALSH_INT(back ? c->stride : 1), WALSH_INT(back ? c->pad : -c->pad),
+        WALSH_INT(back), WALSH_INT(back ? 1 : walsh_strip_skip(c)), WALSH_INT(strip.slice), WALSH_INT(strip.pitch));
 }

@@ -1,12 +1,12 @@
-/* The direct kernels of CPUs: cl/conv_direct.cl, which conv_forward and conv_data share, and what conv_filter_direct.cl
- * has in common with it. Each works on a strip: some lines of output, whose input is staged in a private array, where
- * what a tensor stands for is computed (engine/op/conv.h). */
+/* The direct kernels: cl/conv_direct.cl, which conv_forward and conv_data share, and what conv_filter_direct.cl has in
+ * common with it. Each works on a strip: some lines of output, whose input is staged in a CPU's private memory or a
+ * GPU's local memory, where what a tensor stands for is computed (engine/op/conv.h). */
 #ifndef WALSH_ENGINE_OP_CONV_DIRECT_H
 #define WALSH_ENGINE_OP_CONV_DIRECT_H
 
 #include "engine/op/conv_gather.h"
 
-/* Floats of the private copy, 128 KiB: on the worker's stack, and small beside a second-level cache. */
+/* Floats of a CPU's copy, 128 KiB: on the worker's stack, and small beside a second-level cache. */
 #define WALSH_STAGED 32768
 #define WALSH_STAGED_TEXT "32768"
 
@@ -16,20 +16,34 @@ enum { WALSH_STAGE_AS_IT_IS, WALSH_STAGE_NORMALISED, WALSH_STAGE_NORM_GRADIENT }
 /* Which way a convolution is walked: from X to Y (forward; filter, too), or from dY to dX. */
 typedef enum walsh_walk { WALSH_WALK_FORWARD, WALSH_WALK_BACK } walsh_walk;
 
-/* Lines of output in a strip, within an image or a whole number of images, so that its input fits the private copy and
- * its pixels are not more than `most`: an even share of a group of `group` lines.
- * 0: not even one fits. */
-int walsh_strip_lines(const walsh_conv *c, walsh_walk walk, int group, int most);
+/* A kernel's options, and what follows from them. */
+typedef struct walsh_staging {
+    const char *options;
+    int floats, pixels; /* STAGED and PIXELS */
+    int lanes;          /* LANES: work-items of a work-group */
+    size_t local;       /* bytes of local memory, about */
+    int slice;          /* most input channels staged at a time; 0: always all of them */
+    int gap;            /* floats after a pixel of n*16 channels, which keep neighbours in different banks */
+} walsh_staging;
+
+typedef struct walsh_strip {
+    int lines;        /* of output, within an image or a whole number of images; 0: not even one fits */
+    int slice, pitch; /* input channels staged at a time, and floats from pixel to pixel */
+} walsh_strip;
+
+/* As many lines as fit, not more than `most` pixels: an even share of a group of `group` lines. Where input channels
+ * may be staged in slices, so few of them that they do not limit the strip. */
+walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_walk walk, int group, int most);
 
 /* Every which pixel of the input is staged: with taps that are apart, those between are never read. */
 int walsh_strip_skip(const walsh_conv *c);
 
-/* walsh_variant.suits for such a strip, beside a plain variant that answers 2: 0 where nothing fits, 1 where so few
- * pixels are staged at a time that it does not pay, else 3. */
-int walsh_strip_suits(int lines, int pixels);
+/* walsh_variant.suits for such a strip of lines of `pixels` each, beside a plain variant that answers 2: 0 where
+ * nothing fits, 1 where so few pixels are staged at a time that it does not pay, else 3. */
+int walsh_strip_suits(const walsh_device *device, const walsh_staging *s, const walsh_strip *strip, int pixels);
 
-/* Blocks of channels of a work-item: all of them, so that its input is staged once, unless too few work-items would
- * remain beside the groups. This changes no sum. */
+/* Blocks of channels of a work-group: on CPUs all of them, so that its input is staged once, unless too few would
+ * remain beside the groups of lines; on GPUs one. This changes no sum. */
 int walsh_blocks_each(const walsh_device *device, int blocks, int groups);
 
 /* The operands of conv_direct. Only those that the problem's extras name are not absent; FORWARD or BACK, `x` is read
@@ -43,7 +57,7 @@ typedef struct walsh_direct {
 
 extern const walsh_packing walsh_direct_packing;
 
-/* walsh_variant.suits: as walsh_strip_suits, 0 on anything but a CPU. */
+/* walsh_variant.suits: as walsh_strip_suits. */
 int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
 
 walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *operands);

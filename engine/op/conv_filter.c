@@ -7,23 +7,35 @@ enum { MAX_GROUPS = 64, PARTIAL_FLOATS = 1 << 20 };
 
 /* Pixels of a strip of the direct kernel, and values of X: so few that a block of dY's channels and a tile's share of X
  * stay in the first cache, where pixels that are far apart take only some of the sets. */
-enum { STRIP_PIXELS = 128, STRIP_VALUES = 4096, ROOM_PIXELS = 512 };
-#define DIRECT(vectors) "-DPREFETCH=1 -DVW=16 -DTI=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT " -DOV=" vectors
+enum { STRIP_PIXELS = 128, STRIP_VALUES = 4096 };
+#define DIRECT(vectors)                                                                                                \
+    {                                                                                                                  \
+        .options = "-DPREFETCH=1 -DVW=16 -DTI=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT " -DOV=" vectors,            \
+        .floats = WALSH_STAGED, .pixels = 512, .lanes = 1                                                              \
+    }
+/* A GPU's 3x3 taps of 16 input channels are 12 tiles of 12 rows of dW, by 4 vectors of 4 output channels. */
+#define GPU_DIRECT                                                                                                     \
+    {                                                                                                                  \
+        .options = "-DLANES=64 -DACROSS=4 -DVW=4 -DOV=1 -DTI=12 -DPIXELS=64 -DSTAGED=2240", .floats = 2240,            \
+        .pixels = 64, .lanes = 64, .local = 14 << 10, .slice = 16                                                      \
+    }
 
 /* How work is cut on a device; this does not change the order of any sum. */
 typedef struct tiling {
-    const char *options, *direct; /* of conv_filter.cl, and of conv_filter_direct.cl; NULL: not there */
-    int vector, run;              /* VW, RUN */
-    int block;                    /* OV*VW output channels of a work-item */
-    int span;                     /* input channels of a work-item at most */
-    int cached;                   /* floats of X and dY that a work-item goes through again and again; 0: no limit */
-    size_t local[2];              /* work-items of a work-group */
+    const char *options;  /* of conv_filter.cl */
+    int vector, run;      /* VW, RUN */
+    int block;            /* OV*VW output channels of a work-item */
+    int span;             /* input channels of a work-item at most */
+    int cached;           /* floats of X and dY that a work-item goes through again and again; 0: no limit */
+    size_t local[2];      /* work-items of a work-group */
+    walsh_staging direct; /* of conv_filter_direct.cl */
+    int direct_block;     /* ACROSS*OV*VW output channels of its work-group */
 } tiling;
 
 static const tiling tilings[WALSH_TILES_KINDS] = {
-    [WALSH_TILES_CPU] = {"-DVW=16 -DOV=1 -DRUN=16", DIRECT("1"), 16, 16, 16, 64, 6144, {1, 1}},
-    [WALSH_TILES_WIDE_CPU] = {"-DVW=16 -DOV=2 -DRUN=16", DIRECT("2"), 16, 16, 32, 64, 6144, {1, 1}},
-    [WALSH_TILES_GPU] = {NULL, NULL, 4, 1, 4, 4, 0, {16, 8}},
+    [WALSH_TILES_CPU] = {"-DVW=16 -DOV=1 -DRUN=16", 16, 16, 16, 64, 6144, {1, 1}, DIRECT("1"), 16},
+    [WALSH_TILES_WIDE_CPU] = {"-DVW=16 -DOV=2 -DRUN=16", 16, 16, 32, 64, 6144, {1, 1}, DIRECT("2"), 32},
+    [WALSH_TILES_GPU] = {NULL, 4, 1, 4, 4, 0, {16, 8}, GPU_DIRECT, 16},
 };
 
 static const tiling *tiling_of(const walsh_device *device, const walsh_conv *c)
@@ -126,16 +138,19 @@ static walsh_status emit_reduce(walsh_list *list, const walsh_conv *c, const wal
                         WALSH_INT(oc), WALSH_INT(dw->shape.pitch));
 }
 
-static int strip_lines(const walsh_conv *c)
+static walsh_strip strip_of(const walsh_staging *staging, const walsh_conv *c)
 {
-    int line = smaller(walsh_conv_ow(c), ROOM_PIXELS), few = smaller(STRIP_PIXELS, STRIP_VALUES / walsh_pad(c->ic));
-    return walsh_strip_lines(c, WALSH_WALK_FORWARD, group_rows(c), few > line ? few : line);
+    int line = smaller(walsh_conv_ow(c), staging->pixels), few = smaller(STRIP_PIXELS, STRIP_VALUES / walsh_pad(c->ic));
+    if (staging->lanes > 1) few = staging->pixels;
+    return walsh_strip_of(staging, c, WALSH_WALK_FORWARD, group_rows(c), few > line ? few : line);
 }
 
 static int direct_suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
-    return tiling_of(device, c)->direct ? walsh_strip_suits(strip_lines(c), walsh_conv_ow(c)) : 0;
+    const walsh_staging *staging = &tiling_of(device, c)->direct;
+    walsh_strip strip = strip_of(staging, c);
+    return walsh_strip_suits(device, staging, &strip, walsh_conv_ow(c));
 }
 
 static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const walsh_view *operand,
@@ -149,20 +164,25 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
     int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
     int mode = c->fuse & WALSH_FUSE_AFFINE ? WALSH_STAGE_NORMALISED : WALSH_STAGE_AS_IT_IS;
     int dy_mode = c->fuse & WALSH_FUSE_NORM_GRADIENT ? WALSH_STAGE_NORM_GRADIENT : WALSH_STAGE_AS_IT_IS;
-    int blocks = divide_up(c->oc, t->block), groups = groups_of(c), each = walsh_blocks_each(device, blocks, groups);
+    int blocks = divide_up(c->oc, t->direct_block), groups = groups_of(c);
+    int each = walsh_blocks_each(device, blocks, groups);
+    const walsh_strip strip = strip_of(&t->direct, c);
+    size_t lanes = (size_t)t->direct.lanes;
     walsh_launch launch = {.file = "conv_filter_direct",
                            .function = "conv_filter_direct",
-                           .options = t->direct,
-                           .global = {(size_t)divide_up(blocks, each), (size_t)groups},
-                           .local = {1, 1}};
+                           .options = t->direct.options,
+                           .global = {lanes * (size_t)divide_up(blocks, each), (size_t)groups,
+                                      (size_t)divide_up(walsh_pad(c->ic), strip.slice)},
+                           .local = {lanes, 1, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
-    return WALSH_LAUNCH(
-        list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y), WALSH_TENSOR(factors),
-        WALSH_TENSOR(partial), WALSH_INT(mode), WALSH_INT(dy_mode), WALSH_INT(c->n * oh), WALSH_INT(group_rows(c)),
-        WALSH_INT(strip_lines(c)), WALSH_INT(each), WALSH_INT(walsh_pad(c->ic)), WALSH_INT(walsh_pad(c->oc)),
-        WALSH_INT(c->h), WALSH_INT(c->w), WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(oh),
-        WALSH_INT(ow), WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch), WALSH_INT(factors->shape.pitch),
-        WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(c->stride), WALSH_INT(c->pad), WALSH_INT(walsh_strip_skip(c)));
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y),
+                        WALSH_TENSOR(factors), WALSH_TENSOR(partial), WALSH_INT(mode), WALSH_INT(dy_mode),
+                        WALSH_INT(c->n * oh), WALSH_INT(group_rows(c)), WALSH_INT(strip.lines), WALSH_INT(each),
+                        WALSH_INT(walsh_pad(c->ic)), WALSH_INT(walsh_pad(c->oc)), WALSH_INT(c->h), WALSH_INT(c->w),
+                        WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(oh), WALSH_INT(ow),
+                        WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch), WALSH_INT(factors->shape.pitch),
+                        WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(c->stride), WALSH_INT(c->pad),
+                        WALSH_INT(walsh_strip_skip(c)), WALSH_INT(strip.slice));
 }
 
 static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
