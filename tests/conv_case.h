@@ -5,7 +5,7 @@
 #include "tests/op_case.h"
 
 /* Compares the variants of op with the reference at many sizes, each with every combination of `extras` (WALSH_FUSE_*)
- * that it declares; some variant for CPUs must take each combination. */
+ * that it declares; some variant must take each combination. */
 void conv_case_check(const walsh_op *op, unsigned extras);
 
 /* That a prologue lets a NaN in `operand` through to every element of op's output that it concerns, and to no other. */
