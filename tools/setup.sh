@@ -17,6 +17,8 @@ module OpenCL|ocl-icd-opencl-dev opencl-c-headers|the OpenCL ICD loader and head
 module clblast|libclblast-dev|CLBlast
 module libcjson|libcjson-dev|cJSON
 module libarchive|libarchive-dev|libarchive
+module libjpeg|libjpeg-dev|libjpeg-turbo
+module libpng|libpng-dev|libpng
 module cmocka|libcmocka-dev|cmocka
 driver|pocl-opencl-icd|an OpenCL driver: your GPU's, or POCL for the CPU
 END
