@@ -50,7 +50,7 @@ static void assert_image(const walsh_dataset *set, size_t index, int id)
 static void assert_refused(walsh_status status, const char *part, const char *spec, walsh_split split)
 {
     walsh_dataset *set = (walsh_dataset *)&status;
-    assert_fails(status, part, walsh_dataset_open(spec, split, &set));
+    assert_fails(status, part, walsh_dataset_open(spec, split, NULL, &set));
     assert_null(set);
 }
 
@@ -70,7 +70,7 @@ static void write_files(void)
 static void assert_files(const char *spec)
 {
     walsh_dataset *set;
-    assert_ok(walsh_dataset_open(spec, WALSH_SPLIT_TRAIN, &set));
+    assert_ok(walsh_dataset_open(spec, WALSH_SPLIT_TRAIN, NULL, &set));
     const walsh_dataset_info *info = walsh_dataset_describe(set);
     assert_string_equal(info->name, "cifar10");
     assert_int_equal(info->images, 22);
@@ -84,7 +84,7 @@ static void assert_files(const char *spec)
     }
     walsh_dataset_close(&set);
     assert_null(set);
-    assert_ok(walsh_dataset_open(spec, WALSH_SPLIT_TEST, &set));
+    assert_ok(walsh_dataset_open(spec, WALSH_SPLIT_TEST, NULL, &set));
     assert_int_equal(walsh_dataset_describe(set)->images, 3);
     assert_image(set, 2, 102);
     walsh_dataset_close(&set);
@@ -105,13 +105,13 @@ static void class_names(void **state)
     (void)state;
     walsh_dataset *set;
     write_batch("test_batch.bin", 0, 1);
-    assert_ok(walsh_dataset_open("cifar10:.", WALSH_SPLIT_TEST, &set));
+    assert_ok(walsh_dataset_open("cifar10:.", WALSH_SPLIT_TEST, NULL, &set));
     assert_string_equal(walsh_dataset_describe(set)->class_names[9], "truck");
     walsh_dataset_close(&set);
 
     const char names[] = "a0\r\na1\r\na2\na3\na4\na5\na6\na7\na8\nlast one\n\n";
     temp_write("batches.meta.txt", names, sizeof names - 1);
-    assert_ok(walsh_dataset_open("cifar10:.", WALSH_SPLIT_TEST, &set));
+    assert_ok(walsh_dataset_open("cifar10:.", WALSH_SPLIT_TEST, NULL, &set));
     assert_string_equal(walsh_dataset_describe(set)->class_names[0], "a0");
     assert_string_equal(walsh_dataset_describe(set)->class_names[9], "last one");
     walsh_dataset_close(&set);
@@ -128,7 +128,7 @@ static void cifar100(void **state)
     put(put(bytes, 200, 99, 5), 3, 0, 6);
     temp_write("train.bin", bytes, sizeof bytes);
     walsh_dataset *set;
-    assert_ok(walsh_dataset_open("cifar100:.", WALSH_SPLIT_TRAIN, &set));
+    assert_ok(walsh_dataset_open("cifar100:.", WALSH_SPLIT_TRAIN, NULL, &set));
     const walsh_dataset_info *info = walsh_dataset_describe(set);
     assert_string_equal(info->name, "cifar100");
     assert_int_equal(info->classes, 100);
@@ -263,7 +263,7 @@ static void sample(void **state)
     const size_t sizes[] = {2000, 1000};
     for (int split = 0; split < 2; split++) {
         walsh_dataset *set;
-        assert_ok(walsh_dataset_open("sample", split ? WALSH_SPLIT_TEST : WALSH_SPLIT_TRAIN, &set));
+        assert_ok(walsh_dataset_open("sample", split ? WALSH_SPLIT_TEST : WALSH_SPLIT_TRAIN, NULL, &set));
         const walsh_dataset_info *info = walsh_dataset_describe(set);
         assert_string_equal(info->name, "sample");
         assert_int_equal(info->images, sizes[split]);

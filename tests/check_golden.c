@@ -252,7 +252,7 @@ static void compare_logits(const golden *g, const char *path)
     walsh_dataset *set = NULL;
     double want[TEST_IMAGES * CLASSES], error = 0, norm = 0;
     assert_ok(walsh_model_open(op_device(), path, NULL, &model));
-    assert_ok(walsh_dataset_open("sample", WALSH_SPLIT_TEST, &set));
+    assert_ok(walsh_dataset_open("sample", WALSH_SPLIT_TEST, NULL, &set));
     float *got = op_floats(walsh_dataset_describe(set)->images * CLASSES);
     assert_ok(walsh_predict(model, set, 100, 1, NULL, NULL, got));
     take(g, "logits", "", TEST_IMAGES * CLASSES, want);

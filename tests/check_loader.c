@@ -14,7 +14,7 @@ static walsh_dataset *sample;
 static int open_sample(void **state)
 {
     (void)state;
-    return (int)walsh_dataset_open("sample", WALSH_SPLIT_TEST, &sample);
+    return (int)walsh_dataset_open("sample", WALSH_SPLIT_TEST, NULL, &sample);
 }
 
 static int close_sample(void **state)
@@ -160,9 +160,9 @@ static void told_release(walsh_dataset *set)
 
 static walsh_dataset make_told(int32_t *labels, size_t images)
 {
-    static const walsh_dataset_kind kind = {told_fetch, told_release};
+    static const walsh_dataset_kind kind = {.fetch = told_fetch, .release = told_release, .chunk = 16};
     for (size_t i = 0; i < images; i++) labels[i] = (int32_t)(i % 7);
-    return (walsh_dataset){{.images = images, .height = SIDE, .width = SIDE}, &kind, labels, NULL};
+    return (walsh_dataset){{.images = images, .height = SIDE, .width = SIDE}, &kind, labels, NULL, NULL};
 }
 
 static void shuffle(void **state)

@@ -364,7 +364,7 @@ static void evaluation_counts_every_image_once(void **state)
     walsh_model_options options = {.name = "resnet20", .classes = 10};
     assert_ok(walsh_model_create(op_device(), &options, &model));
     assert_ok(walsh_model_initialise(model, 1));
-    assert_ok(walsh_dataset_open("sample", WALSH_SPLIT_TEST, &set));
+    assert_ok(walsh_dataset_open("sample", WALSH_SPLIT_TEST, NULL, &set));
     assert_ok(walsh_evaluate(model, set, 1000, 1, NULL, NULL, &a));
     assert_ok(walsh_evaluate(model, set, 96, 1, NULL, NULL, &b));
     assert_true(a.images == 1000 && b.images == 1000 && a.top1_error == b.top1_error && a.top5_error == b.top5_error);

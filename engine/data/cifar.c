@@ -175,7 +175,7 @@ static void release(walsh_dataset *set)
 
 static walsh_status prepare(walsh_dataset *set)
 {
-    static const walsh_dataset_kind kind = {fetch, release};
+    static const walsh_dataset_kind kind = {.fetch = fetch, .release = release, .chunk = 16};
     set->kind = &kind;
     return walsh_alloc(&set->state, 1, sizeof(cifar), "a data set");
 }

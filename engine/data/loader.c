@@ -7,13 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* AHEAD batches are prepared while the consumer holds two. CHUNK images are handed to a thread at a time: all threads
- * work on one batch, so the first of an epoch comes soon, and large batches need not be many. */
-enum { AHEAD = 3, SLOTS = AHEAD + 2, CHUNK = 16 };
+/* AHEAD batches are prepared while the consumer holds two. A chunk of images is handed to a thread at a time: all
+ * threads work on one batch, so the first of an epoch comes soon, and large batches need not be many. */
+enum { AHEAD = 3, SLOTS = AHEAD + 2 };
+
+#define LEFT_OUT SIZE_MAX
 
 typedef struct slot {
     uint8_t *pixels;     /* [batch][height][width][4] */
     int32_t *labels;     /* [batch] */
+    size_t *images;      /* [batch] numbers in the data set; LEFT_OUT where there is none */
     size_t done;         /* images that have been prepared, or have failed */
     walsh_status status; /* of the first image, in order, that failed; at position `failed` of the epoch */
     size_t failed;
@@ -57,17 +60,31 @@ static bool has_work(const walsh_loader *loader)
     return loader->position < loader->used && b < loader->next + AHEAD;
 }
 
+/* Prepares the image of one position, or, where it is bad and the batch must be full, the next good one of the data
+ * set, drawn as in its own place. */
+static walsh_status prepare_one(const walsh_loader *loader, const walsh_rng *augment, size_t position, slot *into)
+{
+    const walsh_dataset *set = loader->dataset;
+    const size_t at = position % loader->options.batch, images = set->info.images;
+    size_t index = loader->order[position];
+    bool bad = true;
+    for (size_t tries = 0; bad && tries < (loader->options.drop_last ? images : 1); tries++) {
+        if (tries) index = (index + 1) % images;
+        WALSH_TRY(walsh_dataset_fetch(set, index, augment, into->pixels + at * loader->image_bytes, &bad));
+    }
+    if (bad && loader->options.drop_last) WALSH_FAIL(WALSH_E_FORMAT, "none of %zu images can be read", images);
+    into->images[at] = bad ? LEFT_OUT : index;
+    into->labels[at] = set->labels[index];
+    return WALSH_OK;
+}
+
 /* Prepares images [begin, end) of the epoch, all of one batch, without the lock; stops at the first that fails. */
 static walsh_status prepare(const walsh_loader *loader, slot *into, size_t begin, size_t end, size_t *failed)
 {
-    const walsh_dataset *set = loader->dataset;
     walsh_rng rng = walsh_rng_make(loader->options.seed, WALSH_RNG_AUGMENT, loader->epoch);
     for (size_t p = begin; p < end; p++) {
-        size_t index = loader->order[p], at = p % loader->options.batch;
         *failed = p;
-        WALSH_TRY(set->kind->fetch(set, index, loader->options.augment ? &rng : NULL,
-                                   into->pixels + at * loader->image_bytes));
-        into->labels[at] = set->labels[index];
+        WALSH_TRY(prepare_one(loader, loader->options.augment ? &rng : NULL, p, into));
     }
     return WALSH_OK;
 }
@@ -76,7 +93,7 @@ static walsh_status prepare(const walsh_loader *loader, slot *into, size_t begin
 static void take_chunk(walsh_loader *loader)
 {
     size_t begin = loader->position, b = begin / loader->options.batch, failed = 0;
-    size_t end = min(begin + CHUNK, b * loader->options.batch + batch_images(loader, b));
+    size_t end = min(begin + loader->dataset->kind->chunk, b * loader->options.batch + batch_images(loader, b));
     slot *into = &loader->slots[b % SLOTS];
     loader->position = end;
     loader->busy++;
@@ -156,6 +173,7 @@ static walsh_status set_up(walsh_loader *loader)
     for (int i = 0; i < SLOTS; i++) {
         WALSH_TRY(walsh_alloc(&loader->slots[i].pixels, batch, loader->image_bytes, "a batch of images"));
         WALSH_TRY(walsh_alloc(&loader->slots[i].labels, batch, sizeof *loader->slots[i].labels, "a batch of labels"));
+        WALSH_TRY(walsh_alloc(&loader->slots[i].images, batch, sizeof *loader->slots[i].images, "a batch of images"));
     }
     loader->position = loader->used; /* nothing to do before the first start */
     loader->next = walsh_loader_batches(loader);
@@ -209,14 +227,14 @@ walsh_status walsh_loader_start(walsh_loader *loader, uint32_t epoch, size_t fir
     return WALSH_OK;
 }
 
-walsh_status walsh_loader_next(walsh_loader *loader, walsh_batch *batch)
+/* Waits for the next batch, and takes it. */
+static walsh_status receive(walsh_loader *loader, slot **received, size_t *count)
 {
-    *batch = (walsh_batch){0};
-    if (loader->next == walsh_loader_batches(loader)) return WALSH_OK;
-    size_t count = batch_images(loader, loader->next);
     slot *from = &loader->slots[loader->next % SLOTS];
+    *count = batch_images(loader, loader->next);
+    *received = from;
     pthread_mutex_lock(&loader->lock);
-    while (from->done < count) pthread_cond_wait(&loader->ready, &loader->lock);
+    while (from->done < *count) pthread_cond_wait(&loader->ready, &loader->lock);
     if (!from->status) {
         /* This call ends the life of the batch before the last; AHEAD further on, its slot is used again. */
         clear(loader, loader->next + AHEAD);
@@ -225,10 +243,39 @@ walsh_status walsh_loader_next(walsh_loader *loader, walsh_batch *batch)
     }
     pthread_mutex_unlock(&loader->lock);
     if (from->status) WALSH_FAIL(from->status, "%s", from->message);
+    return WALSH_OK;
+}
+
+/* Moves the images up over those that were left out; returns how many remain. */
+static size_t close_up(const walsh_loader *loader, slot *s, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (s->images[i] == LEFT_OUT) continue;
+        if (kept < i) {
+            memcpy(s->pixels + kept * loader->image_bytes, s->pixels + i * loader->image_bytes, loader->image_bytes);
+            s->labels[kept] = s->labels[i];
+            s->images[kept] = s->images[i];
+        }
+        kept++;
+    }
+    return kept;
+}
+
+walsh_status walsh_loader_next(walsh_loader *loader, walsh_batch *batch)
+{
+    slot *from = NULL;
+    size_t count = 0;
+    *batch = (walsh_batch){0};
+    while (!count && loader->next < walsh_loader_batches(loader)) { /* all of a batch may be left out */
+        WALSH_TRY(receive(loader, &from, &count));
+        count = close_up(loader, from, count);
+    }
+    if (!count) return WALSH_OK;
     size_t rest = loader->options.batch - count;
     memset(from->pixels + count * loader->image_bytes, 0, rest * loader->image_bytes);
     memset(from->labels + count, 0, rest * sizeof *from->labels);
-    *batch = (walsh_batch){from->pixels, from->labels, count};
+    *batch = (walsh_batch){from->pixels, from->labels, from->images, count};
     return WALSH_OK;
 }
 
@@ -244,6 +291,7 @@ void walsh_loader_close(walsh_loader **loader)
     for (int i = 0; i < SLOTS; i++) {
         free(old->slots[i].pixels);
         free(old->slots[i].labels);
+        free(old->slots[i].images);
     }
     pthread_cond_destroy(&old->ready);
     pthread_cond_destroy(&old->work);

@@ -14,17 +14,21 @@ typedef struct walsh_loader_options {
     uint64_t seed;  /* of the order and the augmentation */
     bool shuffle;   /* a new order each epoch; otherwise the data set's own */
     bool augment;   /* the data set's training recipe; otherwise its evaluation view */
-    bool drop_last; /* leaves out the last batch of an epoch if it is short */
+    bool drop_last; /* leaves out the last batch of an epoch if it is short: every batch is full */
     int threads;    /* >= 1 */
 } walsh_loader_options;
 
 typedef struct walsh_batch {
     const uint8_t *pixels; /* [batch][height][width][4]: red, green, blue, 0; where padded, zeros */
     const int32_t *labels; /* [batch] */
+    const size_t *images;  /* [count] their numbers in the data set */
     size_t count;          /* images; what follows them in a short batch is zero. 0: the epoch has ended */
 } walsh_batch;
 
-/* The data set must outlive the loader. WALSH_E_ARGUMENT: an option out of range, or a batch larger than the data set
+/* Where the data set skips bad images, full batches have the next good image of the data set in the place of a bad one,
+ * and others are the shorter for it.
+ *
+ * The data set must outlive the loader. WALSH_E_ARGUMENT: an option out of range, or a batch larger than the data set
  * with drop_last; WALSH_E_MEMORY: no room for the batches, or no thread. */
 walsh_status walsh_loader_open(const walsh_dataset *dataset, const walsh_loader_options *options,
                                walsh_loader **loader);

@@ -1,5 +1,6 @@
 #include "engine/train/evaluate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,13 +29,14 @@ static walsh_status collect(walsh_network *network, size_t count, pass *p)
     return WALSH_OK;
 }
 
-/* Copies the valid rows of the last batch's logits to their place. */
-static walsh_status take_logits(walsh_network *network, size_t count, int batch, int classes, float *logits)
+/* Copies the valid rows of the last batch's logits to their places. */
+static walsh_status take_logits(walsh_network *network, const walsh_batch *batch, size_t classes, float *logits)
 {
     float *all = NULL;
-    WALSH_TRY(walsh_alloc(&all, (size_t)batch * (size_t)classes, sizeof *all, "logits"));
+    WALSH_TRY(walsh_alloc(&all, (size_t)walsh_network_batch(network) * classes, sizeof *all, "logits"));
     walsh_status status = walsh_network_logits(network, all);
-    if (!status) memcpy(logits, all, count * (size_t)classes * sizeof *all);
+    for (size_t i = 0; i < batch->count && !status; i++)
+        memcpy(logits + batch->images[i] * classes, all + i * classes, classes * sizeof *all);
     free(all);
     return status;
 }
@@ -42,7 +44,7 @@ static walsh_status take_logits(walsh_network *network, size_t count, int batch,
 static walsh_status run(walsh_model *model, walsh_loader *loader, float *logits, pass *p)
 {
     walsh_network *network = model->network;
-    size_t waiting = 0, start = 0; /* images of the batch under way; first image of the next */
+    size_t waiting = 0; /* images of the batch under way */
     WALSH_TRY(walsh_loader_start(loader, 0, 0));
     for (;;) {
         walsh_batch batch;
@@ -51,10 +53,7 @@ static walsh_status run(walsh_model *model, walsh_loader *loader, float *logits,
         WALSH_TRY(walsh_network_evaluate(network, batch.pixels, batch.labels, batch.count));
         if (waiting) WALSH_TRY(collect(network, waiting, p));
         waiting = batch.count;
-        if (logits)
-            WALSH_TRY(take_logits(network, batch.count, walsh_network_batch(network), model->info.classes,
-                                  logits + start * (size_t)model->info.classes));
-        start += batch.count;
+        if (logits) WALSH_TRY(take_logits(network, &batch, (size_t)model->info.classes, logits));
     }
     return waiting ? collect(network, waiting, p) : WALSH_OK;
 }
@@ -68,8 +67,9 @@ walsh_status walsh_evaluate_loader(walsh_model *model, walsh_loader *loader, siz
     /* What is still under way reads the loader's memory and would be counted to the next pass. */
     walsh_network_drain(model->network);
     WALSH_TRY(status);
-    double n = (double)images, seconds = walsh_clock() - began;
-    *result = (walsh_evaluation){.images = images,
+    if (!p.done) WALSH_FAIL(WALSH_E_FORMAT, "none of %zu images can be read", images);
+    double n = (double)p.done, seconds = walsh_clock() - began;
+    *result = (walsh_evaluation){.images = p.done,
                                  .loss = p.sums.loss / n,
                                  .top1_error = 100 * p.sums.top1_wrong / n,
                                  .top5_error = 100 * p.sums.top5_wrong / n,
@@ -81,7 +81,7 @@ walsh_status walsh_evaluate_loader(walsh_model *model, walsh_loader *loader, siz
 walsh_status walsh_evaluate_check(const walsh_model *model, const walsh_dataset *dataset)
 {
     const walsh_dataset_info *data = walsh_dataset_describe(dataset);
-    if (data->classes != model->info.classes)
+    if (data->classes && data->classes != model->info.classes)
         WALSH_FAIL(WALSH_E_ARGUMENT, "the model tells %d classes apart, %s has %d", model->info.classes, data->name,
                    data->classes);
     if (data->height != model->info.image_size || data->width != model->info.image_size)
@@ -111,6 +111,8 @@ static walsh_status whole_pass(walsh_model *model, walsh_dataset *dataset, int b
 walsh_status walsh_evaluate(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
                             walsh_batch_observer observer, void *context, walsh_evaluation *result)
 {
+    const walsh_dataset_info *data = walsh_dataset_describe(dataset);
+    if (!data->classes) WALSH_FAIL(WALSH_E_ARGUMENT, "evaluation needs labels, and the %s have none", data->name);
     return whole_pass(model, dataset, batch, loaders, NULL, observer, context, result);
 }
 
@@ -118,5 +120,7 @@ walsh_status walsh_predict(walsh_model *model, walsh_dataset *dataset, int batch
                            walsh_batch_observer observer, void *context, float *logits)
 {
     walsh_evaluation ignored;
+    size_t numbers = walsh_dataset_describe(dataset)->images * (size_t)model->info.classes;
+    for (size_t i = 0; i < numbers; i++) logits[i] = NAN;
     return whole_pass(model, dataset, batch, loaders, logits, observer, context, &ignored);
 }

@@ -58,6 +58,7 @@ static const field fields[] = {
     {"shuffle", TYPE_BOOL, AT(shuffle), false, "--no-shuffle", "shuffling"},
     {"exact", TYPE_BOOL, AT(exact), false, "--math fast", "--math exact"},
     {"loaders", TYPE_INT, AT(loaders), true, NULL, NULL},
+    {"skip-bad-images", TYPE_BOOL, AT(skip_bad_images), true, "no --skip-bad-images", "--skip-bad-images"},
 };
 
 enum { FIELDS = sizeof fields / sizeof *fields, VALUE = 4200 };
@@ -167,6 +168,7 @@ walsh_status walsh_options_recall(const walsh_safetensors *file, const char *pat
     *options = (walsh_train_options){.resume = true};
     for (int i = 0; i < FIELDS; i++) {
         const char *text = stored(file, &fields[i]);
+        if (!text && fields[i].type == TYPE_BOOL && fields[i].may_change) continue; /* newer than the state: not set */
         if (!text)
             WALSH_FAIL(WALSH_E_FORMAT, "%s: this is no state of a run: 'train.%s' is missing", path, fields[i].name);
         if (!from_text(&fields[i], text, options))

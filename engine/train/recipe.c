@@ -45,7 +45,7 @@ walsh_status walsh_train_defaults(const char *model, const char *data, walsh_tra
         .weight_decay = r->weight_decay,
         .augment = true,
         .shuffle = true,
-        .loaders = 1,
+        .loaders = data ? walsh_dataset_loaders(data) : 1,
     };
     return walsh_schedule_parse(r->schedule, &options->schedule);
 }

@@ -10,6 +10,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/file.h"
 #include "engine/base/log.h"
+#include "engine/model/builders.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/evaluate.h"
 #include "engine/train/tuning.h"
@@ -41,8 +42,14 @@ typedef struct trainer {
 static walsh_status open_data(trainer *t)
 {
     const walsh_train_options *o = t->options;
-    WALSH_TRY(walsh_dataset_open(o->data, WALSH_SPLIT_TRAIN, &t->train_set));
-    WALSH_TRY(walsh_dataset_open(o->data, WALSH_SPLIT_TEST, &t->test_set));
+    const walsh_builder *builder = NULL;
+    WALSH_TRY(walsh_builder_find(o->model.name, &builder));
+    const walsh_dataset_options images = {
+        .image_size = o->model.image_size ? o->model.image_size : builder->image_size,
+        .skip_bad_images = o->skip_bad_images,
+    };
+    WALSH_TRY(walsh_dataset_open(o->data, WALSH_SPLIT_TRAIN, &images, &t->train_set));
+    WALSH_TRY(walsh_dataset_open(o->data, WALSH_SPLIT_TEST, &images, &t->test_set));
     walsh_loader_options train = {.batch = (size_t)o->batch,
                                   .seed = o->seed,
                                   .shuffle = o->shuffle,
@@ -365,6 +372,7 @@ static walsh_status train(trainer *t, walsh_device *device)
     }
     t->result.best_error = t->position.best_error;
     t->result.parameters = t->model->info.parameters;
+    t->result.bad_images = walsh_dataset_bad_images(t->train_set) + walsh_dataset_bad_images(t->test_set);
     if (!status && device->profile)
         status = walsh_network_profile(t->model->network, &t->result.profile, &t->result.profile_lines);
     return status;

@@ -50,9 +50,10 @@ typedef struct walsh_train_options {
     uint64_t seed;
     uint64_t save_every; /* steps between saved states; 0: after each epoch only */
     bool augment, shuffle;
-    bool exact;  /* no variant that trades accuracy for speed, no reduced storage */
-    int loaders; /* loader threads; at least 1 */
-    bool tune;   /* measure the kernels' variants first, and keep what is learnt; not when resuming */
+    bool exact;           /* no variant that trades accuracy for speed, no reduced storage */
+    int loaders;          /* loader threads; at least 1 */
+    bool skip_bad_images; /* go on without images that cannot be decoded, instead of failing */
+    bool tune;            /* measure the kernels' variants first, and keep what is learnt; not when resuming */
 } walsh_train_options;
 
 /* The recipe of a model on a data set (NULL where not known yet): every field set, the model's and data set's names
@@ -94,6 +95,7 @@ typedef struct walsh_train_result {
     double first_step_seconds;   /* from the call to the end of the first step */
     walsh_profile_line *profile; /* where the device was opened with `profile`; the caller frees it with free() */
     size_t profile_lines;        /* of training first, each phase in the order of execution */
+    size_t bad_images;           /* skipped, of both splits, each counted once */
 } walsh_train_result;
 
 /* Trains a model on a device; writes `out` as it goes (log.csv, state.safetensors, last.safetensors, best.safetensors).
@@ -147,14 +149,16 @@ typedef struct walsh_evaluation {
 /* Called after each batch with the images done and of how many; returning true stops with WALSH_E_STOPPED. */
 typedef bool (*walsh_batch_observer)(void *context, size_t done, size_t images);
 
-/* Loss (mean, cross-entropy or cosine as the model was trained with) and errors over every image of a data set. batch
+/* Loss (mean, cross-entropy or cosine as the model was trained with) and errors over every image of a data set, but for
+ * bad ones where it skips them; result->images says how many were counted. batch
  * 0: 128; the numbers depend on it only by rounding. `loaders`: threads, at least 1; `observer` may be NULL. Fails with
  * WALSH_E_ARGUMENT where the data set's classes or image size are not the model's, WALSH_E_MEMORY, WALSH_E_BUILD,
  * WALSH_E_OPENCL, WALSH_E_STOPPED. */
 WALSH_API walsh_status walsh_evaluate(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
                                       walsh_batch_observer observer, void *context, walsh_evaluation *result);
 
-/* Logits of every image, in the data set's order: logits [images][classes], the caller's memory. Fails as above. */
+/* Logits of every image, in the data set's order: logits [images][classes], the caller's memory; NaN for bad images
+ * that the data set skips. Fails as above. */
 WALSH_API walsh_status walsh_predict(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
                                      walsh_batch_observer observer, void *context, float *logits);
 
