@@ -182,6 +182,7 @@ static const walsh_column columns[] = {
     {"ms", "ms", "%.3f", 1},
     {"ms_min", "ms min", "%.3f", 1},
     {"images_per_second", "images/s", "%.0f", 1},
+    {"images_per_core_second", "images/core second", "%.0f", 1},
     {"gflops", "GFLOP/s", "%.2f", 1},
     {"gbs", "GB/s", "%.2f", 1},
     {"bound", "bound", NULL, 0},

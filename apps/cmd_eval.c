@@ -12,6 +12,8 @@ static void print_text(const walsh_session *session, const walsh_evaluation *res
     printf("model        %s, %s head, %zu parameters\n", model->name, walsh_head_kind_name(model->head.kind),
            model->parameters);
     printf("data         %s, %s, %zu images\n", session->data, session->split, result->images);
+    if (walsh_dataset_bad_images(session->dataset))
+        printf("skipped      %zu bad images\n", walsh_dataset_bad_images(session->dataset));
     printf("top-1 error  %.2f %%\n", result->top1_error);
     printf("top-5 error  %.2f %%\n", result->top5_error);
     printf("loss         %.6f\n", result->loss);
@@ -29,6 +31,7 @@ static walsh_status print_json(const walsh_session *session, const walsh_evaluat
     cJSON_AddStringToObject(json, "data", session->data);
     cJSON_AddStringToObject(json, "split", session->split);
     cJSON_AddNumberToObject(json, "images", (double)result->images);
+    cJSON_AddNumberToObject(json, "bad_images", (double)walsh_dataset_bad_images(session->dataset));
     cJSON_AddNumberToObject(json, "loss", result->loss);
     cJSON_AddNumberToObject(json, "top1_error", result->top1_error);
     cJSON_AddNumberToObject(json, "top5_error", result->top5_error);

@@ -96,6 +96,8 @@ static walsh_status read_options(const walsh_arguments *arguments, walsh_train_o
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_THREADS, 1, &threads));
     options->out = walsh_argument(arguments, WALSH_OPTION_OUT);
     if (init) options->init = init;
+    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_IMAGE_SIZE, 1, &options->model.image_size));
+    if (walsh_argument(arguments, WALSH_OPTION_SKIP_BAD_IMAGES)) options->skip_bad_images = true;
     options->tune = walsh_argument(arguments, WALSH_OPTION_TUNE);
     *device = (walsh_device_options){.selector = walsh_argument(arguments, WALSH_OPTION_DEVICE),
                                      .threads = (unsigned)threads,
@@ -177,6 +179,7 @@ static walsh_status train(walsh_device *device, const walsh_train_options *optio
     w->device = walsh_device_describe(device);
     walsh_status status = walsh_train(device, options, observe, w, &result);
     walsh_bar_clear();
+    if (!status && result.bad_images) walsh_note("%zu bad images were skipped", result.bad_images);
     if (!status) summarise(options, &result, walsh_clock() - began);
     if (!status && result.profile) status = walsh_profile_print(device, result.profile, result.profile_lines);
     free(result.profile);
@@ -202,7 +205,8 @@ static walsh_status run(const walsh_arguments *arguments)
 static const struct argp_option what[] = {
     {NULL, 0, NULL, 0, "What to train:", 0},
     {"model", WALSH_OPTION_MODEL, "NAME", 0, "resnet20, resnet32, resnet44, resnet56 or resnet110", 0},
-    {"data", WALSH_OPTION_DATA, "DATA", 0, "sample, cifar10:PATH or cifar100:PATH; PATH: folder or .tar.gz", 0},
+    {"data", WALSH_OPTION_DATA, "DATA", 0, WALSH_DATA_HELP, 0},
+    {"image-size", WALSH_OPTION_IMAGE_SIZE, "S", 0, "pixels a side (default: the model's)", 0},
     {"out", WALSH_OPTION_OUT, "DIR", 0, "folder for log.csv, state, last and best weights", 0},
     {"resume", WALSH_OPTION_RESUME, NULL, 0, "continue the run in DIR", 0},
     {"init", WALSH_OPTION_INIT, "FILE", 0, "weights to start from", 0},
@@ -240,7 +244,9 @@ static const struct argp_option recipe[] = {
 static const struct argp_option running[] = {
     {NULL, 0, NULL, 0, "Running:", 0},
     {"save-every", WALSH_OPTION_SAVE_EVERY, "STEPS", 0, "save the state so often, besides each epoch's end", 0},
-    {"loaders", WALSH_OPTION_LOADERS, "L", 0, "threads that prepare images", 0},
+    {"loaders", WALSH_OPTION_LOADERS, "L", 0,
+     "threads that prepare images (default: 1; where these are decoded, one a processor, at most 16)", 0},
+    {"skip-bad-images", WALSH_OPTION_SKIP_BAD_IMAGES, NULL, 0, "go on without images that cannot be decoded", 0},
     {"math", WALSH_OPTION_MATH, "MATH", 0, "fast (default), or exact: nothing that trades accuracy for speed", 0},
     {"tune", WALSH_OPTION_TUNE, NULL, 0, "measure the kernels' variants first, about half a minute ('walsh tune')", 0},
     {"profile", WALSH_OPTION_PROFILE, NULL, 0, "print where the device's time went, beside its peaks", 0},

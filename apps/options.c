@@ -20,11 +20,13 @@ const struct argp_option walsh_options_device[] = {
 const struct argp_option walsh_options_images[] = {
     {NULL, 0, NULL, 0, "Weights and data:", 0},
     {"weights", WALSH_OPTION_WEIGHTS, "FILE", 0, "best.safetensors of a run, or a state_dict", 0},
-    {"data", WALSH_OPTION_DATA, "DATA", 0, "sample, cifar10:PATH or cifar100:PATH; PATH: folder or .tar.gz", 0},
+    {"data", WALSH_OPTION_DATA, "DATA", 0, WALSH_DATA_HELP, 0},
     {"split", WALSH_OPTION_SPLIT, "train|test", 0, "part of the data (default: test)", 0},
     {"model", WALSH_OPTION_MODEL, "NAME", 0, "model, where the weights do not name it", 0},
     {"batch", WALSH_OPTION_BATCH, "B", 0, "images a batch (default: 128)", 0},
-    {"loaders", WALSH_OPTION_LOADERS, "L", 0, "threads that prepare images (default: 1)", 0},
+    {"loaders", WALSH_OPTION_LOADERS, "L", 0,
+     "threads that prepare images (default: 1; where these are decoded, one a processor, at most 16)", 0},
+    {"skip-bad-images", WALSH_OPTION_SKIP_BAD_IMAGES, NULL, 0, "go on without images that cannot be decoded", 0},
     {0},
 };
 
@@ -119,9 +121,20 @@ static walsh_status diagnose(const walsh_arguments *arguments, const char *word)
     return WALSH_OK;
 }
 
+/* An image of --images: its value, or one of the arguments that follow it, which argp hands over last. */
+static error_t take_image(walsh_arguments *arguments, const char *path)
+{
+    arguments->refused = walsh_grow(&arguments->images, arguments->image_count, sizeof *arguments->images, "arguments");
+    if (arguments->refused) return ENOMEM;
+    arguments->images[arguments->image_count++] = path;
+    return 0;
+}
+
 static error_t take(int key, char *value, struct argp_state *state)
 {
     walsh_arguments *arguments = state->input;
+    if (key == WALSH_OPTION_IMAGES || (key == ARGP_KEY_ARG && arguments->image_count))
+        return take_image(arguments, value);
     if (key >= WALSH_OPTION_FIRST && key < WALSH_OPTION_END) {
         arguments->text[key - WALSH_OPTION_FIRST] = value ? value : "";
         return key == WALSH_OPTION_HELP ? ECANCELED : 0;
@@ -157,6 +170,12 @@ walsh_status walsh_arguments_parse(const walsh_command *command, int argc, char 
     if (!error || error == ECANCELED) return WALSH_OK;
     if (arguments->refused) return WALSH_E_ARGUMENT;
     WALSH_FAIL(WALSH_E_ARGUMENT, "the options cannot be parsed: %s", strerror(error));
+}
+
+void walsh_arguments_free(walsh_arguments *arguments)
+{
+    free(arguments->images);
+    arguments->images = NULL;
 }
 
 const char *walsh_argument(const walsh_arguments *arguments, int option)

@@ -18,6 +18,9 @@ enum {
     WALSH_OPTION_DATA,
     WALSH_OPTION_LOADERS,
     WALSH_OPTION_SPLIT,
+    WALSH_OPTION_IMAGES,
+    WALSH_OPTION_IMAGE_SIZE,
+    WALSH_OPTION_SKIP_BAD_IMAGES,
     WALSH_OPTION_WEIGHTS,
     WALSH_OPTION_MODEL,
     WALSH_OPTION_HEAD,
@@ -75,20 +78,31 @@ struct walsh_command {
 
 struct walsh_arguments {
     const walsh_command *command;
+    const char **images; /* [image_count] what was given for --images, and the arguments without an option after it */
+    size_t image_count;
     const char *text[WALSH_OPTION_COUNT]; /* what was given; a flag is ""; NULL: not given */
     struct argp_option known[WALSH_OPTION_COUNT + WALSH_OPTION_HEADINGS + 1]; /* the command's options in one array */
     bool refused;                                                             /* walsh_message() says why already */
 };
 
+#define WALSH_DATA_HELP                                                                                                \
+    "sample, cifar10:PATH or cifar100:PATH (folder or .tar.gz), imagenet:DIR (train/ and val/ with a folder of "       \
+    "images a"                                                                                                         \
+    " class) or webdataset:DIR (tar files)"
+
 /* Options that several subcommands take. */
 extern const struct argp_option walsh_options_device[];   /* --device --threads */
-extern const struct argp_option walsh_options_images[];   /* --weights --data --split --model --batch --loaders */
+extern const struct argp_option walsh_options_images[];   /* --weights --data --split --model --batch --loaders
+                                                           * --skip-bad-images */
 extern const struct argp_option walsh_options_progress[]; /* --progress */
 extern const struct argp_option walsh_options_json[];     /* --json */
 
 /* Parses argv[1..] (argv[0] is the subcommand). Fails with WALSH_E_ARGUMENT for what is not known, incomplete or too
  * much. */
 walsh_status walsh_arguments_parse(const walsh_command *command, int argc, char **argv, walsh_arguments *arguments);
+
+/* Frees what belongs to the arguments. */
+void walsh_arguments_free(walsh_arguments *arguments);
 
 /* What was given for an option, NULL if nothing. */
 const char *walsh_argument(const walsh_arguments *arguments, int option);

@@ -6,14 +6,33 @@
 #include "engine/base/status.h"
 
 #include <stdio.h>
+#include <string.h>
+
+/* Images are made as large as the model wants them. Image files are framed as the images that the model has learnt
+ * from: those of CIFAR fill their picture. */
+static walsh_status open_data(const walsh_arguments *arguments, walsh_split split, walsh_session *session)
+{
+    const walsh_model_info *model = walsh_model_describe(session->model);
+    const walsh_dataset_options options = {
+        .image_size = model->image_size,
+        .skip_bad_images = walsh_argument(arguments, WALSH_OPTION_SKIP_BAD_IMAGES),
+        .whole = !session->data && (!strcmp(model->data, "sample") || !strncmp(model->data, "cifar", 5)),
+    };
+    if (session->data) return walsh_dataset_open(session->data, split, &options, &session->dataset);
+    return walsh_dataset_open_images(arguments->images, arguments->image_count, &options, &session->dataset);
+}
 
 walsh_status walsh_session_open(const walsh_arguments *arguments, walsh_session *session)
 {
     static const char *const splits[] = {"train", "test", NULL};
     int split = WALSH_SPLIT_TEST, threads = 0;
-    *session = (walsh_session){.batch = 128, .loaders = 1};
+    *session = (walsh_session){.batch = 128};
     WALSH_TRY(walsh_argument_required(arguments, WALSH_OPTION_WEIGHTS, &session->weights));
-    WALSH_TRY(walsh_argument_required(arguments, WALSH_OPTION_DATA, &session->data));
+    session->images = arguments->images;
+    if (session->images && walsh_argument(arguments, WALSH_OPTION_DATA))
+        WALSH_FAIL(WALSH_E_ARGUMENT, "expected either --data or --images, found both");
+    if (!session->images) WALSH_TRY(walsh_argument_required(arguments, WALSH_OPTION_DATA, &session->data));
+    session->loaders = walsh_dataset_loaders(session->data ? session->data : "imagenet:");
     WALSH_TRY(walsh_value_choice(arguments, WALSH_OPTION_SPLIT, splits, &split));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_BATCH, 1, &session->batch));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_LOADERS, 1, &session->loaders));
@@ -22,10 +41,10 @@ walsh_status walsh_session_open(const walsh_arguments *arguments, walsh_session 
     session->split = splits[split];
     walsh_device_options device = {.selector = walsh_argument(arguments, WALSH_OPTION_DEVICE),
                                    .threads = (unsigned)threads};
-    WALSH_TRY(walsh_dataset_open(session->data, (walsh_split)split, &session->dataset));
     WALSH_TRY(walsh_device_open(&device, &session->device));
-    return walsh_model_open(session->device, session->weights, walsh_argument(arguments, WALSH_OPTION_MODEL),
-                            &session->model);
+    WALSH_TRY(walsh_model_open(session->device, session->weights, walsh_argument(arguments, WALSH_OPTION_MODEL),
+                               &session->model));
+    return open_data(arguments, (walsh_split)split, session);
 }
 
 bool walsh_session_observe(void *context, size_t done, size_t images)

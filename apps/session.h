@@ -8,7 +8,8 @@
 #include <walsh/walsh.h>
 
 typedef struct walsh_session {
-    const char *weights, *data, *split;
+    const char *weights, *data, *split; /* data NULL: image files */
+    const char *const *images;          /* their paths; NULL: a data set */
     walsh_device *device;
     walsh_model *model;
     walsh_dataset *dataset;
@@ -17,7 +18,8 @@ typedef struct walsh_session {
     double started; /* walsh_clock() of the first batch */
 } walsh_session;
 
-/* Opens what the command line names. Call walsh_session_close() even where it fails. */
+/* Opens what the command line names: a data set, or the files of --images where the command has that. Call
+ * walsh_session_close() even where it fails. */
 walsh_status walsh_session_open(const walsh_arguments *arguments, walsh_session *session);
 
 /* A walsh_batch_observer whose context is the session: draws the bar, and stops after a signal. */

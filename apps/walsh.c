@@ -93,14 +93,15 @@ static void print_family_help(const walsh_command *family)
 static walsh_status run(const walsh_command *command, int argc, char **argv)
 {
     walsh_arguments arguments;
-    WALSH_TRY(walsh_arguments_parse(command, argc, argv, &arguments));
-    if (walsh_argument(&arguments, WALSH_OPTION_HELP)) {
+    walsh_status status = walsh_arguments_parse(command, argc, argv, &arguments);
+    if (!status && walsh_argument(&arguments, WALSH_OPTION_HELP)) {
         walsh_arguments_help(&arguments);
-        return WALSH_OK;
+    } else if (!status && !(status = start_log())) {
+        walsh_signals_catch();
+        status = command->run(&arguments);
     }
-    WALSH_TRY(start_log());
-    walsh_signals_catch();
-    return command->run(&arguments);
+    walsh_arguments_free(&arguments);
+    return status;
 }
 
 /* Results that did not reach their reader are a failure. */
