@@ -14,16 +14,12 @@ static walsh_status make_room(walsh_taps *taps, int count, size_t weights)
 {
     if (count > taps->outputs) {
         free(taps->first);
-        free(taps->used);
-        taps->first = taps->used = NULL;
         taps->outputs = 0;
         WALSH_TRY(walsh_alloc(&taps->first, (size_t)count, sizeof *taps->first, "resizing"));
-        WALSH_TRY(walsh_alloc(&taps->used, (size_t)count, sizeof *taps->used, "resizing"));
         taps->outputs = count;
     }
     if (weights > taps->room) {
         free(taps->weight);
-        taps->weight = NULL;
         taps->room = 0;
         WALSH_TRY(walsh_alloc(&taps->weight, weights, sizeof *taps->weight, "resizing"));
         taps->room = weights;
@@ -36,29 +32,49 @@ static int clamp(double x, int low, int high)
     return x < low ? low : x > high ? high : (int)x;
 }
 
+/* The samples [first, end) that an output is made of: those whose middle lies within `support` of its own. */
+typedef struct span {
+    double centre;
+    int first, end;
+} span;
+
+static span span_of(const walsh_axis *axis, int output, double scale, double support)
+{
+    const double centre = axis->begin + (axis->from + output + 0.5) * scale;
+    const int first = clamp(floor(centre - support + 0.5), axis->low, axis->high - 1);
+    return (span){centre, first, clamp(floor(centre + support + 0.5), first + 1, axis->high)};
+}
+
+/* The weights of one output; those of samples outside its span are 0. */
+static void weigh(const span *s, double support, int first, int each, float *weight)
+{
+    double sum = 0;
+    for (int x = s->first; x < s->end; x++) sum += fmax(0, 1 - fabs(x - s->centre + 0.5) / support);
+    for (int x = first; x < first + each; x++) {
+        double share = sum > 0 ? fmax(0, 1 - fabs(x - s->centre + 0.5) / support) / sum : 1;
+        weight[x - first] = x >= s->first && x < s->end ? (float)share : 0;
+    }
+}
+
 walsh_status walsh_taps_fill(walsh_taps *taps, const walsh_axis *axis, int count, bool mirrored)
 {
     const double scale = (axis->end - axis->begin) / axis->size, support = scale > 1 ? scale : 1;
-    const int most = (int)ceil(support) * 2 + 1;
-    WALSH_TRY(make_room(taps, count, (size_t)count * (size_t)most));
     taps->count = count;
-    taps->most = most;
+    taps->each = 1;
     taps->low = axis->high;
     taps->high = axis->low;
     for (int i = 0; i < count; i++) {
-        const double centre = axis->begin + (axis->from + i + 0.5) * scale;
-        int to = mirrored ? count - 1 - i : i;
-        int first = clamp(floor(centre - support + 0.5), axis->low, axis->high - 1);
-        int end = clamp(floor(centre + support + 0.5), first + 1, axis->high);
-        float *weight = taps->weight + (size_t)to * (size_t)most;
-        double sum = 0;
-        for (int x = first; x < end; x++) sum += fmax(0, 1 - fabs(x - centre + 0.5) / support);
-        for (int x = first; x < end; x++)
-            weight[x - first] = (float)(sum > 0 ? fmax(0, 1 - fabs(x - centre + 0.5) / support) / sum : 1);
-        taps->first[to] = first;
-        taps->used[to] = end - first;
-        if (first < taps->low) taps->low = first;
-        if (end > taps->high) taps->high = end;
+        const span s = span_of(axis, i, scale, support);
+        if (s.end - s.first > taps->each) taps->each = s.end - s.first;
+        if (s.first < taps->low) taps->low = s.first;
+        if (s.end > taps->high) taps->high = s.end;
+    }
+    WALSH_TRY(make_room(taps, count, (size_t)count * (size_t)taps->each));
+    for (int i = 0; i < count; i++) {
+        const int to = mirrored ? count - 1 - i : i;
+        const span s = span_of(axis, i, scale, support);
+        taps->first[to] = s.first + taps->each > taps->high ? taps->high - taps->each : s.first;
+        weigh(&s, support, taps->first[to], taps->each, taps->weight + (size_t)to * (size_t)taps->each);
     }
     return WALSH_OK;
 }
@@ -66,7 +82,6 @@ walsh_status walsh_taps_fill(walsh_taps *taps, const walsh_axis *axis, int count
 void walsh_taps_free(walsh_taps *taps)
 {
     free(taps->first);
-    free(taps->used);
     free(taps->weight);
     *taps = (walsh_taps){0};
 }
@@ -83,40 +98,54 @@ static inline v4f load(const uint8_t *pixel)
     return __builtin_convertvector((v4i)wide, v4f); /* little-endian, as all OpenCL hosts are */
 }
 
-/* The sums need no clamping: weights are positive and add up to 1, and the half of rounding is in them. */
-static inline void store(v4f sum, uint8_t *pixel)
+/* Sums, with the half of rounding in them, to bytes. They need no clamping: weights are positive and add up to 1. */
+static inline void round_off(const float *sum, size_t count, uint8_t *out)
 {
-    v4i whole = __builtin_convertvector(sum, v4i);
-    uint32_t bytes = (uint32_t)whole[0] | (uint32_t)whole[1] << 8 | (uint32_t)whole[2] << 16;
-    memcpy(pixel, &bytes, sizeof bytes);
+    for (size_t i = 0; i < count; i++) out[i] = (uint8_t)(int)sum[i];
 }
+
+/* One output: red, green, blue, 0. */
+static inline v4f filter(const uint8_t *pixel, const float *weight, int each)
+{
+    const v4i colours = {-1, -1, -1, 0};
+    v4f even = {0.5f, 0.5f, 0.5f, 0.5f}, odd = {0}; /* two sums, so that none waits for the other */
+    int k = 0;
+    for (; k + 1 < each; k += 2) {
+        even += load(pixel + 4 * k) * weight[k];
+        odd += load(pixel + 4 * k + 4) * weight[k + 1];
+    }
+    if (k < each) even += load(pixel + 4 * k) * weight[k];
+    return (v4f)((v4i)(even + odd) & colours);
+}
+
+enum { BLOCK = 256 }; /* bytes whose sums stay in the cache nearest */
 
 void walsh_resize_row(const walsh_taps *taps, const uint8_t *row, int at, uint8_t *out)
 {
-    for (int i = 0; i < taps->count; i++) {
-        const uint8_t *pixel = row + 4 * (size_t)(taps->first[i] - at);
-        const float *weight = taps->weight + (size_t)i * (size_t)taps->most;
-        v4f sum = {0.5f, 0.5f, 0.5f, 0.5f};
-        for (int k = 0; k < taps->used[i]; k++) sum += load(pixel + 4 * k) * weight[k];
-        store(sum, out + 4 * i);
+    const float *weight = taps->weight;
+    for (int begin = 0; begin < taps->count; begin += BLOCK / 4) {
+        const int count = taps->count - begin < BLOCK / 4 ? taps->count - begin : BLOCK / 4;
+        v4f sum[BLOCK / 4];
+        for (int i = 0; i < count; i++, weight += taps->each)
+            sum[i] = filter(row + 4 * (size_t)(taps->first[begin + i] - at), weight, taps->each);
+        round_off((const float *)sum, 4 * (size_t)count, out + 4 * (size_t)begin);
     }
 }
 
 void walsh_resize_column(const walsh_taps *taps, int i, const uint8_t *rows, int width, uint8_t *out)
 {
-    enum { BLOCK = 256 }; /* bytes whose sums stay in the cache nearest */
     const size_t pitch = (size_t)width * 4;
-    const float *weight = taps->weight + (size_t)i * (size_t)taps->most;
+    const float *weight = taps->weight + (size_t)i * (size_t)taps->each;
     const uint8_t *top = rows + (size_t)(taps->first[i] - taps->low) * pitch;
     for (size_t begin = 0; begin < pitch; begin += BLOCK) {
         const size_t bytes = pitch - begin < BLOCK ? pitch - begin : BLOCK;
         float sum[BLOCK];
         for (size_t x = 0; x < bytes; x++) sum[x] = 0.5f;
-        for (int k = 0; k < taps->used[i]; k++) {
+        for (int k = 0; k < taps->each; k++) {
             const uint8_t *from = top + (size_t)k * pitch + begin;
             const float w = weight[k];
             for (size_t x = 0; x < bytes; x++) sum[x] += w * (float)from[x];
         }
-        for (size_t x = 0; x < bytes; x++) out[begin + x] = (uint8_t)(int)sum[x];
+        round_off(sum, bytes, out + begin);
     }
 }

@@ -19,15 +19,14 @@ typedef struct walsh_axis {
     int size, from;
 } walsh_axis;
 
-/* The filter's weights for `count` outputs. */
+/* The filter's weights for `count` outputs. Each output has as many, so that loops over them are all alike. */
 typedef struct walsh_taps {
-    int count, most; /* outputs; weights of an output, at most */
+    int count, each; /* outputs; weights of an output */
     int low, high;   /* the samples that any output needs: [low, high) */
     int *first;      /* [count] sample of an output's first weight */
-    int *used;       /* [count] its weights */
-    float *weight;   /* [count][most] */
+    float *weight;   /* [count][each] */
     size_t room;     /* of `weight`, numbers */
-    int outputs;     /* that `first` and `used` have room for */
+    int outputs;     /* that `first` has room for */
 } walsh_taps;
 
 /* Fills `taps`, which is zero or has been filled before, for outputs from .. from+count-1 of an axis; `mirrored`: in
