@@ -1,8 +1,8 @@
 #!/bin/sh
 # `walsh bench`, the command given as $1: each member runs on small sizes, its JSON has the fields that scripts read, and
-# wrong arguments are refused in one line. No figure is checked but for its sign: machines differ.
+# wrong arguments are refused in one line. No figure is checked but for its sign: machines differ. $2 is tests/images.
 set -u
-walsh=$(realpath "$1") || exit 1
+walsh=$(realpath "$1") images=$(realpath "$2") || exit 1
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
@@ -76,6 +76,11 @@ runs() {
     measure '[r["op"] for r in rows] == ["step_evaluate"]' step --model resnet20 --batch 2 --mode evaluate --steps 2
     measure '[r["op"] for r in rows] == ["data_train", "data_test"] and rows[0]["images_per_second"] > 0' \
         data --data sample --batch 16
+    mkdir -p photos/train/ant photos/val/ant
+    cp "$images"/*.jpg photos/train/ant
+    cp "$images"/*.png photos/val/ant
+    measure 'rows[0]["variant"] == "imagenet" and rows[0]["height"] == 48 and rows[0]["images_per_core_second"] > 0' \
+        data --data imagenet:photos --batch 4 --loaders 2 --image-size 48
     measure 'True' gemm --size 16,16,16 --threads 1
 }
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # The command `walsh`, given as $1: what it refuses and how, what it writes, and that it stops and continues. $2 is the
-# sample of CIFAR-10 as files.
+# sample of CIFAR-10 as files, $3 the folder tests/images.
 set -u
-walsh=$(realpath "$1") sample=$(realpath "$2") || exit 1
+walsh=$(realpath "$1") sample=$(realpath "$2") images=$(realpath "$3") || exit 1
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
@@ -23,8 +23,17 @@ hundred() {
     mkdir -p "$1"
     head -c $((3074 * 64)) /dev/zero | tee "$1/train.bin" >"$1/test.bin"
 }
+# pictures FOLDER: three classes with four training images each, of several formats, and two for validation.
+pictures() {
+    for class in ant bee cat; do
+        mkdir -p "$1/train/$class" "$1/val/$class"
+        for name in rgb420.jpg grey.jpg cmyk.jpg png-inside.JPEG; do cp "$images/$name" "$1/train/$class"; done
+        for name in rgb444.jpg palette.png; do cp "$images/$name" "$1/val/$class"; done
+    done
+}
 small few
 hundred black
+pictures photos
 new="train --model resnet20 --data cifar10:few"
 weights="--weights run/last.safetensors --data cifar10:few"
 
@@ -180,6 +189,52 @@ data() {
     refuse "nothing there" 1 "nowhere" $cifar cifar10:nowhere
     refuse "batch above the images" 2 "257" $new --batch 257
     absent none/run
+}
+
+# ImageNet's kind of data, with a network that is quick.
+folders_of_images() {
+    photo="train --model resnet20 --data imagenet:photos --image-size 32 --batch 4 --steps 3"
+    refuse "no folder of that name" 1 "nowhere: expected the folder train in it" $cifar imagenet:nowhere
+    mkdir -p half/train/ant half/val
+    refuse "an empty class" 1 "half/train/ant: expected images of this class" $cifar imagenet:half
+    cp "$images/grey.jpg" half/train/ant
+    rmdir half/val
+    refuse "no validation set" 1 "half: expected the folder val in it" $cifar imagenet:half
+    absent none/run
+    refuse "an image size" 2 "--image-size 0" $photo --image-size 0
+    refuse "another size of CIFAR" 2 "are 32x32, expected 64x64" $new --image-size 64
+    succeed "a run" "parameters" $photo --out photo
+    succeed "eval" "images/s" eval --weights photo/last.safetensors --data imagenet:photos
+    succeed "the same by other loaders" "parameters" $photo --loaders 3 --out photo3
+    expect cmp -s photo/last.safetensors photo3/last.safetensors
+    succeed "images" "" predict --weights photo/last.safetensors --images "$images/grey.jpg" "$images/alpha.png"
+    expect test "$(wc -l <out)" = 7
+    expect test "$(cut -f 2 out | tail -n 3 | tr -d '\n')" = 123
+    expect grep -q "alpha.png.*bee" out
+    succeed "logits of images" "" predict --weights photo/last.safetensors --images "$images/grey.jpg" --out logits.npy
+    expect grep -qaF "'shape': (1, 3)" logits.npy
+    echo text >photos/train/bee/text.jpg
+    head -c 1500 "$images/rgb444.jpg" >photos/val/cat/cut.jpg
+    refuse "an image that is none" 1 "text.jpg: expected a JPEG or PNG image" predict \
+        --weights photo/last.safetensors --images photos/train/bee/text.jpg
+    refuse "images and data" 2 "expected either --data or --images" predict --weights photo/last.safetensors \
+        --images photos/val/cat/cut.jpg --data imagenet:photos
+    refuse "a truncated image" 1 "cut.jpg: expected a whole JPEG" eval --weights photo/last.safetensors \
+        --data imagenet:photos
+    succeed "eval without it" "skipped      1 bad images" eval --weights photo/last.safetensors \
+        --data imagenet:photos --skip-bad-images
+    expect grep -q "skipped: photos/val/cat/cut.jpg" err
+    expect grep -q "6 images" out
+    succeed "predict without it" "image	class" predict --weights photo/last.safetensors --data imagenet:photos \
+        --skip-bad-images
+    expect test "$(wc -l <out)" = 7
+    "$walsh" $photo --out photo4 >out 2>err
+    status=$?
+    what="training with a bad image"
+    ended 1 "photos/"
+    succeed "resumed without it" "parameters" train --resume --out photo4 --skip-bad-images
+    expect grep -q "2 bad images were skipped" err
+    rm photos/train/bee/text.jpg photos/val/cat/cut.jpg
 }
 
 # A run of two steps in `run`, for those that follow.
@@ -345,6 +400,8 @@ examples() {
     cd examples || exit 1
     small data/cifar-10-batches-bin
     hundred data/cifar-100-binary
+    cp "$images/rgb420.jpg" cat.jpg
+    cp "$images/alpha.png" dog.png
     for command in devices train eval predict head tune; do
         succeed "help" "Usage: walsh $command" $command --help
         sed -n '/^Examples:/,$s/^  walsh //p' out >lines
@@ -364,6 +421,7 @@ usage
 devices
 head_files
 data
+folders_of_images
 small_run
 profile
 weights

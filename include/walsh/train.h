@@ -37,7 +37,7 @@ WALSH_API double walsh_schedule_rate(const walsh_schedule *schedule, double lr, 
 
 typedef struct walsh_train_options {
     walsh_model_options model; /* classes and what it knows of the data are filled in from the data set */
-    const char *data;          /* "sample", "cifar10:PATH", "cifar100:PATH" */
+    const char *data;          /* as walsh_dataset_open takes it */
     const char *out;           /* folder of the run; NULL: nothing is written */
     const char *init;          /* weights file to start from; NULL: initialise from `seed` */
     bool resume;               /* continue the run in `out` */
