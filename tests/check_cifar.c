@@ -249,8 +249,7 @@ static void bad_paths(void **state)
     assert_refused(WALSH_E_FILE, "test_batch.bin", "cifar10:.", WALSH_SPLIT_TEST);
     const char *unknown[] = {"", "cifar", "cifar1000:/tmp", "mnist:/tmp", "sample:x", ":"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
-        assert_refused(WALSH_E_ARGUMENT, "expected sample, cifar10:PATH, cifar100:PATH", unknown[i],
-                       WALSH_SPLIT_TRAIN);
+        assert_refused(WALSH_E_ARGUMENT, "expected sample, cifar10:PATH, cifar100:PATH", unknown[i], WALSH_SPLIT_TRAIN);
     assert_refused(WALSH_E_ARGUMENT, "lacks its path", "cifar10", WALSH_SPLIT_TRAIN);
     assert_refused(WALSH_E_ARGUMENT, "lacks its path", "cifar100:", WALSH_SPLIT_TRAIN);
 }
