@@ -3,15 +3,10 @@
 # wrong arguments are refused in one line. No figure is checked but for its sign: machines differ. $2 is tests/images.
 set -u
 walsh=$(realpath "$1") images=$(realpath "$2") || exit 1
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
+. "$(dirname "$0")/shell.sh"
 unset WALSH_LOG WALSH_DISABLE
 WALSH_CACHE=$folder/cache # no wisdom of the user's
 export WALSH_CACHE
-failures=0
-
-problem() { echo "$what: $*"; failures=$((failures + 1)); }
 
 # refuse WORD ARGUMENT...: exit 2, one line on stderr that mentions WORD, nothing on stdout.
 refuse() {

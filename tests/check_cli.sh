@@ -3,13 +3,10 @@
 # sample of CIFAR-10 as files, $3 the folder tests/images.
 set -u
 walsh=$(realpath "$1") sample=$(realpath "$2") images=$(realpath "$3") || exit 1
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
+. "$(dirname "$0")/shell.sh"
 unset WALSH_DEVICE WALSH_LOG WALSH_DISABLE
 WALSH_CACHE=$folder/cache # no wisdom of the user's
 export WALSH_CACHE
-failures=0
 
 # small FOLDER: data of 256 and 100 images, for what need not be long.
 small() {
@@ -37,16 +34,7 @@ pictures photos
 new="train --model resnet20 --data cifar10:few"
 weights="--weights run/last.safetensors --data cifar10:few"
 
-problem() { echo "$what: $*"; failures=$((failures + 1)); }
-expect() { "$@" || problem "not true: $*"; }
-absent() { for path; do expect test ! -e "$path"; done; }
 sums() { (cd "$1" && md5sum -- *); }
-
-# ended STATUS WORD: the last command left $status, out and err; it exited with STATUS and err mentions WORD.
-ended() {
-    if [ "$status" != "$1" ]; then problem "exit $status instead of $1: $(cat err)"
-    elif ! grep -qF -- "$2" err; then problem "no '$2' in: $(cat err)"; fi
-}
 
 # refuse WHAT STATUS WORD ARGUMENT...: one line on stderr that mentions WORD, nothing on stdout, that exit status.
 refuse() {

@@ -1,34 +1,15 @@
 #!/bin/sh
 # tools/fetch-data.sh, given as $1, against file:// URLs.
 set -u
-fetch=$1
+command=$1
 command -v curl >/dev/null || exit 77 # skipped
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
+. "$(dirname "$0")/shell.sh"
 
 head -c 300000 /dev/urandom >source
 url=file://$folder/source
 md5=$(md5sum <source) sha256=$(sha256sum <source)
 md5=${md5%% *} sha256=${sha256%% *}
 file=to/cifar-10-binary.tar.gz
-failures=0
-
-# check WHAT STATUS WORD ARGUMENT...: fetching exits with STATUS and mentions WORD.
-check() {
-    what=$1 expected=$2 word=$3
-    shift 3
-    "$fetch" "$@" >out 2>err
-    status=$?
-    if [ $status != "$expected" ]; then
-        problem "exit $status instead of $expected: $(cat err)"
-    elif ! cat out err | grep -qF -- "$word"; then
-        problem "no '$word' in: $(cat out err)"
-    fi
-}
-problem() { echo "$what: $*"; failures=$((failures + 1)); }
-expect() { "$@" || problem "not true: $*"; }
-absent() { for path; do expect test ! -e "$path"; done; }
 
 check "md5" 0 "expected md5" --from "$url" --checksum "$md5" cifar10 to
 expect cmp -s source $file
@@ -79,7 +60,9 @@ check "no source, partial file" 1 "run this again to resume" --from file:///nowh
 expect test -s $file.part
 check "a file where the folder should be" 1 "source: expected a folder" --from "$url" cifar10 source
 
-check "help" 0 "usage:" --help
+what=help
+expect "$command" --help >out
+expect grep -q "usage:" out
 check "no arguments" 2 "expected a data set"
 check "no folder" 2 "expected a folder" cifar10
 check "unknown data set" 2 "unknown data set mnist" mnist to

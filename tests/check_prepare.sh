@@ -1,27 +1,9 @@
 #!/bin/sh
 # tools/prepare-imagenet.sh, given as $1, on archives as small as they can be.
 set -u
-prepare=$(realpath "$1") || exit 1
+command=$(realpath "$1") || exit 1
 tar --version 2>/dev/null | grep -q GNU || exit 77 # skipped
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-failures=0
-
-# check WHAT STATUS WORD ARGUMENT...: preparing exits with STATUS and mentions WORD.
-check() {
-    what=$1 expected=$2 word=$3
-    shift 3
-    "$prepare" "$@" >out 2>err
-    status=$?
-    if [ $status != "$expected" ]; then
-        problem "exit $status instead of $expected: $(cat err)"
-    elif ! grep -qF -- "$word" err; then
-        problem "no '$word' in: $(cat err)"
-    fi
-}
-problem() { echo "$what: $*"; failures=$((failures + 1)); }
-expect() { "$@" || problem "not true: $*"; }
+. "$(dirname "$0")/shell.sh"
 
 mkdir from
 for class in n02119789 n02100735 n02110185; do

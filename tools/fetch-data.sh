@@ -17,9 +17,8 @@ example: tools/fetch-data.sh cifar10 data && walsh train --data cifar10:data --m
 END
 }
 
-say() { printf 'fetch-data.sh: %s\n' "$*" >&2; }
-fail() { say "$@"; exit 1; }
-misuse() { say "$* (--help shows the usage)"; exit 2; }
+script=fetch-data.sh
+. "$(dirname "$0")/messages.sh"
 
 from='' checksum='' name='' folder=''
 while [ $# -gt 0 ]; do

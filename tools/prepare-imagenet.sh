@@ -23,9 +23,8 @@ example: tools/prepare-imagenet.sh ~/Downloads imagenet && walsh bench data --da
 END
 }
 
-say() { printf 'prepare-imagenet.sh: %s\n' "$*" >&2; }
-fail() { say "$@"; exit 1; }
-misuse() { say "$* (--help shows the usage)"; exit 2; }
+script=prepare-imagenet.sh
+. "$(dirname "$0")/messages.sh"
 
 archives='' folder='' truth=''
 while [ $# -gt 0 ]; do

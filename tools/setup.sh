@@ -1,8 +1,6 @@
 # Sourced by quickstart.sh and test.sh, with $root and $script set: installs what is missing, builds into $root/build.
 
-say() { printf '%s: %s\n' "$script" "$*" >&2; }
-fail() { say "$@"; exit 1; }
-misuse() { say "$* (--help shows the usage)"; exit 2; }
+. "$root/tools/messages.sh"
 
 # What the build needs: a probe, the Debian package that provides it, and its name elsewhere.
 needs() {
