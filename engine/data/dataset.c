@@ -9,25 +9,48 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Data sets of encoded images. */
+typedef struct picture_kind {
+    const char *name; /* of "NAME:PATH" */
+    const char *path; /* what PATH is, for messages */
+    walsh_status (*open)(const char *path, walsh_split split, const walsh_dataset_options *options, walsh_dataset *set);
+} picture_kind;
+static const picture_kind picture_kinds[] = {
+    {"imagenet", "the folder that holds train and val", walsh_imagenet_open},
+    {"webdataset", "the folder of the tar files", walsh_webdataset_open},
+};
+
+/* The bytes of a data set's name before its colon. */
+static size_t name_length(const char *spec)
+{
+    return strcspn(spec, ":");
+}
+
+/* The kind that a data set names, or NULL. */
+static const picture_kind *find_pictures(const char *spec)
+{
+    const size_t length = name_length(spec);
+    for (size_t i = 0; i < sizeof picture_kinds / sizeof *picture_kinds; i++)
+        if (strlen(picture_kinds[i].name) == length && !strncmp(spec, picture_kinds[i].name, length))
+            return &picture_kinds[i];
+    return NULL;
+}
+
 static walsh_status open_kind(const char *spec, walsh_split split, const walsh_dataset_options *options,
                               walsh_dataset *set)
 {
     static const char expected[] = "sample, cifar10:PATH, cifar100:PATH, imagenet:PATH or webdataset:PATH";
     if (!strcmp(spec, "sample")) return walsh_cifar_open_sample(split, set);
-    const char *colon = strchr(spec, ':');
-    const size_t kind = colon ? (size_t)(colon - spec) : strlen(spec);
-    const walsh_cifar_version *version = walsh_cifar_find(spec, kind);
-    const bool imagenet = kind == 8 && !strncmp(spec, "imagenet", kind);
-    const bool webdataset = kind == 10 && !strncmp(spec, "webdataset", kind);
-    if (!version && !imagenet && !webdataset)
+    const size_t length = name_length(spec);
+    const char *path = spec[length] ? spec + length + 1 : "";
+    const walsh_cifar_version *version = walsh_cifar_find(spec, length);
+    const picture_kind *pictures = find_pictures(spec);
+    if (!version && !pictures)
         WALSH_FAIL(WALSH_E_ARGUMENT, "unknown data set '%s': expected %s", spec, expected);
-    if (!colon || !colon[1])
-        WALSH_FAIL(WALSH_E_ARGUMENT, "data set '%s' lacks its path: expected %.*s:PATH, %s", spec, (int)kind, spec,
-                   version    ? "the unpacked folder or the .tar.gz"
-                   : imagenet ? "the folder that holds train and val"
-                              : "the folder of the tar files");
-    if (version) return walsh_cifar_open(version, colon + 1, split, set);
-    return (imagenet ? walsh_imagenet_open : walsh_webdataset_open)(colon + 1, split, options, set);
+    if (!*path)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "data set '%s' lacks its path: expected %.*s:PATH, %s", spec, (int)length, spec,
+                   version ? "the unpacked folder or the .tar.gz" : pictures->path);
+    return version ? walsh_cifar_open(version, path, split, set) : pictures->open(path, split, options, set);
 }
 
 static walsh_status heed(walsh_dataset *set, const walsh_dataset_options *options)
@@ -112,8 +135,7 @@ walsh_status walsh_dataset_image(const walsh_dataset *dataset, size_t index, uin
 int walsh_dataset_loaders(const char *spec)
 {
     enum { MOST = 16 };
-    const bool decoded = !strncmp(spec, "imagenet:", 9) || !strncmp(spec, "webdataset:", 11);
-    const long processors = decoded ? sysconf(_SC_NPROCESSORS_ONLN) : 1;
+    const long processors = find_pictures(spec) ? sysconf(_SC_NPROCESSORS_ONLN) : 1;
     return processors < 1 ? 1 : processors > MOST ? MOST : (int)processors;
 }
 
