@@ -18,7 +18,7 @@ static walsh_model *make(const char *name, int classes, walsh_head_kind head)
     return model;
 }
 
-/* Trained parameters of the CIFAR ResNets, exactly as published counts and the fixed head's scale and bias say. */
+/* Trained parameters of the networks, exactly as published counts and the fixed head's scale and bias say. */
 static void parameters_are_exact(void **state)
 {
     (void)state;
@@ -38,6 +38,8 @@ static void parameters_are_exact(void **state)
         {"resnet110", 100, WALSH_HEAD_LEARNED, 1736564},   {"resnet20", 100, WALSH_HEAD_HADAMARD, 271925},
         {"resnet32", 100, WALSH_HEAD_ORTHONORMAL, 466357}, {"resnet44", 100, WALSH_HEAD_HADAMARD, 660789},
         {"resnet56", 100, WALSH_HEAD_HADAMARD, 855221},    {"resnet110", 100, WALSH_HEAD_HADAMARD, 1730165},
+        {"resnet18", 1000, WALSH_HEAD_LEARNED, 11689512},  {"resnet34", 1000, WALSH_HEAD_LEARNED, 21797672},
+        {"resnet50", 1000, WALSH_HEAD_LEARNED, 25557032},  {"resnet50", 1000, WALSH_HEAD_HADAMARD, 23509033},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         walsh_model *model = make(known[i].name, known[i].classes, known[i].head);
@@ -53,10 +55,12 @@ static void parameters_are_exact(void **state)
 static void names_are_models(void **state)
 {
     (void)state;
-    static const char *const expected[] = {"resnet20", "resnet32", "resnet44", "resnet56", "resnet110"};
+    static const char *const expected[] = {"resnet20",  "resnet32", "resnet44", "resnet56",
+                                           "resnet110", "resnet18", "resnet34", "resnet50"};
+    enum { COUNT = sizeof expected / sizeof *expected };
     const char *const *names = walsh_model_names();
-    for (int i = 0; i < 5; i++) assert_string_equal(names[i], expected[i]);
-    assert_null(names[5]);
+    for (int i = 0; i < COUNT; i++) assert_string_equal(names[i], expected[i]);
+    assert_null(names[COUNT]);
 }
 
 /* A fixed alpha is not trained and not counted. */

@@ -8,7 +8,9 @@
 const walsh_builder walsh_builders[] = {
     {"resnet20", walsh_build_cifar_resnet, 20, 32, "fc"},   {"resnet32", walsh_build_cifar_resnet, 32, 32, "fc"},
     {"resnet44", walsh_build_cifar_resnet, 44, 32, "fc"},   {"resnet56", walsh_build_cifar_resnet, 56, 32, "fc"},
-    {"resnet110", walsh_build_cifar_resnet, 110, 32, "fc"}, {NULL, NULL, 0, 0, NULL},
+    {"resnet110", walsh_build_cifar_resnet, 110, 32, "fc"}, {"resnet18", walsh_build_resnet, 18, 224, "fc"},
+    {"resnet34", walsh_build_resnet, 34, 224, "fc"},        {"resnet50", walsh_build_resnet, 50, 224, "fc"},
+    {NULL, NULL, 0, 0, NULL},
 };
 
 walsh_status walsh_builder_find(const char *name, const walsh_builder **builder)

@@ -22,4 +22,7 @@ walsh_status walsh_builder_find(const char *name, const walsh_builder **builder)
 /* ResNet for CIFAR (He et al., 2015, section 4.2), depth = 6n+2. */
 void walsh_build_cifar_resnet(walsh_graph *graph, int depth);
 
+/* ResNet for ImageNet (He et al., 2015, table 1), depth 18, 34 or 50. */
+void walsh_build_resnet(walsh_graph *graph, int depth);
+
 #endif
