@@ -107,7 +107,7 @@ static void check_parameter(net *n, int index)
     assert_ok(walsh_parameters_read(parameters, WALSH_COPY_WEIGHTS, weights, NULL));
     assert_ok(walsh_parameters_read(parameters, WALSH_COPY_GRADIENT, gradient, NULL));
     double slope = 0, scale = 0, sides[2];
-    const double step = 2e-3;
+    const double step = 2e-4;
     walsh_parameter_pack(p, gradient, dense);
     for (size_t i = 0; i < elements; i++) {
         double along = walsh_rng_normal((walsh_rng){3, (uint64_t)index}, i);
@@ -243,8 +243,42 @@ static void branches(walsh_graph *g)
     global(g, walsh_graph_add(g, walsh_graph_add(g, p, q), m));
 }
 
-static const builder graphs[] = {residual_block,  projected_block, bare_layers,  sums_of_sums, pools,
-                                 residual_stages, preactivation,   short_blocks, branches};
+/* A bottleneck layer of a dense block (Huang et al., 2017): x and what is made of it. */
+static walsh_node dense_layer(walsh_graph *g, int i, walsh_node x, int growth)
+{
+    char name[4][16];
+    for (int k = 0; k < 4; k++) snprintf(name[k], sizeof name[k], "%s%d", (const char *[]){"n", "c", "m", "d"}[k], i);
+    walsh_node y = walsh_graph_conv(g, name[1], walsh_graph_relu(g, walsh_graph_batchnorm(g, name[0], x)), 8, 1, 1, 0);
+    y = walsh_graph_conv(g, name[3], walsh_graph_relu(g, walsh_graph_batchnorm(g, name[2], y)), growth, 3, 1, 1);
+    return walsh_graph_concat(g, x, y);
+}
+
+/* Two blocks with a transition; the second begins with a number of channels that leaves pad lanes within, so that the
+ * features have holes. */
+static void dense_blocks(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_conv(g, "stem", 0, 8, 3, 1, 1);
+    for (int i = 0; i < 2; i++) x = dense_layer(g, i, x, 4);
+    x = walsh_graph_conv(g, "ct", walsh_graph_relu(g, walsh_graph_batchnorm(g, "nt", x)), 6, 1, 1, 0);
+    x = walsh_graph_pool(g, WALSH_POOL_AVERAGE, x, 2, 2, 0);
+    for (int i = 2; i < 5; i++) x = dense_layer(g, i, x, 5);
+    global(g, walsh_graph_relu(g, walsh_graph_batchnorm(g, "nf", x)));
+}
+
+/* A concatenation of a pool and a normalised branch behind a ReLU, as in ShuffleNet's strided units, and one of sums.
+ */
+static void joined_branches(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_relu(g, conv_bn(g, "c0", "b0", 0, 6, 3, 1));
+    walsh_node y = conv_bn(g, "c2", "b2", walsh_graph_relu(g, conv_bn(g, "c1", "b1", x, 5, 1, 1)), 7, 3, 2);
+    walsh_node j = walsh_graph_relu(g, walsh_graph_concat(g, walsh_graph_pool(g, WALSH_POOL_AVERAGE, x, 3, 2, 1), y));
+    walsh_node s = walsh_graph_add(g, conv_bn(g, "c3", "b3", j, 5, 1, 1), conv_bn(g, "c4", "b4", j, 5, 3, 1));
+    global(g, walsh_graph_concat(g, walsh_graph_relu(g, walsh_graph_conv(g, "c5", j, 3, 1, 1, 0)), s));
+}
+
+static const builder graphs[] = {residual_block, projected_block, bare_layers,    sums_of_sums,
+                                 pools,          residual_stages, preactivation,  short_blocks,
+                                 branches,       dense_blocks,    joined_branches};
 
 static void gradients(void **state)
 {
@@ -388,6 +422,16 @@ static void graphs_that_cannot_be(void **state)
     assert_ok(walsh_graph_create(8, 8, 3, &g));
     walsh_graph_conv(g, "same", walsh_graph_conv(g, "same", 0, 4, 3, 1, 1), 4, 3, 1, 1);
     assert_fails(WALSH_E_ARGUMENT, "same.weight", walsh_graph_check(g));
+    walsh_graph_destroy(&g);
+    assert_ok(walsh_graph_create(8, 8, 3, &g));
+    a = walsh_graph_conv(g, "a", 0, 4, 3, 1, 1), b = walsh_graph_conv(g, "b", 0, 4, 3, 2, 1);
+    assert_int_equal(walsh_graph_concat(g, a, b), -1);
+    assert_fails(WALSH_E_ARGUMENT, "cannot concatenate a (8x8x4) and b (4x4x4)", walsh_graph_check(g));
+    walsh_graph_destroy(&g);
+    assert_ok(walsh_graph_create(8, 8, 3, &g));
+    a = walsh_graph_conv(g, "a", 0, 4, 3, 1, 1), b = walsh_graph_conv(g, "b", 0, 4, 3, 1, 1);
+    walsh_graph_concat(g, walsh_graph_concat(g, a, b), a);
+    assert_fails(WALSH_E_ARGUMENT, "concat and a", walsh_graph_check(g));
     walsh_graph_destroy(&g);
     assert_ok(walsh_graph_create(8, 8, 3, &g));
     walsh_graph_conv(g, "a", 0, 4, 3, 1, 1);

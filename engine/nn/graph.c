@@ -10,6 +10,8 @@ struct walsh_graph {
     walsh_layer *layers;
     int count;
     walsh_parameters *parameters;
+    int **lanes; /* what the layers' `lane` point to */
+    int lanes_count;
     walsh_status status;
     char message[256];
 };
@@ -27,8 +29,8 @@ walsh_status walsh_graph_create(int h, int w, int c, walsh_graph **graph)
         walsh_graph_destroy(&made);
         return status;
     }
-    made->layers[made->count++] =
-        (walsh_layer){.kind = WALSH_LAYER_INPUT, .name = "input", .input = {-1, -1}, .h = h, .w = w, .c = c};
+    made->layers[made->count++] = (walsh_layer){
+        .kind = WALSH_LAYER_INPUT, .name = "input", .input = {-1, -1}, .h = h, .w = w, .c = c, .lanes = c};
     *graph = made;
     return WALSH_OK;
 }
@@ -52,7 +54,13 @@ static walsh_layer *append(walsh_graph *graph, walsh_layer_kind kind, const char
         return NULL;
     }
     walsh_layer *from = &graph->layers[a], *layer = &graph->layers[graph->count++];
-    *layer = (walsh_layer){.kind = kind, .input = {a, b}, .h = from->h, .w = from->w, .c = from->c};
+    *layer = (walsh_layer){.kind = kind,
+                           .input = {a, b},
+                           .h = from->h,
+                           .w = from->w,
+                           .c = from->c,
+                           .lanes = from->lanes,
+                           .lane = from->lane};
     snprintf(layer->name, sizeof layer->name, "%s", name);
     from->consumers++;
     if (b >= 0) graph->layers[b].consumers++;
@@ -85,13 +93,16 @@ walsh_node walsh_graph_conv(walsh_graph *graph, const char *name, walsh_node x, 
     walsh_shape xs, ws, ys;
     walsh_status status = walsh_conv_shapes(&conv, &xs, &ws, &ys);
     if (status) return refuse(graph, walsh_fail(status, "%s: %s", name, walsh_message()));
-    layer->h = ys.h, layer->w = ys.w, layer->c = oc;
+    const walsh_layer input = *layer;
+    layer->h = ys.h, layer->w = ys.w, layer->c = layer->lanes = oc, layer->lane = NULL;
     layer->window = kernel, layer->stride = stride, layer->pad = pad;
     layer->weight = add_parameter(graph, name, "weight",
                                   (walsh_parameter){.layout = WALSH_LAYOUT_OIHW,
                                                     .role = WALSH_ROLE_TRAINED,
                                                     .rank = 4,
                                                     .dims = {oc, ic, kernel, kernel},
+                                                    .lanes = input.lanes,
+                                                    .lane = input.lane,
                                                     .init = WALSH_INIT_HE_FAN_OUT});
     return graph->count - 1;
 }
@@ -100,7 +111,12 @@ walsh_node walsh_graph_batchnorm(walsh_graph *graph, const char *name, walsh_nod
 {
     walsh_layer *layer = append(graph, WALSH_LAYER_BATCHNORM, name, x, -1);
     if (!layer) return -1;
-    walsh_parameter vector = {.layout = WALSH_LAYOUT_VECTOR, .role = WALSH_ROLE_TRAINED, .rank = 1, .dims = {layer->c}};
+    walsh_parameter vector = {.layout = WALSH_LAYOUT_VECTOR,
+                              .role = WALSH_ROLE_TRAINED,
+                              .rank = 1,
+                              .dims = {layer->c},
+                              .lanes = layer->lanes,
+                              .lane = layer->lane};
     vector.init = WALSH_INIT_ONE;
     layer->gamma = add_parameter(graph, name, "weight", vector);
     vector.init = WALSH_INIT_ZERO;
@@ -121,10 +137,53 @@ walsh_node walsh_graph_add(walsh_graph *graph, walsh_node a, walsh_node b)
 {
     if (graph->status || a < 0 || b < 0) return -1;
     const walsh_layer *p = &graph->layers[a], *q = &graph->layers[b];
-    if (p->h != q->h || p->w != q->w || p->c != q->c)
+    if (p->h != q->h || p->w != q->w || p->c != q->c || p->lane != q->lane)
         return refuse(graph, walsh_fail(WALSH_E_ARGUMENT, "cannot add %s (%dx%dx%d) and %s (%dx%dx%d)", p->name, p->h,
                                         p->w, p->c, q->name, q->h, q->w, q->c));
     return append(graph, WALSH_LAYER_ADD, "add", a, b) ? graph->count - 1 : -1;
+}
+
+static int lane_of(const walsh_layer *layer, int channel)
+{
+    return layer->lane ? layer->lane[channel] : channel;
+}
+
+/* The lanes of a's channels, then b's, the first of which is `first`; NULL where they are their numbers, or after a
+ * failure. */
+static const int *lanes_of(walsh_graph *graph, const walsh_layer *a, const walsh_layer *b, int first)
+{
+    int *lane = NULL;
+    if (!a->lane && !b->lane && a->c == first) return NULL;
+    walsh_status status = walsh_grow(&graph->lanes, (size_t)graph->lanes_count, sizeof *graph->lanes, "a network");
+    if (!status) status = walsh_alloc(&lane, (size_t)(a->c + b->c), sizeof *lane, "a network");
+    if (status) {
+        refuse(graph, status);
+        return NULL;
+    }
+    for (int i = 0; i < a->c; i++) lane[i] = lane_of(a, i);
+    for (int i = 0; i < b->c; i++) lane[a->c + i] = first + lane_of(b, i);
+    return graph->lanes[graph->lanes_count++] = lane;
+}
+
+walsh_node walsh_graph_concat(walsh_graph *graph, walsh_node a, walsh_node b)
+{
+    if (graph->status || a < 0 || b < 0) return -1;
+    walsh_layer *p = &graph->layers[a], *q = &graph->layers[b];
+    if (p->h != q->h || p->w != q->w)
+        return refuse(graph, walsh_fail(WALSH_E_ARGUMENT, "cannot concatenate %s (%dx%dx%d) and %s (%dx%dx%d)", p->name,
+                                        p->h, p->w, p->c, q->name, q->h, q->w, q->c));
+    if (p->joined || q->joined || a == b || !a || !b)
+        return refuse(graph, walsh_fail(WALSH_E_ARGUMENT,
+                                        "%s and %s: the image, or what is part of a concatenation, "
+                                        "cannot be part of another",
+                                        p->name, q->name));
+    p->joined = q->joined = true;
+    int first = walsh_pad(p->lanes), channels = p->c + q->c, lanes = first + q->lanes;
+    const int *lane = lanes_of(graph, p, q, first);
+    walsh_layer *layer = append(graph, WALSH_LAYER_CONCAT, "concat", a, b);
+    if (!layer) return -1;
+    layer->c = channels, layer->lanes = lanes, layer->lane = lane;
+    return graph->count - 1;
 }
 
 walsh_node walsh_graph_pool(walsh_graph *graph, walsh_pool_kind kind, walsh_node x, int window, int stride, int pad)
@@ -178,6 +237,8 @@ void walsh_graph_destroy(walsh_graph **graph)
 {
     if (!*graph) return;
     walsh_parameters_destroy(&(*graph)->parameters);
+    for (int i = 0; i < (*graph)->lanes_count; i++) free((*graph)->lanes[i]);
+    free((*graph)->lanes);
     free((*graph)->layers);
     free(*graph);
     *graph = NULL;

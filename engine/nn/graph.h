@@ -17,7 +17,8 @@ typedef enum walsh_layer_kind {
     WALSH_LAYER_BATCHNORM,
     WALSH_LAYER_RELU,
     WALSH_LAYER_ADD,
-    WALSH_LAYER_POOL
+    WALSH_LAYER_POOL,
+    WALSH_LAYER_CONCAT
 } walsh_layer_kind;
 
 typedef struct walsh_layer {
@@ -26,6 +27,9 @@ typedef struct walsh_layer {
     walsh_node input[2];     /* -1 where there is none */
     int consumers;           /* layers that read its output */
     int h, w, c;             /* output of one image */
+    int lanes;               /* room for its channels: c, or more where a concatenation lies between pads: */
+    const int *lane;         /* [c] the lane of each channel; NULL: its number */
+    bool joined;             /* it is part of a concatenation */
     int window, stride, pad; /* of a convolution or pooling */
     walsh_pool_kind pool;
     int weight;                         /* parameters of a convolution: its weight; */
@@ -42,6 +46,9 @@ walsh_node walsh_graph_batchnorm(walsh_graph *graph, const char *name, walsh_nod
 walsh_node walsh_graph_relu(walsh_graph *graph, walsh_node x);
 /* Sum of two nodes of equal shape. */
 walsh_node walsh_graph_add(walsh_graph *graph, walsh_node a, walsh_node b);
+/* The channels of `a`, then those of `b`, of as many pixels. Its output is where its parts have been written, so nothing
+ * may be part of two; the lanes of `b` begin at a multiple of 4. */
+walsh_node walsh_graph_concat(walsh_graph *graph, walsh_node a, walsh_node b);
 walsh_node walsh_graph_pool(walsh_graph *graph, walsh_pool_kind kind, walsh_node x, int window, int stride, int pad);
 
 /* The first failure while building, or WALSH_OK. The last node is the graph's output, the features. */
@@ -50,7 +57,7 @@ walsh_status walsh_graph_check(const walsh_graph *graph);
 int walsh_graph_layers(const walsh_graph *graph);
 const walsh_layer *walsh_graph_layer(const walsh_graph *graph, walsh_node node);
 
-/* Features of one image that the head gets: h*w*c of the last node, which must be 1 x 1 x c. */
+/* Features of one image that the head gets: the channels of the last node, which must be 1 x 1 x c. */
 int walsh_graph_features(const walsh_graph *graph);
 
 /* The graph's parameters; the head's are appended to them. Owned by the graph. */

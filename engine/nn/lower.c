@@ -3,6 +3,21 @@
 
 #include <stdlib.h>
 
+/* A concatenation comes after its parts, so the last ones are the roots. */
+static void find_homes(walsh_lowering *l)
+{
+    int layers = walsh_graph_layers(l->graph);
+    for (walsh_node i = 0; i < layers; i++) l->home[i].root = -1;
+    for (walsh_node i = layers - 1; i > 0; i--) {
+        const walsh_layer *layer = walsh_lower_layer(l, i);
+        if (layer->kind != WALSH_LAYER_CONCAT) continue;
+        if (l->home[i].root < 0) l->home[i] = (walsh_lower_home){i, 0};
+        walsh_lower_home *a = &l->home[layer->input[0]], *b = &l->home[layer->input[1]];
+        *a = *b = l->home[i];
+        b->first += walsh_pad(walsh_lower_layer(l, layer->input[0])->lanes);
+    }
+}
+
 walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, int batch, bool train,
                                    walsh_lowering **lowering)
 {
@@ -11,7 +26,8 @@ walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, i
     *lowering = NULL;
     WALSH_TRY(walsh_alloc(&made, 1, sizeof *made, "a plan"));
     *made = (walsh_lowering){.plan = plan, .graph = graph, .batch = batch, .train = train};
-    walsh_value **array[] = {&made->output, &made->saved, &made->partial, &made->gradient, &made->sums, &made->factors};
+    walsh_value **array[] = {&made->output, &made->saved,   &made->partial, &made->gradient,
+                             &made->sums,   &made->factors, &made->whole,   &made->moments};
     for (size_t i = 0; i < sizeof array / sizeof *array; i++) {
         walsh_status status = walsh_alloc(array[i], n, sizeof **array[i], "a plan");
         if (status) {
@@ -21,7 +37,11 @@ walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, i
         for (size_t k = 0; k < n; k++) (*array[i])[k] = WALSH_NO_VALUE;
     }
     walsh_status status = walsh_alloc(&made->unstored, n, sizeof *made->unstored, "a plan");
-    if (status) walsh_lowering_destroy(&made);
+    if (!status) status = walsh_alloc(&made->home, n, sizeof *made->home, "a plan");
+    if (status)
+        walsh_lowering_destroy(&made);
+    else
+        find_homes(made);
     *lowering = made;
     return status;
 }
@@ -36,6 +56,9 @@ void walsh_lowering_destroy(walsh_lowering **lowering)
     free((*lowering)->sums);
     free((*lowering)->factors);
     free((*lowering)->unstored);
+    free((*lowering)->home);
+    free((*lowering)->whole);
+    free((*lowering)->moments);
     free(*lowering);
     *lowering = NULL;
 }
@@ -48,7 +71,16 @@ const walsh_layer *walsh_lower_layer(const walsh_lowering *l, walsh_node node)
 walsh_shape walsh_lower_shape(const walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
-    return walsh_shape_nhwc(l->batch, layer->h, layer->w, layer->c);
+    return walsh_shape_nhwc(l->batch, layer->h, layer->w, layer->lanes);
+}
+
+walsh_value walsh_lower_place(walsh_lowering *l, walsh_node node)
+{
+    walsh_lower_home home = l->home[node];
+    if (home.root < 0) return walsh_plan_value(l->plan, walsh_lower_shape(l, node));
+    walsh_value *whole = &l->whole[home.root];
+    if (*whole < 0) *whole = walsh_plan_value(l->plan, walsh_lower_shape(l, home.root));
+    return walsh_plan_slice(l->plan, *whole, home.first, walsh_lower_layer(l, node)->lanes);
 }
 
 static walsh_value bind(walsh_lowering *l, walsh_copy copy, int parameter)
@@ -83,8 +115,8 @@ walsh_conv walsh_lower_conv(const walsh_lowering *l, walsh_node node)
     return (walsh_conv){.n = l->batch,
                         .h = from->h,
                         .w = from->w,
-                        .ic = from->c,
-                        .oc = layer->c,
+                        .ic = from->lanes,
+                        .oc = layer->lanes,
                         .kh = layer->window,
                         .kw = layer->window,
                         .stride = layer->stride,
@@ -94,13 +126,13 @@ walsh_conv walsh_lower_conv(const walsh_lowering *l, walsh_node node)
 walsh_bn walsh_lower_bn(const walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
-    return (walsh_bn){.n = l->batch, .h = layer->h, .w = layer->w, .c = layer->c};
+    return (walsh_bn){.n = l->batch, .h = layer->h, .w = layer->w, .c = layer->lanes};
 }
 
 walsh_relu walsh_lower_relu(const walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
-    return (walsh_relu){.n = l->batch, .h = layer->h, .w = layer->w, .c = layer->c};
+    return (walsh_relu){.n = l->batch, .h = layer->h, .w = layer->w, .c = layer->lanes};
 }
 
 walsh_pool walsh_lower_pool(const walsh_lowering *l, walsh_node node)
@@ -110,10 +142,33 @@ walsh_pool walsh_lower_pool(const walsh_lowering *l, walsh_node node)
                         .n = l->batch,
                         .h = from->h,
                         .w = from->w,
-                        .c = from->c,
+                        .c = from->lanes,
                         .window = layer->window,
                         .stride = layer->stride,
                         .pad = layer->pad};
+}
+
+bool walsh_lower_has_holes(const walsh_lowering *l)
+{
+    return walsh_lower_layer(l, walsh_graph_layers(l->graph) - 1)->lane;
+}
+
+walsh_lanes_problem walsh_lower_lanes(const walsh_lowering *l, bool back)
+{
+    const walsh_layer *last = walsh_lower_layer(l, walsh_graph_layers(l->graph) - 1);
+    walsh_lanes_problem p = {.rows = l->batch, .in = back ? last->c : last->lanes, .out = back ? last->lanes : last->c};
+    int runs = 0;
+    for (int c = 0; c < last->c; c++) {
+        bool follows = c && last->lane[c] == last->lane[c - 1] + 1;
+        if (!follows && runs == WALSH_LANE_RUNS) {
+            walsh_plan_fail(l->plan, walsh_fail(WALSH_E_ARGUMENT, "features with more than %d gaps between their lanes",
+                                                WALSH_LANE_RUNS - 1));
+            break;
+        }
+        if (!follows) p.run[runs++] = (walsh_lane_run){back ? c : last->lane[c], back ? last->lane[c] : c, 0};
+        p.run[runs - 1].count++;
+    }
+    return p;
 }
 
 /* The layer that alone reads `node`'s output, if it is of that kind; else -1. */

@@ -7,11 +7,12 @@
 
 #include "engine/op/add.h"
 
-/* The layers that still need what is in a gradient's tensor. */
+/* The layers that still need something of what is in a gradient's tensor. */
 static int holders(const walsh_lowering *l, walsh_value gradient)
 {
     int count = 0;
-    for (walsh_node i = 0; i < walsh_graph_layers(l->graph); i++) count += l->gradient[i] == gradient;
+    for (walsh_node i = 0; i < walsh_graph_layers(l->graph); i++)
+        count += walsh_plan_overlap(l->plan, l->gradient[i], gradient);
     return count;
 }
 
@@ -26,7 +27,7 @@ static walsh_value take(walsh_lowering *l, walsh_node node)
 static void add_gradient(walsh_lowering *l, walsh_node node, walsh_value more, walsh_value sum)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
-    walsh_add_problem p = {.n = l->batch, .h = layer->h, .w = layer->w, .c = layer->c};
+    walsh_add_problem p = {.n = l->batch, .h = layer->h, .w = layer->w, .c = layer->lanes};
     const walsh_value operands[] = {l->gradient[node], more, sum};
     walsh_plan_add(l->plan, "add", &walsh_add, &p, operands);
     l->gradient[node] = sum;
@@ -196,9 +197,23 @@ static void backward_pool(walsh_lowering *l, walsh_node node)
     contribute(l, from, "pool", &walsh_pool_backward, &p, operands, WALSH_POOL_BACKWARD_DX);
 }
 
+/* The parts' gradients are parts of the gradient. */
+static void backward_concat(walsh_lowering *l, walsh_node node)
+{
+    walsh_value g = take(l, node);
+    for (int i = 0; i < 2; i++) {
+        walsh_node part = walsh_lower_layer(l, node)->input[i];
+        int first = l->home[part].first - l->home[node].first;
+        pass_on(l, part, walsh_plan_slice(l->plan, g, first, walsh_lower_layer(l, part)->lanes));
+    }
+}
+
 static void backward_layer(walsh_lowering *l, walsh_node node)
 {
     switch (walsh_lower_layer(l, node)->kind) {
+    case WALSH_LAYER_CONCAT:
+        backward_concat(l, node);
+        return;
     case WALSH_LAYER_CONV:
         backward_conv(l, node);
         return;
@@ -221,6 +236,12 @@ void walsh_lower_backward(walsh_lowering *l, walsh_value gradient)
 {
     walsh_node last = walsh_graph_layers(l->graph) - 1;
     l->gradient[last] = gradient;
+    if (walsh_lower_has_holes(l)) {
+        walsh_lanes_problem p = walsh_lower_lanes(l, true);
+        const walsh_value operands[] = {gradient, walsh_lower_output(l, &walsh_lanes, &p, WALSH_LANES_Y)};
+        walsh_plan_add(l->plan, "features", &walsh_lanes, &p, operands);
+        l->gradient[last] = operands[WALSH_LANES_Y];
+    }
     for (walsh_node node = last; node > 0; node--) {
         backward_layer(l, node);
         take(l, node); /* nobody needs it any more */

@@ -5,6 +5,34 @@
 
 #include "engine/op/add.h"
 
+/* Where the statistics of a layer's output go: a value of their own, or their part of a concatenation's. */
+static walsh_value place_statistics(walsh_lowering *l, walsh_node node)
+{
+    walsh_lower_home home = l->home[node];
+    walsh_node of = home.root < 0 ? node : home.root;
+    const walsh_bn p = walsh_lower_bn(l, of);
+    if (home.root < 0) return walsh_lower_output(l, &walsh_bn_stats, &p, WALSH_BN_STATS_PARTIAL);
+    walsh_value *moments = &l->moments[home.root];
+    if (*moments < 0) *moments = walsh_lower_output(l, &walsh_bn_stats, &p, WALSH_BN_STATS_PARTIAL);
+    return walsh_plan_slice(l->plan, *moments, home.first, walsh_lower_layer(l, node)->lanes);
+}
+
+/* Makes sure that the statistics of what is stored for `node` are known: of a concatenation's parts where they are not,
+ * each of which is read once however many batch norms read what it is part of. */
+static void statistics(walsh_lowering *l, walsh_node node, const char *name)
+{
+    const walsh_layer *layer = walsh_lower_layer(l, node);
+    if (l->partial[node] >= 0) return;
+    l->partial[node] = place_statistics(l, node);
+    if (layer->kind == WALSH_LAYER_CONCAT) {
+        for (int i = 0; i < 2; i++) statistics(l, layer->input[i], name);
+        return;
+    }
+    walsh_bn p = walsh_lower_bn(l, node);
+    const walsh_value operands[] = {l->output[node], l->partial[node]};
+    walsh_plan_add(l->plan, name, &walsh_bn_stats, &p, operands);
+}
+
 /* Statistics and SAVED of a batch norm. */
 static void forward_batchnorm(walsh_lowering *l, walsh_node node)
 {
@@ -19,13 +47,8 @@ static void forward_batchnorm(walsh_lowering *l, walsh_node node)
         walsh_plan_add(l->plan, layer->name, &walsh_bn_eval, &p, operands);
         return;
     }
-    walsh_value partial = l->partial[layer->input[0]];
-    if (partial < 0) {
-        partial = walsh_lower_output(l, &walsh_bn_stats, &p, WALSH_BN_STATS_PARTIAL);
-        const walsh_value stats[] = {l->output[layer->input[0]], partial};
-        walsh_plan_add(l->plan, layer->name, &walsh_bn_stats, &p, stats);
-    }
-    const walsh_value finalize[] = {partial, gamma, beta, mean, var, saved};
+    if (l->partial[layer->input[0]] < 0) statistics(l, layer->input[0], layer->name);
+    const walsh_value finalize[] = {l->partial[layer->input[0]], gamma, beta, mean, var, saved};
     walsh_plan_add(l->plan, layer->name, &walsh_bn_finalize, &p, finalize);
 }
 
@@ -68,12 +91,12 @@ static void forward_group(walsh_lowering *l, walsh_lower_grouping g)
     const char *name = walsh_lower_layer(l, g.main)->name;
     if (!waits(l, g.main) && waits(l, g.other)) g = (walsh_lower_grouping){g.other, g.main, g.last, g.relu};
     bool normalises = waits(l, g.main);
-    walsh_value y = walsh_plan_value(l->plan, walsh_lower_shape(l, g.last));
+    walsh_value y = walsh_lower_place(l, g.last);
     if (!normalises) {
         walsh_add_problem p = {.n = l->batch,
                                .h = walsh_lower_layer(l, g.last)->h,
                                .w = walsh_lower_layer(l, g.last)->w,
-                               .c = walsh_lower_layer(l, g.last)->c,
+                               .c = walsh_lower_layer(l, g.last)->lanes,
                                .relu = g.relu};
         const walsh_value operands[] = {l->output[g.main], l->output[g.other], y};
         walsh_plan_add(l->plan, name, &walsh_add, &p, operands);
@@ -94,15 +117,19 @@ static void forward_relu(walsh_lowering *l, walsh_node node)
 {
     walsh_relu p = walsh_lower_relu(l, node);
     const walsh_value operands[] = {l->output[walsh_lower_layer(l, node)->input[0]],
-                                    l->output[node] = walsh_plan_value(l->plan, walsh_lower_shape(l, node))};
+                                    l->output[node] = walsh_lower_place(l, node)};
     walsh_plan_add(l->plan, "relu", &walsh_relu_forward, &p, operands);
 }
 
-/* A batch norm that reads the output of `node`, or -1. */
+/* A batch norm that reads the output of `node`, or what that is part of, or -1. */
 static walsh_node norm_of(const walsh_lowering *l, walsh_node node)
 {
-    for (walsh_node i = node + 1; i < walsh_graph_layers(l->graph); i++)
-        if (walsh_lower_is_batchnorm(l, i) && walsh_lower_layer(l, i)->input[0] == node) return i;
+    for (walsh_node i = node + 1; i < walsh_graph_layers(l->graph); i++) {
+        const walsh_layer *reader = walsh_lower_layer(l, i);
+        bool reads = reader->input[0] == node || reader->input[1] == node;
+        if (reads && reader->kind == WALSH_LAYER_BATCHNORM) return i;
+        if (reads && reader->kind == WALSH_LAYER_CONCAT) return norm_of(l, i);
+    }
     return -1;
 }
 
@@ -118,7 +145,8 @@ static walsh_lower_grouping group_with(const walsh_lowering *l, walsh_node norm)
  * that is there already: then its output is the group's, else the batch norm's. */
 static bool fuse_norm(walsh_lowering *l, walsh_node node, walsh_conv *p, walsh_value *operands)
 {
-    walsh_node norm = walsh_lower_layer(l, node)->consumers == 1 ? norm_of(l, node) : -1;
+    const walsh_layer *layer = walsh_lower_layer(l, node);
+    walsh_node norm = layer->consumers == 1 && !layer->joined ? norm_of(l, node) : -1;
     walsh_conv fused = *p;
     fused.fuse |= WALSH_FUSE_NORMALISE;
     if (l->train || norm < 0 || !walsh_lower_can(l, &walsh_conv_forward, &fused)) return false;
@@ -129,8 +157,8 @@ static bool fuse_norm(walsh_lowering *l, walsh_node node, walsh_conv *p, walsh_v
     fused.relu = whole && g.relu;
     *p = fused;
     forward_batchnorm(l, norm);
-    operands[WALSH_CONV_FORWARD_Y] = l->output[whole ? g.last : norm] =
-        walsh_plan_value(l->plan, walsh_lower_shape(l, norm));
+    walsh_node stored = whole ? g.last : norm;
+    operands[WALSH_CONV_FORWARD_Y] = l->output[stored] = walsh_lower_place(l, stored);
     operands[WALSH_CONV_FORWARD_Y_SAVED] = l->saved[norm];
     if (fused.add) operands[WALSH_CONV_FORWARD_RES] = l->output[side];
     return true;
@@ -148,11 +176,10 @@ static void forward_conv(walsh_lowering *l, walsh_node node)
     operands[WALSH_CONV_FORWARD_X] = from.x, operands[WALSH_CONV_FORWARD_SAVED] = from.saved;
     operands[WALSH_CONV_FORWARD_W] = walsh_lower_weights(l, layer->weight);
     if (!fuse_norm(l, node, &p, operands))
-        operands[WALSH_CONV_FORWARD_Y] = l->output[node] = walsh_plan_value(l->plan, walsh_lower_shape(l, node));
+        operands[WALSH_CONV_FORWARD_Y] = l->output[node] = walsh_lower_place(l, node);
     if (l->train && norm_of(l, node) >= 0 && walsh_lower_can(l, &walsh_conv_forward, &counted)) {
         p = counted;
-        operands[WALSH_CONV_FORWARD_PARTIAL] = l->partial[node] =
-            walsh_lower_output(l, &walsh_conv_forward, &p, WALSH_CONV_FORWARD_PARTIAL);
+        operands[WALSH_CONV_FORWARD_PARTIAL] = l->partial[node] = place_statistics(l, node);
     }
     walsh_plan_add(l->plan, layer->name, &walsh_conv_forward, &p, operands);
 }
@@ -161,7 +188,7 @@ static void forward_pool(walsh_lowering *l, walsh_node node)
 {
     walsh_pool p = walsh_lower_pool(l, node);
     const walsh_value operands[] = {l->output[walsh_lower_layer(l, node)->input[0]],
-                                    l->output[node] = walsh_plan_value(l->plan, walsh_lower_shape(l, node))};
+                                    l->output[node] = walsh_lower_place(l, node)};
     walsh_plan_add(l->plan, "pool", &walsh_pool_forward, &p, operands);
 }
 
@@ -173,6 +200,9 @@ static void forward_layer(walsh_lowering *l, walsh_node node)
         return;
     case WALSH_LAYER_POOL:
         forward_pool(l, node);
+        return;
+    case WALSH_LAYER_CONCAT:
+        l->output[node] = walsh_lower_place(l, node); /* its parts have written it */
         return;
     case WALSH_LAYER_BATCHNORM:
         forward_batchnorm(l, node);
@@ -191,5 +221,10 @@ walsh_value walsh_lower_forward(walsh_lowering *l, walsh_value image)
 {
     l->output[0] = image;
     for (walsh_node node = 1; node < walsh_graph_layers(l->graph); node++) forward_layer(l, node);
-    return l->output[walsh_graph_layers(l->graph) - 1];
+    walsh_value features = l->output[walsh_graph_layers(l->graph) - 1];
+    if (!walsh_lower_has_holes(l)) return features;
+    walsh_lanes_problem p = walsh_lower_lanes(l, false);
+    const walsh_value operands[] = {features, walsh_lower_output(l, &walsh_lanes, &p, WALSH_LANES_Y)};
+    walsh_plan_add(l->plan, "features", &walsh_lanes, &p, operands);
+    return operands[WALSH_LANES_Y];
 }

@@ -5,27 +5,40 @@
 #include "engine/nn/lower.h"
 #include "engine/op/batchnorm.h"
 #include "engine/op/conv.h"
+#include "engine/op/lanes.h"
 #include "engine/op/relu.h"
+
+/* The concatenation that a layer's output is a part of, or is itself, and that is part of no other; -1: none. */
+typedef struct walsh_lower_home {
+    walsh_node root;
+    int first; /* lane of the root where the layer's begin */
+} walsh_lower_home;
 
 struct walsh_lowering {
     walsh_plan *plan;
     const walsh_graph *graph;
     int batch;
     bool train;
-    walsh_value *output;   /* [layers] stored output; none while it is pending or after fusion into a follower */
-    walsh_value *saved;    /* [layers] a batch norm's SAVED */
-    walsh_value *partial;  /* [layers] a convolution's statistics, where it computes them itself */
-    walsh_value *gradient; /* [layers] of the stored output, until it has been used; layers may share a tensor */
-    walsh_value *sums;     /* [layers] that its group's batch norm needs on the way back, where a convolution computed
-                              them: that gradient then has been masked by the group's ReLU too */
-    walsh_value *factors;  /* [layers] a convolution's: that gradient is the one of the batch norm behind it, whose
-                              gradient the convolution takes on the way in */
-    bool *unstored;        /* [layers] its readers normalise what the batch norm before it reads */
+    walsh_value *output;    /* [layers] stored output; none while it is pending or after fusion into a follower */
+    walsh_value *saved;     /* [layers] a batch norm's SAVED */
+    walsh_value *partial;   /* [layers] a convolution's statistics, where it computes them itself */
+    walsh_value *gradient;  /* [layers] of the stored output, until it has been used; layers may share a tensor */
+    walsh_value *sums;      /* [layers] that its group's batch norm needs on the way back, where a convolution computed
+                               them: that gradient then has been masked by the group's ReLU too */
+    walsh_value *factors;   /* [layers] a convolution's: that gradient is the one of the batch norm behind it, whose
+                               gradient the convolution takes on the way in */
+    bool *unstored;         /* [layers] its readers normalise what the batch norm before it reads */
+    walsh_lower_home *home; /* [layers] where its output is a part of a concatenation */
+    walsh_value *whole,
+        *moments; /* [layers] of a home's root: its output, and a batch norm's statistics of all of it */
 };
 
 /* A layer, and the shape of its output for the whole batch. */
 const walsh_layer *walsh_lower_layer(const walsh_lowering *l, walsh_node node);
 walsh_shape walsh_lower_shape(const walsh_lowering *l, walsh_node node);
+
+/* The value for a layer's output: new, or its part of the concatenation that it belongs to. */
+walsh_value walsh_lower_place(walsh_lowering *l, walsh_node node);
 
 /* A parameter's weights or gradient as a value of the plan. */
 walsh_value walsh_lower_weights(walsh_lowering *l, int parameter);
@@ -42,6 +55,10 @@ walsh_conv walsh_lower_conv(const walsh_lowering *l, walsh_node node);
 walsh_bn walsh_lower_bn(const walsh_lowering *l, walsh_node node);
 walsh_relu walsh_lower_relu(const walsh_lowering *l, walsh_node node);
 walsh_pool walsh_lower_pool(const walsh_lowering *l, walsh_node node);
+
+/* Whether free lanes lie between the features' channels; and what takes them out, or with `back` puts them in. */
+bool walsh_lower_has_holes(const walsh_lowering *l);
+walsh_lanes_problem walsh_lower_lanes(const walsh_lowering *l, bool back);
 
 bool walsh_lower_is_batchnorm(const walsh_lowering *l, walsh_node node);
 

@@ -22,14 +22,14 @@ walsh_status walsh_parameters_create(walsh_parameters **parameters)
 
 static walsh_shape device_shape(const walsh_parameter *p)
 {
-    const int *d = p->dims;
+    const int *d = p->dims, lanes = p->lanes;
     switch (p->layout) {
     case WALSH_LAYOUT_OIHW:
-        return walsh_shape_nhwc(d[2], d[3], walsh_pad(d[1]), d[0]);
+        return walsh_shape_nhwc(d[2], d[3], walsh_pad(lanes ? lanes : d[1]), d[0]);
     case WALSH_LAYOUT_LINEAR:
         return walsh_shape_matrix(d[0], d[1]);
     default:
-        return walsh_shape_vector(d[0]);
+        return walsh_shape_vector(lanes ? lanes : d[0]);
     }
 }
 
@@ -195,11 +195,12 @@ static size_t device_index(const walsh_parameter *p, int a, int b, int c, int d)
     size_t pitch = (size_t)p->shape.pitch, width = (size_t)p->shape.w;
     switch (p->layout) {
     case WALSH_LAYOUT_OIHW:
+        b = p->lane ? p->lane[b] : b;
         return (((size_t)c * (size_t)p->dims[3] + (size_t)d) * width + (size_t)b) * pitch + (size_t)a;
     case WALSH_LAYOUT_LINEAR:
         return (size_t)a * pitch + (size_t)b;
     default:
-        return (size_t)a;
+        return (size_t)(p->lane ? p->lane[a] : a);
     }
 }
 

@@ -38,6 +38,8 @@ typedef struct walsh_parameter {
     walsh_layout layout;
     walsh_role_of role;
     int rank, dims[4]; /* as on disk */
+    int lanes;         /* input channels (OIHW), or elements of a vector, have this much room on the device; 0: as many */
+    const int *lane;   /* and stand there; NULL: at their numbers. The graph's */
     walsh_init init;
     float init_value;
     walsh_shape shape; /* on the device; filled in by walsh_parameters_add */
@@ -49,7 +51,7 @@ typedef enum walsh_copy { WALSH_COPY_WEIGHTS, WALSH_COPY_GRADIENT, WALSH_COPY_MO
 
 walsh_status walsh_parameters_create(walsh_parameters **parameters);
 
-/* Appends a parameter (name, layout, role, rank, dims, init). Names must differ. */
+/* Appends a parameter (name, layout, role, rank, dims, lanes, lane, init). Names must differ. */
 walsh_status walsh_parameters_add(walsh_parameters *parameters, const walsh_parameter *parameter, int *index);
 
 int walsh_parameters_count(const walsh_parameters *parameters);

@@ -8,7 +8,9 @@
 typedef struct value {
     walsh_view view;
     bool bound;
-    walsh_block block; /* bytes 0: never used */
+    walsh_block block; /* bytes 0: never used, or a slice */
+    walsh_value of;    /* a slice: of this value, which is none, from this channel on */
+    int first;
 } value;
 
 typedef struct step {
@@ -68,7 +70,8 @@ static bool grow(walsh_plan *plan, void *array, int count, size_t size)
 static walsh_value add_value(walsh_plan *plan, walsh_view view, bool bound)
 {
     if (!grow(plan, &plan->values, plan->value_count, sizeof *plan->values)) return WALSH_NO_VALUE;
-    plan->values[plan->value_count] = (value){.view = view, .bound = bound, .block = {.first = -1}};
+    plan->values[plan->value_count] =
+        (value){.view = view, .bound = bound, .block = {.first = -1}, .of = WALSH_NO_VALUE};
     return plan->value_count++;
 }
 
@@ -82,6 +85,34 @@ walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape)
     return add_value(plan, (walsh_view){.shape = shape}, false);
 }
 
+/* The value whose memory `v` lies in. */
+static walsh_value whole(const walsh_plan *plan, walsh_value v)
+{
+    return plan->values[v].of < 0 ? v : plan->values[v].of;
+}
+
+walsh_value walsh_plan_slice(walsh_plan *plan, walsh_value of, int first, int c)
+{
+    if (of < 0) return WALSH_NO_VALUE; /* after a failure */
+    const value *from = &plan->values[of];
+    walsh_view view = from->view;
+    walsh_value root = whole(plan, of);
+    bool bound = from->bound;
+    view.shape.c = c;
+    view.offset += (size_t)first;
+    first += from->first;
+    walsh_value slice = add_value(plan, view, bound);
+    if (slice >= 0) plan->values[slice].of = root, plan->values[slice].first = first;
+    return slice;
+}
+
+bool walsh_plan_overlap(const walsh_plan *plan, walsh_value a, walsh_value b)
+{
+    if (a < 0 || b < 0 || whole(plan, a) != whole(plan, b)) return false;
+    const value *p = &plan->values[a], *q = &plan->values[b];
+    return p->first < q->first + q->view.shape.c && q->first < p->first + p->view.shape.c;
+}
+
 walsh_shape walsh_plan_shape(const walsh_plan *plan, walsh_value v)
 {
     return v < 0 ? walsh_shape_absent : plan->values[v].view.shape;
@@ -91,6 +122,7 @@ walsh_shape walsh_plan_shape(const walsh_plan *plan, walsh_value v)
 static void touch(walsh_plan *plan, walsh_value v)
 {
     if (v < 0 || plan->values[v].bound) return;
+    v = whole(plan, v);
     walsh_block *block = &plan->values[v].block;
     if (block->first < 0) block->first = plan->step_count;
     block->last = plan->step_count;
@@ -105,7 +137,7 @@ static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const
         s->operands[i] = operands[i];
         views[i] = (walsh_view){.shape = walsh_plan_shape(plan, operands[i])};
         if (operands[i] >= 0 && op->operands[i].role == WALSH_READ && !plan->values[operands[i]].bound &&
-            plan->values[operands[i]].block.first < 0)
+            plan->values[whole(plan, operands[i])].block.first < 0)
             WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is read before anything wrote it", op->name,
                        op->operands[i].name);
     }
@@ -174,6 +206,12 @@ walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
         if (!v->block.bytes) continue;
         v->view.memory = walsh_arena_memory(arena, v->block.chunk);
         v->view.offset = v->block.offset / walsh_type_size(v->view.shape.type);
+    }
+    for (int i = 0; i < plan->value_count; i++) {
+        value *v = &plan->values[i];
+        if (v->of < 0 || v->bound) continue;
+        v->view.memory = plan->values[v->of].view.memory;
+        v->view.offset = plan->values[v->of].view.offset + (size_t)v->first;
     }
     for (int i = 0; i < plan->step_count; i++) {
         step *s = &plan->steps[i];

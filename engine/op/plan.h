@@ -31,6 +31,13 @@ walsh_value walsh_plan_bind(walsh_plan *plan, const walsh_view *view);
  * not survive a run. */
 walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape);
 
+/* Channels [first, first + c) of every pixel of another value, first being a multiple of 4: the same memory, which lives
+ * as long as any of its parts. */
+walsh_value walsh_plan_slice(walsh_plan *plan, walsh_value of, int first, int c);
+
+/* Whether two values share memory: the same one, or slices that meet. */
+bool walsh_plan_overlap(const walsh_plan *plan, walsh_value a, walsh_value b);
+
 walsh_shape walsh_plan_shape(const walsh_plan *plan, walsh_value value);
 
 /* Appends an operation. `label` names it in profiles (layer's name); `operands` as in op->operands. */
