@@ -199,6 +199,23 @@ INLINE void merge_five(lanes *v, lanes_int *at, __local float *scratch, __local 
     if (logits) FOR_LANES(i_) if (row + i_ < (size_t)b) logits[(row + i_) * logits_pitch + (class)] = OWN(&(y), i_)
 #endif
 
+/* t = T D xs, times scale: the products of xs [n] with the first `rows` rows of a block whose signs are D. A row beyond
+ * them is one of them again (see above), so that columns meet before the transform. */
+INLINE void signed_products(T_MEMORY lanes *t, X_MEMORY const lanes *xs, __global const float *sign,
+                            __global const float *tables, const int n, const int rows, const int log_p,
+                            const float scale)
+{
+    SYNC();
+    EACH(r, rows)
+    {
+        lanes v = xs[r] * (sign[r] * scale);
+        for (int k = r + rows; k < n; k += rows) v += xs[k] * (sign[k] * scale);
+        t[r] = v;
+    }
+    SYNC();
+    structured(t, tables, rows, log_p, 0);
+}
+
 /* Weight, sum and rank of a class with logit y. */
 #if COSINE
 #define LOGIT(z, class) (gain * (z))
@@ -218,8 +235,9 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
                 __global float *sums, const ulong sums_at, __global float *dots, const ulong dots_at,
                 __global float *shifts, const ulong shifts_at, __global float *partial, const ulong partial_at,
                 __global float *work, const ulong work_at, const int b, const int features, const int c,
-                const int wanted_rows, const int log_power, const int signs_at, const int x_pitch, const int dx_pitch, const int metrics_pitch, const int best_pitch,
-                const int logits_pitch, const int partial_pitch, const float scale, const float smoothing)
+                const int wanted_rows, const int log_power, const int signs_at, const int x_pitch, const int dx_pitch,
+                const int metrics_pitch, const int best_pitch, const int logits_pitch, const int partial_pitch,
+                const float scale, const float smoothing)
 {
     __local float scratch[LANES];
     SIZES
@@ -294,15 +312,7 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
         const int base = SINGLE ? 0 : a * 2 * n, left = c - base;
         const int plus = min(left, rows), minus = min(max(left - n, 0), n);
         const bool last = a == blocks - 1;
-        SYNC();
-        EACH(r, rows)
-        {
-            lanes v = xs[r] * (sign[r] * scale);
-            for (int k = r + rows; k < n; k += rows) v += xs[k] * (sign[k] * scale);
-            t[r] = v;
-        }
-        SYNC();
-        structured(t, tables, rows, log_p, 0);
+        signed_products(t, xs, sign, tables, n, rows, log_p, scale);
 
         FOR_LANES(i)
         {
@@ -513,18 +523,18 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
     }
 }
 
+#if BACKWARD && !OWN_BIAS
 #define NORMALISED(y) exp2_lanes(((y) - top) * LOG2E - log_sum)
 
 /* The bias' gradient from normalised weights, computed anew: a work-group takes block get_global_id(1) of the classes
  * for every slices-th group of W samples, and leaves their sum in row get_global_id(2) of `partial`. */
 __kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
-fused_head_bias(__global const float *matrix, const ulong matrix_at, __global const float *bias, const ulong bias_at, __global const int *labels,
-                const ulong labels_at, __global const int *valid_rows, const ulong valid_at,
+fused_head_bias(__global const float *matrix, const ulong matrix_at, __global const float *bias, const ulong bias_at,
+                __global const int *labels, const ulong labels_at, __global const int *valid_rows, const ulong valid_at,
                 __global const float *unit, const ulong unit_at, __global const float *shifts, const ulong shifts_at,
-                __global float *partial, const ulong partial_at, __global float *work, const ulong work_at,
-                const int b, const int features, const int c, const int wanted_rows, const int log_power,
-                const int signs_at, const int slices, const int partial_pitch,
-                const float scale, const float smoothing)
+                __global float *partial, const ulong partial_at, __global float *work, const ulong work_at, const int b,
+                const int features, const int c, const int wanted_rows, const int log_power, const int signs_at,
+                const int slices, const int partial_pitch, const float scale, const float smoothing)
 {
     SIZES
     const int id = (int)get_local_id(0), a = (int)get_global_id(1), slice = (int)get_global_id(2);
@@ -557,15 +567,7 @@ fused_head_bias(__global const float *matrix, const ulong matrix_at, __global co
             OWN(&gain, i) = shifts[shifts_at + (2 * groups + group) * W + i];
             OWN(&share, i) = group * W + i < valid ? row_share : 0.0f;
         }
-        SYNC();
-        EACH(r, rows)
-        {
-            lanes v = xs[r] * (sign[r] * scale);
-            for (int k = r + rows; k < n; k += rows) v += xs[k] * (sign[k] * scale);
-            t[r] = v;
-        }
-        SYNC();
-        structured(t, tables, rows, log_p, 0);
+        signed_products(t, xs, sign, tables, n, rows, log_p, scale);
         EACH(r, plus)
         {
 #if W == 8
@@ -595,6 +597,7 @@ fused_head_bias(__global const float *matrix, const ulong matrix_at, __global co
                 partial[at] -= (1.0f - smoothing) * row_share;
         }
 }
+#endif
 
 /* Sums over the slices, and alpha's gradient over the rows, in order: four classes a work-item, alpha in one more. */
 __kernel void fused_head_sum(__global const float *partial, const ulong partial_at, __global const float *dots,
