@@ -57,6 +57,7 @@ static walsh_status read_recipe(const walsh_arguments *arguments, walsh_train_op
     WALSH_TRY(walsh_value_choice(arguments, WALSH_OPTION_MATH, math, &exact));
     options->exact = exact;
     if (walsh_argument(arguments, WALSH_OPTION_NESTEROV)) options->nesterov = true;
+    if (walsh_argument(arguments, WALSH_OPTION_NO_NESTEROV)) options->nesterov = false;
     if (walsh_argument(arguments, WALSH_OPTION_NO_AUGMENT)) options->augment = false;
     if (walsh_argument(arguments, WALSH_OPTION_NO_SHUFFLE)) options->shuffle = false;
     return WALSH_OK;
@@ -235,6 +236,7 @@ static const struct argp_option recipe[] = {
     {"warmup", WALSH_OPTION_WARMUP, "E", 0, "epochs of linear warm-up from 0", 0},
     {"momentum", WALSH_OPTION_MOMENTUM, "M", 0, "from 0 to below 1", 0},
     {"nesterov", WALSH_OPTION_NESTEROV, NULL, 0, "Nesterov's momentum", 0},
+    {"no-nesterov", WALSH_OPTION_NO_NESTEROV, NULL, 0, "without it, where the recipe has it", 0},
     {"weight-decay", WALSH_OPTION_WEIGHT_DECAY, "WD", 0, "on every trained parameter but alpha", 0},
     {"no-augment", WALSH_OPTION_NO_AUGMENT, NULL, 0, "neither crops nor flips", 0},
     {"no-shuffle", WALSH_OPTION_NO_SHUFFLE, NULL, 0, "the data set's own order", 0},

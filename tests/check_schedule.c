@@ -1,7 +1,8 @@
-/* Learning rates by step. */
+/* Learning rates by step, and the recipes that name them. */
 #include "tests/check.h"
 
 #include <math.h>
+#include <string.h>
 
 #include <walsh/train.h>
 
@@ -83,6 +84,42 @@ static void wrong_schedules_are_refused(void **state)
         assert_fails(WALSH_E_ARGUMENT, "expected constant", walsh_schedule_parse(wrong[i], &schedule));
 }
 
+/* Every network trains by default as its paper says: the table of the README. */
+static void every_network_has_its_recipe(void **state)
+{
+    static const struct {
+        const char *models, *schedule;
+        int epochs, batch;
+        double lr, weight_decay;
+        bool nesterov;
+    } known[] = {
+        {" resnet20 resnet32 resnet44 resnet56 resnet110 ", "step:81,122,164", 200, 128, 0.1, 1e-4, false},
+        {" densenet-bc-100-12 ", "step:150,225", 300, 64, 0.1, 1e-4, true},
+        {" resnet18 resnet34 resnet50 densenet121 densenet169 ", "step:30,60,80", 90, 256, 0.1, 1e-4, false},
+        {" shufflenet ", "linear", 240, 1024, 0.5, 4e-5, false},
+    };
+    enum { KNOWN = sizeof known / sizeof *known };
+    (void)state;
+    for (const char *const *name = walsh_model_names(); *name; name++) {
+        walsh_train_options options, on_sample;
+        walsh_schedule schedule = {0};
+        char word[64];
+        int i = 0;
+        snprintf(word, sizeof word, " %s ", *name);
+        while (i < KNOWN && !strstr(known[i].models, word)) i++;
+        assert_true(i < KNOWN);
+        assert_ok(walsh_train_defaults(*name, "imagenet:x", &options));
+        assert_ok(walsh_schedule_parse(known[i].schedule, &schedule));
+        assert_memory_equal(&options.schedule, &schedule, sizeof schedule);
+        assert_true(options.epochs == known[i].epochs && options.batch == known[i].batch);
+        assert_true(options.lr == known[i].lr && options.weight_decay == known[i].weight_decay);
+        assert_true(options.momentum == 0.9 && options.nesterov == known[i].nesterov);
+        assert_ok(walsh_train_defaults(*name, "sample", &on_sample));
+        assert_true(on_sample.schedule.kind == WALSH_SCHEDULE_ONECYCLE && on_sample.epochs == 15);
+        assert_false(on_sample.nesterov);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +128,7 @@ int main(void)
         cmocka_unit_test(onecycle_is_pytorchs),
         cmocka_unit_test(warmup_is_linear_and_shifts_the_rest),
         cmocka_unit_test(wrong_schedules_are_refused),
+        cmocka_unit_test(every_network_has_its_recipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,7 @@ static const field fields[] = {
     {"batch", TYPE_INT, AT(batch), false, NULL, NULL},
     {"lr", TYPE_DOUBLE, AT(lr), false, NULL, NULL},
     {"momentum", TYPE_DOUBLE, AT(momentum), false, NULL, NULL},
-    {"nesterov", TYPE_BOOL, AT(nesterov), false, "no --nesterov", "--nesterov"},
+    {"nesterov", TYPE_BOOL, AT(nesterov), false, "--no-nesterov", "--nesterov"},
     {"weight-decay", TYPE_DOUBLE, AT(weight_decay), false, NULL, NULL},
     {"label-smoothing", TYPE_DOUBLE, AT(label_smoothing), false, NULL, NULL},
     {"schedule", TYPE_SCHEDULE, AT(schedule), false, NULL, NULL},
