@@ -162,7 +162,7 @@ static walsh_status run_step(const walsh_arguments *arguments)
 
 static const struct argp_option own[] = {
     {NULL, 0, NULL, 0, "What to measure:", 0},
-    {"model", WALSH_OPTION_MODEL, "NAME", 0, "resnet20, resnet32, resnet44, resnet56 or resnet110", 0},
+    {"model", WALSH_OPTION_MODEL, "NAME", 0, WALSH_MODEL_HELP, 0},
     {"batch", WALSH_OPTION_BATCH, "B", 0, "images a step (default: 128)", 0},
     {"mode", WALSH_OPTION_MODE, "MODE", 0, "train, evaluate or both (default)", 0},
     {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned (default), orthonormal, hadamard or hadamard-plain", 0},

@@ -205,7 +205,7 @@ static walsh_status run(const walsh_arguments *arguments)
 
 static const struct argp_option what[] = {
     {NULL, 0, NULL, 0, "What to train:", 0},
-    {"model", WALSH_OPTION_MODEL, "NAME", 0, "resnet20, resnet32, resnet44, resnet56 or resnet110", 0},
+    {"model", WALSH_OPTION_MODEL, "NAME", 0, WALSH_MODEL_HELP, 0},
     {"data", WALSH_OPTION_DATA, "DATA", 0, WALSH_DATA_HELP, 0},
     {"image-size", WALSH_OPTION_IMAGE_SIZE, "S", 0, "pixels a side (default: the model's)", 0},
     {"out", WALSH_OPTION_OUT, "DIR", 0, "folder for log.csv, state, last and best weights", 0},

@@ -86,6 +86,10 @@ struct walsh_arguments {
     bool refused;                                                             /* walsh_message() says why already */
 };
 
+#define WALSH_MODEL_HELP                                                                                               \
+    "resnet20, resnet32, resnet44, resnet56, resnet110 or densenet-bc-100-12 (CIFAR); resnet18, resnet34, resnet50, "  \
+    "densenet121 or densenet169 (ImageNet)"
+
 #define WALSH_DATA_HELP                                                                                                \
     "sample, cifar10:PATH or cifar100:PATH (folder or .tar.gz), imagenet:DIR (train/ and val/ with a folder of "       \
     "images a"                                                                                                         \

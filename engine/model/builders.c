@@ -6,10 +6,17 @@
 #include "engine/base/utf8.h"
 
 const walsh_builder walsh_builders[] = {
-    {"resnet20", walsh_build_cifar_resnet, 20, 32, "fc"},   {"resnet32", walsh_build_cifar_resnet, 32, 32, "fc"},
-    {"resnet44", walsh_build_cifar_resnet, 44, 32, "fc"},   {"resnet56", walsh_build_cifar_resnet, 56, 32, "fc"},
-    {"resnet110", walsh_build_cifar_resnet, 110, 32, "fc"}, {"resnet18", walsh_build_resnet, 18, 224, "fc"},
-    {"resnet34", walsh_build_resnet, 34, 224, "fc"},        {"resnet50", walsh_build_resnet, 50, 224, "fc"},
+    {"resnet20", walsh_build_cifar_resnet, 20, 32, "fc"},
+    {"resnet32", walsh_build_cifar_resnet, 32, 32, "fc"},
+    {"resnet44", walsh_build_cifar_resnet, 44, 32, "fc"},
+    {"resnet56", walsh_build_cifar_resnet, 56, 32, "fc"},
+    {"resnet110", walsh_build_cifar_resnet, 110, 32, "fc"},
+    {"resnet18", walsh_build_resnet, 18, 224, "fc"},
+    {"resnet34", walsh_build_resnet, 34, 224, "fc"},
+    {"resnet50", walsh_build_resnet, 50, 224, "fc"},
+    {"densenet-bc-100-12", walsh_build_densenet, 100, 32, "classifier"},
+    {"densenet121", walsh_build_densenet, 121, 224, "classifier"},
+    {"densenet169", walsh_build_densenet, 169, 224, "classifier"},
     {NULL, NULL, 0, 0, NULL},
 };
 
