@@ -82,7 +82,7 @@ static walsh_status upload_constant(stage *s)
 /* Features like a ReLU's, labels over all classes. */
 static walsh_status upload_batch(stage *s)
 {
-    static const float hyper[4] = {1e-3f, 0.9f, 1e-4f};
+    static const float hyper[4] = {1e-3f, 0.9f, 1e-4f, 1};
     const int32_t valid[4] = {s->batch};
     size_t features = (size_t)s->head.spec.features, count = (size_t)s->batch * features;
     const walsh_rng rng = {.seed = 2};

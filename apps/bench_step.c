@@ -125,7 +125,8 @@ static walsh_status build(const walsh_arguments *arguments, walsh_bench *bench, 
     WALSH_TRY(walsh_model_create(bench->device, &options, &s->model));
     WALSH_TRY(walsh_model_initialise(s->model, 1));
     walsh_network_consult(s->model->network, &bench->wisdom);
-    WALSH_TRY(walsh_network_prepare(s->model->network, batch, options.trains, false, 0));
+    const walsh_network_purpose purpose = {.batch = batch, .train = options.trains};
+    WALSH_TRY(walsh_network_prepare(s->model->network, &purpose));
     WALSH_TRY(make_batch(s, batch));
     if (only != 2) WALSH_TRY(add(bench, s, true, batch, steps));
     if (only != 1) WALSH_TRY(add(bench, s, false, batch, steps));

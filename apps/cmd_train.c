@@ -44,6 +44,7 @@ static walsh_status read_recipe(const walsh_arguments *arguments, walsh_train_op
     if (walsh_argument(arguments, WALSH_OPTION_EPOCHS)) options->steps = 0; /* of the run that is continued */
     WALSH_TRY(walsh_value_u64(arguments, WALSH_OPTION_STEPS, 1, &options->steps));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_BATCH, 1, &options->batch));
+    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_ACCUMULATE, 1, &options->accumulate));
     WALSH_TRY(walsh_value_real(arguments, WALSH_OPTION_LR, WALSH_RANGE_POSITIVE, &options->lr));
     WALSH_TRY(walsh_value_real(arguments, WALSH_OPTION_MOMENTUM, WALSH_RANGE_BELOW_ONE, &options->momentum));
     WALSH_TRY(walsh_value_real(arguments, WALSH_OPTION_WEIGHT_DECAY, WALSH_RANGE_NOT_NEGATIVE, &options->weight_decay));
@@ -231,6 +232,8 @@ static const struct argp_option recipe[] = {
     {"epochs", WALSH_OPTION_EPOCHS, "E", 0, "length of the run and of its schedule, in epochs", 0},
     {"steps", WALSH_OPTION_STEPS, "K", 0, "the same in steps; goes before --epochs", 0},
     {"batch", WALSH_OPTION_BATCH, "B", 0, "images a step", 0},
+    {"accumulate", WALSH_OPTION_ACCUMULATE, "K", 0,
+     "take the B images of a step in K equal parts and add their gradients: needs less memory (default: 1)", 0},
     {"lr", WALSH_OPTION_LR, "LR", 0, "learning rate, at its highest", 0},
     {"schedule", WALSH_OPTION_SCHEDULE, "SCHEDULE", 0, "constant, step:E1,E2,..., linear, cosine or onecycle", 0},
     {"warmup", WALSH_OPTION_WARMUP, "E", 0, "epochs of linear warm-up from 0", 0},

@@ -89,9 +89,10 @@ static walsh_status print_totals(const walsh_profile_line *lines, size_t count, 
 
 static void print_title(const walsh_profile_line *line, const char *by)
 {
-    bool trains = !strcmp(line->phase, "training");
-    printf("\n%s, %llu %s: launches and ms of one, by %s\n", line->phase, (unsigned long long)line->runs,
-           trains ? "steps" : "batches", by);
+    const char *runs = !strcmp(line->phase, "evaluation")     ? "batches"
+                       : !strcmp(line->phase, "accumulation") ? "parts of steps"
+                                                              : "steps";
+    printf("\n%s, %llu %s: launches and ms of one, by %s\n", line->phase, (unsigned long long)line->runs, runs, by);
 }
 
 /* Lines of the phase that *lines begins with. */

@@ -12,7 +12,7 @@ __kernel void sgd_plain(__global const float *hyper, const ulong hyper_at, __glo
     for (int quad = first; quad < end; quad++) {
         const size_t at = 4 * (size_t)quad;
         const float4 weight = LOAD4(w + w_at + at);
-        const float4 gradient = LOAD4(g + g_at + at) + (quad < decayed ? h.z : 0.0f) * weight;
+        const float4 gradient = h.w * LOAD4(g + g_at + at) + (quad < decayed ? h.z : 0.0f) * weight;
         const float4 velocity = momentum * LOAD4(v + v_at + at) + gradient;
         STORE4(velocity, v + v_at + at);
         STORE4(weight - lr * (nesterov ? gradient + momentum * velocity : velocity), w + w_at + at);

@@ -75,6 +75,8 @@ usage() {
         refuse "lr" 2 "--lr" $new --lr "$value"
     done
     refuse "lr nan" 2 "--lr nan: expected a positive number" $new --lr nan
+    refuse "parts" 2 "--accumulate 0" $new --accumulate 0
+    refuse "unequal parts" 2 "--accumulate 3: expected a number of equal parts of the batch of 128" $new --accumulate 3
     refuse "momentum" 2 "--momentum 1" $new --momentum 1
     refuse "weight decay" 2 "--weight-decay -1" $new --weight-decay -1
     refuse "label smoothing" 2 "--label-smoothing 1" $new --label-smoothing 1

@@ -235,7 +235,7 @@ static void later_steps_do_not_show_in_a_snapshot(void **state)
     walsh_batch_metrics metrics;
     assert_ok(walsh_model_create(op_device(), &options, &model));
     assert_ok(walsh_model_initialise(model, 1));
-    assert_ok(walsh_network_prepare(model->network, BATCH, true, false, 0));
+    assert_ok(walsh_network_prepare(model->network, &(walsh_network_purpose){.batch = BATCH, .train = true}));
     for (int round = 0; round < 2; round++) {
         assert_ok(walsh_model_save(model, "before.safetensors"));
         assert_ok(walsh_network_train(model->network, pixels, labels, BATCH, &hyper));

@@ -234,7 +234,7 @@ static void threads_change_nothing(void **state)
         walsh_tensor *a = tensor(device, walsh_shape_matrix(N, K), 1), *b = tensor(device, walsh_shape_matrix(K, C), 5);
         walsh_tensor *v = tensor(device, walsh_shape_vector(C), 2), *weight = tensor(device, walsh_shape_vector(C), 3);
         walsh_tensor *hyper = tensor(device, walsh_shape_vector(4), 0);
-        assert_ok(walsh_view_upload(device, &hyper->view, (const float[]){0.037f, 0.9f, 1e-3f, 0}));
+        assert_ok(walsh_view_upload(device, &hyper->view, (const float[]){0.037f, 0.9f, 1e-3f, 1}));
         walsh_plan *plan = NULL;
         walsh_arena *arena = NULL;
         assert_ok(walsh_plan_create(device, &plan));

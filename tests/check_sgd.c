@@ -3,13 +3,13 @@
 
 #include "engine/op/sgd.h"
 
-static const float hyper[4] = {0.05f, 0.9f, 0.01f, 0};
+static const float hyper[4] = {0.05f, 0.9f, 0.01f, 0.25f};
 
 /* One step as interface.md writes it. */
 static void reference(const walsh_sgd_problem *p, const float *g, double *v, double *w)
 {
     for (int i = 0; i < p->elements; i++) {
-        double d = g[i] + (i < p->decayed ? (double)hyper[2] : 0) * w[i];
+        double d = (double)hyper[3] * g[i] + (i < p->decayed ? (double)hyper[2] : 0) * w[i];
         v[i] = (double)hyper[1] * v[i] + d;
         w[i] -= (double)hyper[0] * (p->nesterov ? d + (double)hyper[1] * v[i] : v[i]);
     }

@@ -142,6 +142,60 @@ static void a_stopped_run_goes_on(void **state)
     assert_same_run("whole", "parts");
 }
 
+/* The same with steps of two parts: what is saved lies between steps, and the parts of one leave nothing behind. Each
+ * counts as a batch of its own for batch norm. */
+static void a_stopped_run_of_parts_goes_on(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("whole", 6);
+    options.accumulate = 2;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.out = "parts";
+    stopper s = {2, false};
+    assert_fails(WALSH_E_STOPPED, "stopped", walsh_train(op_device(), &options, stop_at, &s, NULL));
+    options.resume = true;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_same_run("whole", "parts");
+    walsh_safetensors *file = NULL;
+    int64_t batches = 0;
+    assert_ok(walsh_safetensors_open("whole/last.safetensors", &file));
+    const walsh_safetensors_entry *entry = walsh_safetensors_find(file, "bn1.num_batches_tracked");
+    assert_non_null(entry);
+    memcpy(&batches, entry->data, sizeof batches);
+    assert_int_equal(batches, 12);
+    walsh_safetensors_close(&file);
+    options = tiny("one", 6);
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_int_not_equal(system("cmp -s one/last.safetensors whole/last.safetensors"), 0);
+    options.resume = true;
+    options.accumulate = 4;
+    assert_fails(WALSH_E_ARGUMENT,
+                 "--accumulate 4 contradicts the run in one/state.safetensors, which has "
+                 "--accumulate 1",
+                 walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.accumulate = 3;
+    assert_fails(WALSH_E_ARGUMENT, "--accumulate 3: expected a number of equal parts of the batch of 8",
+                 walsh_train(op_device(), &options, NULL, NULL, NULL));
+}
+
+/* A state that is older than an option goes on as if that had not been given. */
+static void an_older_state_goes_on(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("run", 1), recalled;
+    char *memory = NULL;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_int_equal(system("LC_ALL=C sed -i 's/train.accumulate/train.ACCUMULATE/' run/state.safetensors"), 0);
+    assert_ok(walsh_train_recall("run", &recalled, &memory));
+    assert_int_equal(recalled.accumulate, 1);
+    free(memory);
+    options.resume = true;
+    options.steps = 2;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_int_equal(system("LC_ALL=C sed -i 's/train.momentum/train.MOMENTUM/' run/state.safetensors"), 0);
+    assert_fails(WALSH_E_FORMAT, "'train.momentum' is missing", walsh_train_recall("run", &recalled, &memory));
+}
+
 /* A run to step 3, continued to 6 and to 9, is as if it had always been meant to go there: the rows of the epochs that
  * its ends cut short leave no trace, among the best weights neither. */
 static void a_longer_run_goes_on(void **state)
@@ -398,6 +452,8 @@ int main(int argc, char **argv)
         in_folder(threads_do_not_matter),
         in_folder(seeds_matter),
         in_folder(a_stopped_run_goes_on),
+        in_folder(a_stopped_run_of_parts_goes_on),
+        in_folder(an_older_state_goes_on),
         in_folder(a_longer_run_goes_on),
         in_folder(a_killed_run_goes_on),
         in_folder(a_loss_that_is_nan_stops_the_run),

@@ -1,34 +1,9 @@
-#include "engine/nn/network.h"
+#include "engine/nn/network_plans.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "engine/nn/lower.h"
-#include "engine/op/image.h"
-#include "engine/op/reduce.h"
-#include "engine/op/sgd.h"
-#include "engine/op/logit_loss.h"
-
-enum { SLOTS = 2 }; /* batches whose metrics may be on their way at a time */
-
-struct walsh_network {
-    walsh_device *device;
-    walsh_graph *graph;
-    walsh_network_options options;
-    int weight, alpha, bias; /* the head's parameters; -1 where there is none */
-    walsh_tensor *constant;  /* Q or the sign diagonal */
-    int batch;
-    walsh_arena *arena;
-    walsh_plan *train, *evaluate;
-    walsh_wisdom *wisdom; /* NULL: by rule */
-    /* What the plans read and write outside the arena. */
-    walsh_tensor *pixels, *labels, *valid, *hyper, *metrics, *logits;
-    float read_back[SLOTS][WALSH_METRICS];
-    cl_event arrived[SLOTS];
-    unsigned enqueued, collected; /* batches so far */
-};
 
 static walsh_status add_head_parameter(walsh_network *network, const char *field, walsh_parameter parameter, int *index)
 {
@@ -120,103 +95,10 @@ walsh_device *walsh_network_device(const walsh_network *network)
     return network->device;
 }
 
-static walsh_value bind_parameter(walsh_network *network, walsh_plan *plan, walsh_copy copy, int index)
-{
-    if (index < 0) return WALSH_NO_VALUE;
-    walsh_view view = walsh_parameters_view(walsh_graph_parameters(network->graph), copy, index);
-    return walsh_plan_bind(plan, &view);
-}
-
-/* What both plans begin with: the image from bytes to normalised floats. */
-static walsh_value plan_image(walsh_network *network, walsh_plan *plan)
-{
-    const walsh_layer *input = walsh_graph_layer(network->graph, 0);
-    walsh_image_problem p = {.n = network->batch, .h = input->h, .w = input->w};
-    memcpy(p.mean, network->options.mean, sizeof p.mean);
-    memcpy(p.deviation, network->options.deviation, sizeof p.deviation);
-    walsh_value image = walsh_plan_value(plan, walsh_op_shape(&walsh_image, &p, WALSH_IMAGE_Y));
-    const walsh_value operands[] = {walsh_plan_bind(plan, &network->pixels->view), image};
-    walsh_plan_add(plan, "image", &walsh_image, &p, operands);
-    return image;
-}
-
-static walsh_head_parts head_parts(walsh_network *network, walsh_plan *plan, walsh_value features)
-{
-    walsh_head_parts parts = walsh_head_no_parts;
-    parts.features = features;
-    parts.labels = walsh_plan_bind(plan, &network->labels->view);
-    parts.valid = walsh_plan_bind(plan, &network->valid->view);
-    parts.weight = bind_parameter(network, plan, WALSH_COPY_WEIGHTS, network->weight);
-    parts.alpha = bind_parameter(network, plan, WALSH_COPY_WEIGHTS, network->alpha);
-    parts.bias = bind_parameter(network, plan, WALSH_COPY_WEIGHTS, network->bias);
-    if (network->constant) parts.constant = walsh_plan_bind(plan, &network->constant->view);
-    return parts;
-}
-
-/* Sums the rows' metrics where the host reads them back. */
-static void plan_metrics(walsh_network *network, walsh_plan *plan, walsh_value rows)
-{
-    walsh_reduce_problem p = {.rows = network->batch, .c = WALSH_METRICS};
-    const walsh_value operands[] = {rows, walsh_plan_bind(plan, &network->metrics->view)};
-    walsh_plan_add(plan, "metrics", &walsh_reduce, &p, operands);
-}
-
-static void plan_sgd(walsh_network *network, walsh_plan *plan, bool nesterov)
-{
-    const walsh_parameters *parameters = walsh_graph_parameters(network->graph);
-    walsh_sgd_problem p = {.elements = walsh_parameters_trained_extent(parameters),
-                           .decayed = walsh_parameters_decayed_extent(parameters),
-                           .nesterov = nesterov};
-    walsh_view g = walsh_parameters_trained_view(parameters, WALSH_COPY_GRADIENT);
-    walsh_view v = walsh_parameters_trained_view(parameters, WALSH_COPY_MOMENTUM);
-    walsh_view w = walsh_parameters_trained_view(parameters, WALSH_COPY_WEIGHTS);
-    const walsh_value operands[] = {walsh_plan_bind(plan, &network->hyper->view), walsh_plan_bind(plan, &g),
-                                    walsh_plan_bind(plan, &v), walsh_plan_bind(plan, &w)};
-    walsh_plan_add(plan, "sgd", &walsh_sgd, &p, operands);
-}
-
-static walsh_status plan_training(walsh_network *network, bool nesterov, float label_smoothing)
-{
-    walsh_lowering *lowering = NULL;
-    walsh_head head = network->options.head;
-    head.label_smoothing = label_smoothing;
-    WALSH_TRY(walsh_head_valid(&head));
-    WALSH_TRY(walsh_plan_create(network->device, &network->train));
-    walsh_plan *plan = network->train;
-    walsh_plan_consult(plan, network->wisdom);
-    WALSH_TRY(walsh_lowering_create(plan, network->graph, network->batch, true, &lowering));
-    walsh_head_parts parts = head_parts(network, plan, walsh_lower_forward(lowering, plan_image(network, plan)));
-    parts.d_weight = bind_parameter(network, plan, WALSH_COPY_GRADIENT, network->weight);
-    parts.d_bias = bind_parameter(network, plan, WALSH_COPY_GRADIENT, network->bias);
-    if (!network->options.alpha_fixed)
-        parts.d_alpha = bind_parameter(network, plan, WALSH_COPY_GRADIENT, network->alpha);
-    walsh_head_train(plan, &head, &parts);
-    plan_metrics(network, plan, parts.metrics);
-    walsh_lower_backward(lowering, parts.d_features);
-    plan_sgd(network, plan, nesterov);
-    walsh_lowering_destroy(&lowering);
-    return walsh_plan_layout(plan, network->arena);
-}
-
-static walsh_status plan_evaluation(walsh_network *network)
-{
-    walsh_lowering *lowering = NULL;
-    WALSH_TRY(walsh_plan_create(network->device, &network->evaluate));
-    walsh_plan *plan = network->evaluate;
-    walsh_plan_consult(plan, network->wisdom);
-    WALSH_TRY(walsh_lowering_create(plan, network->graph, network->batch, false, &lowering));
-    walsh_head_parts parts = head_parts(network, plan, walsh_lower_forward(lowering, plan_image(network, plan)));
-    parts.logits = walsh_plan_bind(plan, &network->logits->view);
-    walsh_head_evaluate(plan, &network->options.head, &parts);
-    plan_metrics(network, plan, parts.metrics);
-    walsh_lowering_destroy(&lowering);
-    return walsh_plan_layout(plan, network->arena);
-}
-
 void walsh_network_drain(walsh_network *network)
 {
     clFinish(network->device->queue);
-    for (int i = 0; i < SLOTS; i++) {
+    for (int i = 0; i < WALSH_NETWORK_SLOTS; i++) {
         if (network->arrived[i]) clReleaseEvent(network->arrived[i]);
         network->arrived[i] = NULL;
     }
@@ -225,48 +107,26 @@ void walsh_network_drain(walsh_network *network)
 
 int walsh_network_batch(const walsh_network *network)
 {
-    return network->batch;
+    return network->plans.purpose.batch;
 }
 
-/* Frees what depends on the batch. */
+/* Frees what depends on the purpose. */
 static void release_plans(walsh_network *network)
 {
-    walsh_tensor **tensors[] = {&network->pixels, &network->labels,  &network->valid,
-                                &network->hyper,  &network->metrics, &network->logits};
     walsh_network_drain(network);
-    walsh_plan_destroy(&network->train);
-    walsh_plan_destroy(&network->evaluate);
-    walsh_arena_destroy(&network->arena);
-    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) walsh_tensor_destroy(tensors[i]);
+    walsh_network_plans_release(&network->plans);
+    free(network->read_back);
+    network->read_back = NULL;
 }
 
-static walsh_status make_tensors(walsh_network *network)
+walsh_status walsh_network_prepare(walsh_network *network, const walsh_network_purpose *purpose)
 {
-    const walsh_layer *input = walsh_graph_layer(network->graph, 0);
-    walsh_image_problem image = {.n = network->batch, .h = input->h, .w = input->w, .deviation = {1, 1, 1}};
-    walsh_shape pixels = walsh_op_shape(&walsh_image, &image, WALSH_IMAGE_PIXELS);
-    walsh_device *device = network->device;
-    WALSH_TRY(walsh_tensor_make(device, pixels, &network->pixels));
-    WALSH_TRY(walsh_tensor_make(device, walsh_shape_array(WALSH_I32, network->batch), &network->labels));
-    WALSH_TRY(walsh_tensor_make(device, walsh_shape_array(WALSH_I32, 4), &network->valid));
-    WALSH_TRY(walsh_tensor_make(device, walsh_shape_vector(4), &network->hyper));
-    WALSH_TRY(walsh_tensor_make(device, walsh_shape_vector(WALSH_METRICS), &network->metrics));
-    return walsh_tensor_make(device, walsh_shape_matrix(network->batch, network->options.head.spec.classes),
-                             &network->logits);
-}
-
-walsh_status walsh_network_prepare(walsh_network *network, int batch, bool train, bool nesterov, float label_smoothing)
-{
-    if (batch < 1) WALSH_FAIL(WALSH_E_ARGUMENT, "a batch of %d: expected at least 1", batch);
+    walsh_network_plans *plans = &network->plans;
     release_plans(network);
-    network->batch = batch;
-    WALSH_TRY(make_tensors(network));
-    WALSH_TRY(walsh_arena_create(network->device, &network->arena));
-    if (train) WALSH_TRY(plan_training(network, nesterov, label_smoothing));
-    WALSH_TRY(plan_evaluation(network));
-    WALSH_TRY(walsh_arena_commit(network->arena));
-    if (train) WALSH_TRY(walsh_plan_emit(network->train, network->arena));
-    return walsh_plan_emit(network->evaluate, network->arena);
+    WALSH_TRY(walsh_network_plans_make(network, purpose, true, plans));
+    size_t parts = (size_t)plans->purpose.parts;
+    return walsh_alloc(&network->read_back, WALSH_NETWORK_SLOTS * parts * WALSH_METRICS, sizeof *network->read_back,
+                       "metrics");
 }
 
 void walsh_network_consult(walsh_network *network, walsh_wisdom **wisdom)
@@ -278,20 +138,23 @@ void walsh_network_consult(walsh_network *network, walsh_wisdom **wisdom)
 
 walsh_status walsh_network_choices(const walsh_network *network, walsh_wisdom *wisdom)
 {
-    if (network->train) WALSH_TRY(walsh_plan_choices(network->train, wisdom));
-    return walsh_plan_choices(network->evaluate, wisdom);
+    const walsh_network_plans *plans = &network->plans;
+    if (plans->train) WALSH_TRY(walsh_plan_choices(plans->train, wisdom));
+    if (plans->update) WALSH_TRY(walsh_plan_choices(plans->update, wisdom));
+    return walsh_plan_choices(plans->evaluate, wisdom);
 }
 
 walsh_status walsh_network_tune(walsh_network *network, double seconds, walsh_wisdom *wisdom,
                                 walsh_tune_observer observer, void *context)
 {
-    walsh_plan *plans[] = {network->evaluate, network->train};
-    return walsh_tune_plans(plans, network->train ? 2 : 1, seconds, wisdom, observer, context);
+    walsh_plan *plans[] = {network->plans.evaluate, network->plans.train};
+    return walsh_tune_plans(plans, network->plans.train ? 2 : 1, seconds, wisdom, observer, context);
 }
 
-static walsh_status enqueue_write(walsh_network *network, const walsh_tensor *to, const void *from, size_t bytes)
+static walsh_status enqueue_write(walsh_network *network, const walsh_tensor *to, const void *from)
 {
-    WALSH_CL(clEnqueueWriteBuffer(network->device->queue, to->view.memory, CL_FALSE, 0, bytes, from, 0, NULL, NULL));
+    WALSH_CL(clEnqueueWriteBuffer(network->device->queue, to->view.memory, CL_FALSE, 0,
+                                  walsh_shape_bytes(to->view.shape), from, 0, NULL, NULL));
     return WALSH_OK;
 }
 
@@ -302,71 +165,126 @@ static walsh_status enqueue_words(walsh_network *network, const walsh_tensor *to
     return WALSH_OK;
 }
 
-static walsh_status enqueue(walsh_network *network, walsh_plan *plan, const uint8_t *pixels, const int32_t *labels,
-                            size_t count)
+/* The numbers that come back of one part of a batch. */
+static float *read_back(const walsh_network *network, unsigned slot, int part)
 {
-    unsigned slot = network->enqueued % SLOTS;
-    if (network->enqueued - network->collected == SLOTS)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "%d batches are under way: collect their metrics first", SLOTS);
+    return network->read_back + ((size_t)slot * (size_t)network->plans.purpose.parts + (size_t)part) * WALSH_METRICS;
+}
+
+/* Runs a plan on one part of a batch: its images, of which `count` count. */
+static walsh_status enqueue_part(walsh_network *network, walsh_plan *plan, const uint8_t *pixels, const int32_t *labels,
+                                 size_t count, float *metrics, cl_event *arrived)
+{
     const int32_t valid[4] = {(int32_t)count, 0, 0, 0};
-    WALSH_TRY(enqueue_write(network, network->pixels, pixels, walsh_shape_bytes(network->pixels->view.shape)));
-    WALSH_TRY(enqueue_write(network, network->labels, labels, (size_t)network->batch * sizeof *labels));
-    WALSH_TRY(enqueue_words(network, network->valid, valid));
+    WALSH_TRY(enqueue_write(network, network->plans.pixels, pixels));
+    WALSH_TRY(enqueue_write(network, network->plans.labels, labels));
+    WALSH_TRY(enqueue_words(network, network->plans.valid, valid));
     WALSH_TRY(walsh_plan_run(plan));
-    WALSH_CL(clEnqueueReadBuffer(network->device->queue, network->metrics->view.memory, CL_FALSE, 0,
-                                 sizeof network->read_back[slot], network->read_back[slot], 0, NULL,
-                                 &network->arrived[slot]));
+    WALSH_CL(clEnqueueReadBuffer(network->device->queue, network->plans.metrics->view.memory, CL_FALSE, 0,
+                                 WALSH_METRICS * sizeof *metrics, metrics, 0, NULL, arrived));
+    return WALSH_OK;
+}
+
+/* A slot for what comes back of the next batch. */
+static walsh_status take_slot(const walsh_network *network, unsigned *slot)
+{
+    *slot = network->enqueued % WALSH_NETWORK_SLOTS;
+    if (network->enqueued - network->collected == WALSH_NETWORK_SLOTS)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "%d batches are under way: collect their metrics first", WALSH_NETWORK_SLOTS);
+    return WALSH_OK;
+}
+
+static walsh_status set_off(walsh_network *network, int parts)
+{
     WALSH_CL(clFlush(network->device->queue));
+    network->parts[network->enqueued % WALSH_NETWORK_SLOTS] = parts;
     network->enqueued++;
     return WALSH_OK;
+}
+
+/* Every part of a step, and the update where that is not part of the only one. */
+static walsh_status enqueue_step(walsh_network *network, const uint8_t *pixels, const int32_t *labels, size_t count,
+                                 unsigned slot)
+{
+    const walsh_network_plans *plans = &network->plans;
+    size_t images = (size_t)plans->purpose.batch, bytes = walsh_shape_bytes(plans->pixels->view.shape);
+    int parts = plans->purpose.parts;
+    if (plans->sums)
+        WALSH_TRY(
+            walsh_buffer_zero(network->device, plans->sums->view.memory, walsh_shape_bytes(plans->sums->view.shape)));
+    for (int part = 0; part < parts; part++) {
+        size_t at = (size_t)part;
+        WALSH_TRY(enqueue_part(network, plans->train, pixels + at * bytes, labels + at * images,
+                               parts > 1 ? images : count, read_back(network, slot, part),
+                               part == parts - 1 ? &network->arrived[slot] : NULL));
+    }
+    return plans->update ? walsh_plan_run(plans->update) : WALSH_OK;
 }
 
 walsh_status walsh_network_train(walsh_network *network, const uint8_t *pixels, const int32_t *labels, size_t count,
                                  const walsh_hyper *hyper)
 {
-    WALSH_TRY(enqueue_words(network, network->hyper, hyper));
-    return enqueue(network, network->train, pixels, labels, count);
+    const walsh_network_purpose *purpose = &network->plans.purpose;
+    const float words[4] = {hyper->lr, hyper->momentum, hyper->weight_decay, 1 / (float)purpose->parts};
+    unsigned slot;
+    if (purpose->parts > 1 && count != (size_t)purpose->parts * (size_t)purpose->batch)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "a step in %d parts of %d images: expected them all, found %zu", purpose->parts,
+                   purpose->batch, count);
+    WALSH_TRY(take_slot(network, &slot));
+    WALSH_TRY(enqueue_words(network, network->plans.hyper, words));
+    WALSH_TRY(enqueue_step(network, pixels, labels, count, slot));
+    return set_off(network, purpose->parts);
 }
 
 walsh_status walsh_network_evaluate(walsh_network *network, const uint8_t *pixels, const int32_t *labels, size_t count)
 {
-    return enqueue(network, network->evaluate, pixels, labels, count);
+    unsigned slot;
+    WALSH_TRY(take_slot(network, &slot));
+    WALSH_TRY(enqueue_part(network, network->plans.evaluate, pixels, labels, count, read_back(network, slot, 0),
+                           &network->arrived[slot]));
+    return set_off(network, 1);
 }
 
 walsh_status walsh_network_metrics(walsh_network *network, walsh_batch_metrics *metrics)
 {
     if (network->enqueued == network->collected) WALSH_FAIL(WALSH_E_ARGUMENT, "no batch is under way");
-    unsigned slot = network->collected++ % SLOTS;
+    unsigned slot = network->collected++ % WALSH_NETWORK_SLOTS;
     cl_int code = clWaitForEvents(1, &network->arrived[slot]);
     clReleaseEvent(network->arrived[slot]);
     network->arrived[slot] = NULL;
     if (code != CL_SUCCESS) return walsh_cl_fail(code, "running a batch");
-    const float *sums = network->read_back[slot];
-    *metrics = (walsh_batch_metrics){.loss = sums[WALSH_METRIC_LOSS],
-                                     .top1_wrong = sums[WALSH_METRIC_TOP1_WRONG],
-                                     .top5_wrong = sums[WALSH_METRIC_TOP5_WRONG]};
+    *metrics = (walsh_batch_metrics){0};
+    for (int part = 0; part < network->parts[slot]; part++) {
+        const float *sums = read_back(network, slot, part);
+        metrics->loss += sums[WALSH_METRIC_LOSS];
+        metrics->top1_wrong += sums[WALSH_METRIC_TOP1_WRONG];
+        metrics->top5_wrong += sums[WALSH_METRIC_TOP5_WRONG];
+    }
     return WALSH_OK;
 }
 
 walsh_status walsh_network_logits(walsh_network *network, float *logits)
 {
-    return walsh_tensor_download(network->logits, logits);
+    return walsh_tensor_download(network->plans.logits, logits);
 }
 
 size_t walsh_network_arena_bytes(const walsh_network *network)
 {
-    return walsh_arena_bytes(network->arena);
+    return walsh_arena_bytes(network->plans.arena);
 }
 
 const walsh_plan *walsh_network_plan(const walsh_network *network, bool train)
 {
-    return train ? network->train : network->evaluate;
+    return train ? network->plans.train : network->plans.evaluate;
 }
 
 walsh_status walsh_network_profile(const walsh_network *network, walsh_profile_line **lines, size_t *count)
 {
-    if (network->train) WALSH_TRY(walsh_plan_profile(network->train, "training", lines, count));
-    return walsh_plan_profile(network->evaluate, "evaluation", lines, count);
+    const walsh_network_plans *plans = &network->plans;
+    if (plans->train)
+        WALSH_TRY(walsh_plan_profile(plans->train, plans->update ? "accumulation" : "training", lines, count));
+    if (plans->update) WALSH_TRY(walsh_plan_profile(plans->update, "update", lines, count));
+    return walsh_plan_profile(plans->evaluate, "evaluation", lines, count);
 }
 
 void walsh_network_destroy(walsh_network **network)

@@ -20,7 +20,7 @@ typedef struct walsh_network_options {
 
 /* What steers one training step; read by the device in queue order, so it may change at every step. */
 typedef struct walsh_hyper {
-    float lr, momentum, weight_decay, unused;
+    float lr, momentum, weight_decay;
 } walsh_hyper;
 
 /* Sums over the images of one batch. */
@@ -45,12 +45,23 @@ walsh_status walsh_network_choices(const walsh_network *network, walsh_wisdom *w
 walsh_status walsh_network_tune(walsh_network *network, double seconds, walsh_wisdom *wisdom,
                                 walsh_tune_observer observer, void *context);
 
-/* Plans evaluation of batches of `batch` images, and training too where `train` and the network trains. Replaces
- * earlier plans; both share one arena. Fails with WALSH_E_MEMORY where the batch is too large. */
-walsh_status walsh_network_prepare(walsh_network *network, int batch, bool train, bool nesterov, float label_smoothing);
+/* What a network's plans are made for. */
+typedef struct walsh_network_purpose {
+    int batch;  /* images that a plan takes: an evaluated batch, and each part of a training step */
+    int parts;  /* of a training step: their gradients are added up; 0 stands for 1 */
+    bool train; /* not evaluation alone; the network trains */
+    bool nesterov;
+    float label_smoothing;
+} walsh_network_purpose;
 
-/* Enqueues one batch: `pixels` [batch][h][w][4] bytes, `labels` [batch], of which `count` count. Both must stay valid
- * until walsh_network_metrics of this batch has returned. Does not wait. Training updates the weights. */
+/* Makes the plans, which replace earlier ones; all share one arena. Fails with WALSH_E_MEMORY where the batch is too
+ * large. */
+walsh_status walsh_network_prepare(walsh_network *network, const walsh_network_purpose *purpose);
+
+/* Enqueues one batch: `pixels` [images][h][w][4] bytes, `labels` [images], of which `count` count: `batch` images as
+ * prepared, in training `parts` times as many, which all count where there are several parts. Both must stay valid
+ * until walsh_network_metrics of this batch has returned. Does not wait. Training updates the weights by the gradient
+ * of the mean loss; batch norms take the statistics of each part. */
 walsh_status walsh_network_train(walsh_network *network, const uint8_t *pixels, const int32_t *labels, size_t count,
                                  const walsh_hyper *hyper);
 walsh_status walsh_network_evaluate(walsh_network *network, const uint8_t *pixels, const int32_t *labels, size_t count);
@@ -61,7 +72,7 @@ walsh_status walsh_network_metrics(walsh_network *network, walsh_batch_metrics *
 /* Waits for everything under way and forgets its metrics. */
 void walsh_network_drain(walsh_network *network);
 
-/* Images of a batch, as prepared. */
+/* purpose.batch, as prepared. */
 int walsh_network_batch(const walsh_network *network);
 
 /* Logits [batch][classes] of the evaluated batch last enqueued; waits for it. */
@@ -73,7 +84,8 @@ size_t walsh_network_arena_bytes(const walsh_network *network);
 /* The plan that trains or evaluates a batch; NULL before walsh_network_prepare, or where it was not asked for. */
 const walsh_plan *walsh_network_plan(const walsh_network *network, bool train);
 
-/* Adds the times of both plans, as "training" and "evaluation"; see walsh_list_profile. */
+/* Adds the times of the plans, as "training" and "evaluation"; where a step has parts, as "accumulation", "update" and
+ * "evaluation". See walsh_list_profile. */
 walsh_status walsh_network_profile(const walsh_network *network, walsh_profile_line **lines, size_t *count);
 
 void walsh_network_destroy(walsh_network **network);

@@ -76,14 +76,15 @@ size_t walsh_parameters_trained(const walsh_parameters *parameters)
     return n;
 }
 
-/* Gives each parameter of a role its place, from *end on, every one at a multiple of 16 floats. */
+/* Gives each parameter of a role its place, from *end on. */
 static void place(walsh_parameters *parameters, walsh_role_of role, size_t *end)
 {
     for (int i = 0; i < parameters->count; i++) {
         walsh_parameter *p = &parameters->list[i];
         if (p->role != role) continue;
         p->at = *end;
-        *end += (walsh_shape_elements(p->shape) + 15) & ~(size_t)15;
+        *end += (walsh_shape_elements(p->shape) + WALSH_PARAMETERS_ALIGNMENT - 1) / WALSH_PARAMETERS_ALIGNMENT *
+                WALSH_PARAMETERS_ALIGNMENT;
     }
 }
 

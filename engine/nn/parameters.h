@@ -46,6 +46,9 @@ typedef struct walsh_parameter {
     size_t at;         /* first element in the buffers; filled in by walsh_parameters_allocate */
 } walsh_parameter;
 
+/* Every parameter's place is a multiple of so many elements, and so is the extent of each zone. */
+enum { WALSH_PARAMETERS_ALIGNMENT = 16 };
+
 /* Which of the three buffers. */
 typedef enum walsh_copy { WALSH_COPY_WEIGHTS, WALSH_COPY_GRADIENT, WALSH_COPY_MOMENTUM, WALSH_COPIES } walsh_copy;
 

@@ -18,7 +18,7 @@ static walsh_status shapes(const void *problem, walsh_shape *operand)
 static void cost(const void *problem, double *flops, double *bytes)
 {
     const walsh_sgd_problem *p = problem;
-    *flops = (p->nesterov ? 8.0 : 6.0) * p->elements;
+    *flops = (p->nesterov ? 9.0 : 7.0) * p->elements;
     *bytes = 20.0 * p->elements; /* reads g, v, w; writes v, w */
 }
 

@@ -1,5 +1,5 @@
 /* Stochastic gradient descent with momentum for all parameters in one launch (interface.md):
- * d = g + wd*w; v = momentum*v + d; w -= lr*v, or lr*(d + momentum*v) with Nesterov's momentum.
+ * d = scale*g + wd*w; v = momentum*v + d; w -= lr*v, or lr*(d + momentum*v) with Nesterov's momentum.
  * Elements from `decayed` on get no weight decay. */
 #ifndef WALSH_ENGINE_OP_SGD_H
 #define WALSH_ENGINE_OP_SGD_H
@@ -13,7 +13,7 @@ typedef struct walsh_sgd_problem {
     int nesterov;
 } walsh_sgd_problem;
 
-/* HYPER [4]: lr, momentum, weight decay, unused: read at each run, so that a schedule costs no new launch. */
+/* HYPER [4]: lr, momentum, weight decay, scale: read at each run, so that a schedule costs no new launch. */
 extern const walsh_op walsh_sgd;
 enum { WALSH_SGD_HYPER, WALSH_SGD_G, WALSH_SGD_V, WALSH_SGD_W, WALSH_SGD_OPERANDS };
 

@@ -99,7 +99,7 @@ static walsh_status whole_pass(walsh_model *model, walsh_dataset *dataset, int b
     if ((size_t)batch > images) batch = (int)images;
     WALSH_TRY(walsh_evaluate_check(model, dataset));
     WALSH_TRY(walsh_tuning_consult_device(model));
-    WALSH_TRY(walsh_network_prepare(model->network, batch, false, false, 0));
+    WALSH_TRY(walsh_network_prepare(model->network, &(walsh_network_purpose){.batch = batch}));
     walsh_loader *loader = NULL;
     walsh_loader_options options = {.batch = (size_t)batch, .threads = loaders > 0 ? loaders : 1};
     WALSH_TRY(walsh_loader_open(dataset, &options, &loader));

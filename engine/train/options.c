@@ -45,6 +45,7 @@ static const field fields[] = {
     {"epochs", TYPE_INT, AT(epochs), true, NULL, NULL},
     {"steps", TYPE_U64, AT(steps), true, NULL, NULL},
     {"batch", TYPE_INT, AT(batch), false, NULL, NULL},
+    {"accumulate", TYPE_INT, AT(accumulate), false, NULL, NULL},
     {"lr", TYPE_DOUBLE, AT(lr), false, NULL, NULL},
     {"momentum", TYPE_DOUBLE, AT(momentum), false, NULL, NULL},
     {"nesterov", TYPE_BOOL, AT(nesterov), false, "--no-nesterov", "--nesterov"},
@@ -60,6 +61,11 @@ static const field fields[] = {
     {"loaders", TYPE_INT, AT(loaders), true, NULL, NULL},
     {"skip-bad-images", TYPE_BOOL, AT(skip_bad_images), true, "no --skip-bad-images", "--skip-bad-images"},
 };
+
+/* What states that are older than an option mean. */
+static const struct {
+    const char *name, *value;
+} newer[] = {{"image-size", "0"}, {"accumulate", "1"}, {"skip-bad-images", "no"}};
 
 enum { FIELDS = sizeof fields / sizeof *fields, VALUE = 4200 };
 
@@ -145,11 +151,15 @@ static bool from_text(const field *f, const char *text, walsh_train_options *opt
     return end != text && !*end;
 }
 
-static const char *stored(const walsh_safetensors *file, const field *f)
+static walsh_status stored(const walsh_safetensors *file, const char *path, const field *f, const char **text)
 {
     char key[64];
     snprintf(key, sizeof key, "train.%s", f->name);
-    return walsh_safetensors_metadata(file, key);
+    *text = walsh_safetensors_metadata(file, key);
+    for (size_t i = 0; i < sizeof newer / sizeof *newer && !*text; i++)
+        if (!strcmp(newer[i].name, f->name)) *text = newer[i].value;
+    if (!*text) WALSH_FAIL(WALSH_E_FORMAT, "%s: this is no state of a run: '%s' is missing", path, key);
+    return WALSH_OK;
 }
 
 walsh_status walsh_options_store(const walsh_train_options *options, walsh_snapshot *snapshot)
@@ -167,10 +177,8 @@ walsh_status walsh_options_recall(const walsh_safetensors *file, const char *pat
 {
     *options = (walsh_train_options){.resume = true};
     for (int i = 0; i < FIELDS; i++) {
-        const char *text = stored(file, &fields[i]);
-        if (!text && fields[i].type == TYPE_BOOL && fields[i].may_change) continue; /* newer than the state: not set */
-        if (!text)
-            WALSH_FAIL(WALSH_E_FORMAT, "%s: this is no state of a run: 'train.%s' is missing", path, fields[i].name);
+        const char *text = NULL;
+        WALSH_TRY(stored(file, path, &fields[i], &text));
         if (!from_text(&fields[i], text, options))
             WALSH_FAIL(WALSH_E_FORMAT, "%s: its train.%s is '%s'", path, fields[i].name, walsh_show(text).text);
     }
@@ -210,9 +218,9 @@ walsh_status walsh_options_compare(const walsh_safetensors *file, const char *pa
     for (int i = 0; i < FIELDS; i++) {
         char value[VALUE];
         const field *f = &fields[i];
-        const char *was = stored(file, f);
+        const char *was = NULL;
         if (f->may_change) continue;
-        if (!was) WALSH_FAIL(WALSH_E_FORMAT, "%s: this is no state of a run: 'train.%s' is missing", path, f->name);
+        WALSH_TRY(stored(file, path, f, &was));
         to_text(f, options, value);
         size_t n = compared_length(f, was);
         if (n != compared_length(f, value) || strncmp(was, value, n)) return contradiction(f, value, was, path);
@@ -229,6 +237,9 @@ walsh_status walsh_options_check(const walsh_train_options *o)
 {
     if (!o->data) WALSH_FAIL(WALSH_E_ARGUMENT, "no data set is named");
     if (o->batch < 1) return refuse("batch", o->batch, "at least 1");
+    if (o->accumulate < 1 || o->batch % o->accumulate)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "--accumulate %d: expected a number of equal parts of the batch of %d images",
+                   o->accumulate, o->batch);
     if (!o->steps && o->epochs < 1) return refuse("epochs", o->epochs, "at least 1");
     if (o->loaders < 1 || o->loaders > 256) return refuse("loaders", o->loaders, "1 to 256");
     if (!(o->lr > 0 && o->lr < (double)FLT_MAX)) return refuse("lr", o->lr, "a positive number");
@@ -242,4 +253,13 @@ walsh_status walsh_options_check(const walsh_train_options *o)
         return refuse("warmup", o->schedule.warmup, "a number of epochs");
     if (o->resume && !o->out) WALSH_FAIL(WALSH_E_ARGUMENT, "--resume needs --out: the folder of the run to continue");
     return WALSH_OK;
+}
+
+walsh_network_purpose walsh_options_purpose(const walsh_train_options *o)
+{
+    return (walsh_network_purpose){.batch = o->batch / o->accumulate,
+                                   .parts = o->accumulate,
+                                   .train = true,
+                                   .nesterov = o->nesterov,
+                                   .label_smoothing = (float)o->label_smoothing};
 }

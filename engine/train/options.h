@@ -19,4 +19,7 @@ walsh_status walsh_options_recall(const walsh_safetensors *file, const char *pat
  * where the data lie, and loaders. */
 walsh_status walsh_options_compare(const walsh_safetensors *file, const char *path, const walsh_train_options *options);
 
+/* What the network of such a run is prepared for. */
+walsh_network_purpose walsh_options_purpose(const walsh_train_options *options);
+
 #endif

@@ -52,6 +52,7 @@ walsh_status walsh_train_defaults(const char *model, const char *data, walsh_tra
         .data = data ? data : "sample",
         .epochs = r->epochs,
         .batch = r->batch,
+        .accumulate = 1,
         .lr = r->lr,
         .momentum = 0.9,
         .nesterov = r->nesterov,

@@ -56,7 +56,7 @@ static walsh_status open_data(trainer *t)
                                   .augment = o->augment,
                                   .drop_last = true,
                                   .threads = o->loaders};
-    walsh_loader_options test = {.batch = (size_t)o->batch, .threads = o->loaders};
+    walsh_loader_options test = {.batch = (size_t)(o->batch / o->accumulate), .threads = o->loaders};
     WALSH_TRY(walsh_loader_open(t->train_set, &train, &t->train_loader));
     WALSH_TRY(walsh_loader_open(t->test_set, &test, &t->test_loader));
     t->steps_per_epoch = walsh_loader_batches(t->train_loader);
@@ -216,7 +216,7 @@ static walsh_status enqueue(trainer *t, const walsh_batch *batch)
         .lr = (float)rate_at(t, t->enqueued), .momentum = (float)o->momentum, .weight_decay = (float)o->weight_decay};
     WALSH_TRY(walsh_network_train(t->model->network, batch->pixels, batch->labels, batch->count, &hyper));
     t->enqueued++;
-    t->model->batches++;
+    t->model->batches += (uint64_t)o->accumulate;
     return WALSH_OK;
 }
 
@@ -353,7 +353,8 @@ static walsh_status prepare(trainer *t, walsh_device *device)
     WALSH_TRY(open_data(t));
     WALSH_TRY(open_model(t, device));
     WALSH_TRY(walsh_tuning_consult(t->model, o));
-    return walsh_network_prepare(t->model->network, o->batch, true, o->nesterov, (float)o->label_smoothing);
+    const walsh_network_purpose purpose = walsh_options_purpose(o);
+    return walsh_network_prepare(t->model->network, &purpose);
 }
 
 static walsh_status train(trainer *t, walsh_device *device)

@@ -59,6 +59,6 @@ walsh_status walsh_tuning_run(walsh_model *model, const walsh_train_options *opt
     if (!status) walsh_network_consult(model->network, &wisdom);
     walsh_wisdom_destroy(&wisdom);
     WALSH_TRY(status);
-    return walsh_network_prepare(model->network, options->batch, true, options->nesterov,
-                                 (float)options->label_smoothing);
+    const walsh_network_purpose purpose = walsh_options_purpose(options);
+    return walsh_network_prepare(model->network, &purpose);
 }

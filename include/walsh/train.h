@@ -43,7 +43,9 @@ typedef struct walsh_train_options {
     bool resume;               /* continue the run in `out` */
     int epochs;                /* length of the run and of its schedule ... */
     uint64_t steps;            /* ... unless this is not 0: then so many steps are */
-    int batch;
+    int batch;      /* images a step */
+    int accumulate; /* equal parts that a step takes one after the other, adding their gradients: the memory of a batch
+                       of batch/accumulate, and all but batch norm (whose statistics are each part's) as if in one */
     double lr, momentum, weight_decay, label_smoothing;
     bool nesterov;
     walsh_schedule schedule;
