@@ -98,6 +98,7 @@ static walsh_status read_options(const walsh_arguments *arguments, walsh_train_o
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_THREADS, 1, &threads));
     options->out = walsh_argument(arguments, WALSH_OPTION_OUT);
     if (init) options->init = init;
+    if (walsh_argument(arguments, WALSH_OPTION_FREEZE_BODY)) options->model.freeze_body = true;
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_IMAGE_SIZE, 1, &options->model.image_size));
     if (walsh_argument(arguments, WALSH_OPTION_SKIP_BAD_IMAGES)) options->skip_bad_images = true;
     options->tune = walsh_argument(arguments, WALSH_OPTION_TUNE);
@@ -211,7 +212,8 @@ static const struct argp_option what[] = {
     {"image-size", WALSH_OPTION_IMAGE_SIZE, "S", 0, "pixels a side (default: the model's)", 0},
     {"out", WALSH_OPTION_OUT, "DIR", 0, "folder for log.csv, state, last and best weights", 0},
     {"resume", WALSH_OPTION_RESUME, NULL, 0, "continue the run in DIR", 0},
-    {"init", WALSH_OPTION_INIT, "FILE", 0, "weights to start from", 0},
+    {"init", WALSH_OPTION_INIT, "FILE", 0, "weights to start from; a head that does not fit the data is made anew", 0},
+    {"freeze-body", WALSH_OPTION_FREEZE_BODY, NULL, 0, "train the head alone, on the features of --init", 0},
     {"seed", WALSH_OPTION_SEED, "S", 0, "seed of initial weights, order and augmentation", 0},
     {0},
 };

@@ -203,6 +203,11 @@ folders_of_images() {
     expect grep -q "alpha.png.*bee" out
     succeed "logits of images" "" predict --weights photo/last.safetensors --images "$images/grey.jpg" --out logits.npy
     expect grep -qaF "'shape': (1, 3)" logits.npy
+    # A file that names neither model nor classes, as those from elsewhere.
+    LC_ALL=C sed 's/"model":/"modex":/; s/"class_names":/"class_namex":/' photo/last.safetensors >bare
+    refuse "weights of an unknown model" 2 "bare: the file does not say which model" predict --weights bare --images x
+    succeed "classes by numbers" "" predict --weights bare --model resnet20 --images "$images/grey.jpg"
+    expect test "$(cut -f 3 out | tail -n 3 | sort | tr -d '\n')" = 012
     echo text >photos/train/bee/text.jpg
     head -c 1500 "$images/rgb444.jpg" >photos/val/cat/cut.jpg
     refuse "an image that is none" 1 "text.jpg: expected a JPEG or PNG image" predict \
@@ -270,11 +275,28 @@ weights() {
     refuse "no weights" 1 "nowhere" eval --weights nowhere --data sample
     refuse "weights of another model" 1 "resnet20" train --model resnet32 --data cifar10:few \
         --init run/last.safetensors --out none/run
-    refuse "weights of another head" 1 "learned" $new --head hadamard --init run/last.safetensors --out none/run
+    header='{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    printf "\\$(printf %o ${#header})"'\0\0\0\0\0\0\0%s\0\0\0\0' "$header" >x.safetensors
+    refuse "weights of no model" 1 "105 missing (conv1.weight, bn1.weight, bn1.bias, ...), 1 unexpected (x)" \
+        $new --init x.safetensors --out none/run
+    refuse "a frozen body of no weights" 2 "expected --init" $new --freeze-body --out none/run
     refuse "data of other classes" 2 "the model tells 10 classes apart" eval --weights run/last.safetensors \
         --data cifar100:black
     refuse "logits in no folder" 1 "nowhere/y.npy" predict $weights --out nowhere/y.npy
     absent none/run/state.safetensors
+}
+
+# Another head on the body of a run, and that body frozen.
+fine_tuning() {
+    tune="$new $two --head hadamard --init run/last.safetensors"
+    succeed "another head" "271835 parameters" $tune --out tuned
+    expect grep -q "its body is kept; the hadamard head of 10 classes is new" err
+    succeed "a frozen body" "11 parameters" $tune --freeze-body --out frozen
+    refuse "freezing midway" 2 "which has no --freeze-body" train --resume --out tuned --freeze-body
+    succeed "frozen, resumed" "11 parameters" train --resume --steps 3 --out frozen
+    succeed "the same head" "650 parameters" $new $two --init run/last.safetensors --freeze-body
+    expect test "$(grep -c "is new" err)" = 0
+    rm -r tuned frozen
 }
 
 folders() {
@@ -415,6 +437,7 @@ folders_of_images
 small_run
 profile
 weights
+fine_tuning
 folders
 lengths
 full_disk

@@ -68,12 +68,14 @@ static walsh_status build(walsh_device *device, const walsh_builder *builder, co
                                      .alpha_fixed = options->alpha_fixed,
                                      .alpha = options->alpha > 0 ? options->alpha : 10,
                                      .decay_alpha = options->decay_alpha,
-                                     .trains = options->trains};
-    for (int i = 0; i < 3; i++) {
-        bool known = options->deviation[i] > 0;
-        info->mean[i] = network.mean[i] = known ? options->mean[i] : 0;
-        info->deviation[i] = network.deviation[i] = known ? options->deviation[i] : 1;
+                                     .trains = options->trains,
+                                     .freeze_body = options->freeze_body};
+    for (int i = 0; i < 3 && options->deviation[i] > 0; i++) {
+        info->mean[i] = options->mean[i];
+        info->deviation[i] = options->deviation[i];
     }
+    memcpy(network.mean, info->mean, sizeof network.mean);
+    for (int i = 0; i < 3; i++) network.deviation[i] = info->deviation[i] > 0 ? info->deviation[i] : 1;
     WALSH_TRY(walsh_network_create(device, &graph, &network, &model->network));
     info->parameters = walsh_parameters_trained(walsh_network_parameters(model->network));
     return copy_strings(model, options);

@@ -9,6 +9,7 @@
 
 #include "engine/base/utf8.h"
 #include "engine/model/builders.h"
+#include "engine/model/match.h"
 
 static bool ends_with(const char *name, const char *end)
 {
@@ -16,32 +17,10 @@ static bool ends_with(const char *name, const char *end)
     return n >= m && !strcmp(name + n - m, end);
 }
 
-static void shape_text(int rank, const size_t *shape, char *out, size_t size)
-{
-    size_t used = (size_t)snprintf(out, size, "[");
-    for (int i = 0; i < rank && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, "%s%zu", i ? ", " : "", shape[i]);
-    if (used < size) snprintf(out + used, size - used, "]");
-}
-
-static walsh_status check_shape(const walsh_safetensors_entry *entry, const walsh_parameter *p, const char *path)
-{
-    size_t want[4];
-    bool same = entry->rank == p->rank;
-    for (int d = 0; d < p->rank; d++) {
-        want[d] = (size_t)p->dims[d];
-        same = same && entry->shape[d] == want[d];
-    }
-    if (same) return WALSH_OK;
-    char expected[96], found[96];
-    shape_text(p->rank, want, expected, sizeof expected);
-    shape_text(entry->rank, entry->shape, found, sizeof found);
-    WALSH_FAIL(WALSH_E_FORMAT, "%s: tensor %s is %s, this model expects %s", path, entry->name, found, expected);
-}
-
-/* Unpacks all of a buffer's tensors from the file into `raw`. */
+/* Unpacks a buffer's tensors, which have been checked, from the file into `raw`: all but those of the head `but` (NULL:
+ * of none). */
 static walsh_status take_copy(const walsh_safetensors *file, const char *path, const walsh_parameters *parameters,
-                              walsh_copy copy, float *raw)
+                              walsh_copy copy, const char *but, float *raw)
 {
     const char *prefix = copy == WALSH_COPY_MOMENTUM ? WALSH_MOMENTUM_PREFIX : "";
     float *dense = NULL;
@@ -50,36 +29,21 @@ static walsh_status take_copy(const walsh_safetensors *file, const char *path, c
     for (int i = 0; i < walsh_parameters_count(parameters) && !status; i++) {
         const walsh_parameter *p = walsh_parameters_at(parameters, i);
         if (copy == WALSH_COPY_MOMENTUM && p->role == WALSH_ROLE_STATISTIC) continue;
-        char name[128];
-        snprintf(name, sizeof name, "%s%s", prefix, p->name);
-        const walsh_safetensors_entry *entry = walsh_safetensors_find(file, name);
+        if (but && walsh_match_is_head(p->name, but)) continue;
+        const walsh_safetensors_entry *entry = walsh_match_find(file, prefix, p);
         if (!entry)
-            status = walsh_fail(WALSH_E_FORMAT, "%s: tensor %s is missing: these are the weights of another model",
-                                path, name);
-        if (!status) status = check_shape(entry, p, path);
+            status =
+                walsh_fail(WALSH_E_FORMAT, "%s: tensor %s%s is missing or has another shape", path, prefix, p->name);
         if (!status && walsh_safetensors_to_f32(entry, dense))
             status = walsh_fail(WALSH_E_FORMAT, "%s: %s", path, walsh_message());
         for (size_t e = 0; !status && e < walsh_parameter_elements(p); e++)
             if (!isfinite(dense[e]))
-                status = walsh_fail(WALSH_E_FORMAT, "%s: tensor %s holds %g", path, name, (double)dense[e]);
+                status =
+                    walsh_fail(WALSH_E_FORMAT, "%s: tensor %s%s holds %g", path, prefix, p->name, (double)dense[e]);
         if (!status) walsh_parameter_unpack(p, dense, raw);
     }
     free(dense);
     return status;
-}
-
-/* Every tensor of the file must be one that this model has. */
-static walsh_status check_unexpected(const walsh_safetensors *file, const char *path,
-                                     const walsh_parameters *parameters)
-{
-    for (size_t i = 0; i < walsh_safetensors_count(file); i++) {
-        const char *name = walsh_safetensors_at(file, i)->name;
-        bool momentum = !strncmp(name, WALSH_MOMENTUM_PREFIX, strlen(WALSH_MOMENTUM_PREFIX));
-        if (momentum || ends_with(name, ".num_batches_tracked") || walsh_parameters_find(parameters, name) >= 0)
-            continue;
-        WALSH_FAIL(WALSH_E_FORMAT, "%s: tensor %s is not one of this model's", path, walsh_show(name).text);
-    }
-    return WALSH_OK;
 }
 
 static walsh_status check_text(const walsh_safetensors *file, const char *path, const char *key, const char *expected)
@@ -89,11 +53,10 @@ static walsh_status check_text(const walsh_safetensors *file, const char *path, 
     WALSH_FAIL(WALSH_E_FORMAT, "%s: its %s is '%s', this model's is '%s'", path, key, walsh_show(found).text, expected);
 }
 
-/* What the file says of itself must not contradict the model. */
-static walsh_status check_description(const walsh_safetensors *file, const char *path, const walsh_model_info *info)
+/* What the file says of its head must not contradict the model's. */
+static walsh_status check_head(const walsh_safetensors *file, const char *path, const walsh_model_info *info)
 {
     char seed[32], version[16];
-    WALSH_TRY(check_text(file, path, "model", info->name));
     WALSH_TRY(check_text(file, path, "head", walsh_head_kind_name(info->head.kind)));
     if (info->head.kind == WALSH_HEAD_LEARNED) return WALSH_OK;
     snprintf(version, sizeof version, "%d", WALSH_HEAD_VERSION);
@@ -116,19 +79,22 @@ static uint64_t batches_in(const walsh_safetensors *file)
     return 0;
 }
 
-walsh_status walsh_snapshot_restore(const walsh_safetensors *file, const char *path, walsh_model *model, bool momentum)
+/* Takes over the weights, and the momentum where `momentum`; of the head `but` (NULL: of none) the model keeps its own.
+ */
+static walsh_status restore(const walsh_safetensors *file, const char *path, walsh_model *model, const char *but,
+                            bool momentum)
 {
     walsh_parameters *parameters = walsh_network_parameters(model->network);
-    WALSH_TRY(check_description(file, path, &model->info));
     float *weights = NULL, *velocity = NULL;
+    WALSH_TRY(walsh_match_check(file, path, parameters, model->info.name, but));
     walsh_status status =
         walsh_alloc(&weights, walsh_parameters_extent(parameters, WALSH_COPY_WEIGHTS), sizeof *weights, "weights");
     if (!status)
         status = walsh_alloc(&velocity, walsh_parameters_extent(parameters, WALSH_COPY_MOMENTUM), sizeof *velocity,
                              "momentum");
-    if (!status) status = take_copy(file, path, parameters, WALSH_COPY_WEIGHTS, weights);
-    if (!status) status = check_unexpected(file, path, parameters);
-    if (!status && momentum) status = take_copy(file, path, parameters, WALSH_COPY_MOMENTUM, velocity);
+    if (!status && but) status = walsh_parameters_read(parameters, WALSH_COPY_WEIGHTS, weights, NULL);
+    if (!status) status = take_copy(file, path, parameters, WALSH_COPY_WEIGHTS, but, weights);
+    if (!status && momentum) status = take_copy(file, path, parameters, WALSH_COPY_MOMENTUM, but, velocity);
     if (!status) status = walsh_parameters_write(parameters, WALSH_COPY_WEIGHTS, weights);
     if (!status && momentum) status = walsh_parameters_write(parameters, WALSH_COPY_MOMENTUM, velocity);
     if (!status) model->batches = batches_in(file);
@@ -137,11 +103,43 @@ walsh_status walsh_snapshot_restore(const walsh_safetensors *file, const char *p
     return status;
 }
 
+walsh_status walsh_snapshot_restore(const walsh_safetensors *file, const char *path, walsh_model *model, bool momentum)
+{
+    WALSH_TRY(check_text(file, path, "model", model->info.name));
+    WALSH_TRY(check_head(file, path, &model->info));
+    return restore(file, path, model, NULL, momentum);
+}
+
 walsh_status walsh_model_load(walsh_model *model, const char *path)
 {
     walsh_safetensors *file = NULL;
     WALSH_TRY(walsh_safetensors_open(path, &file));
     walsh_status status = walsh_snapshot_restore(file, path, model, false);
+    walsh_safetensors_close(&file);
+    return status;
+}
+
+/* Whether the file's head is the model's: the same kind and matrix, of as many classes. */
+static bool head_fits(const walsh_safetensors *file, const char *path, const walsh_model *model, const char *head)
+{
+    const walsh_parameters *parameters = walsh_network_parameters(model->network);
+    if (check_head(file, path, &model->info)) return false;
+    for (int i = 0; i < walsh_parameters_count(parameters); i++) {
+        const walsh_parameter *p = walsh_parameters_at(parameters, i);
+        if (walsh_match_is_head(p->name, head) && !walsh_match_find(file, "", p)) return false;
+    }
+    return true;
+}
+
+walsh_status walsh_model_start(walsh_model *model, const char *path, bool *own_head)
+{
+    const walsh_builder *builder = NULL;
+    walsh_safetensors *file = NULL;
+    WALSH_TRY(walsh_builder_find(model->info.name, &builder));
+    WALSH_TRY(walsh_safetensors_open(path, &file));
+    walsh_status status = check_text(file, path, "model", model->info.name);
+    *own_head = !status && !head_fits(file, path, model, builder->head);
+    if (!status) status = restore(file, path, model, *own_head ? builder->head : NULL, false);
     walsh_safetensors_close(&file);
     return status;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/model/match.h"
+
 struct walsh_snapshot {
     const walsh_model *model;
     uint64_t batches;         /* that the weights were trained on */
@@ -158,8 +160,10 @@ static walsh_status add_description(walsh_snapshot *s, const walsh_model_info *i
     WALSH_TRY(walsh_snapshot_add_text(s, "data", info->data));
     if (info->class_names)
         WALSH_TRY(add_json(s, "class_names", cJSON_CreateStringArray(info->class_names, info->classes)));
-    WALSH_TRY(add_numbers(s, "mean", info->mean, 3));
-    WALSH_TRY(add_numbers(s, "deviation", info->deviation, 3));
+    if (info->deviation[0] > 0) {
+        WALSH_TRY(add_numbers(s, "mean", info->mean, 3));
+        WALSH_TRY(add_numbers(s, "deviation", info->deviation, 3));
+    }
     WALSH_TRY(walsh_snapshot_add_text(s, "head", walsh_head_kind_name(info->head.kind)));
     WALSH_TRY(walsh_snapshot_add_text(s, "loss", info->loss == WALSH_LOSS_COSINE ? "cosine" : "ce"));
     if (info->head.kind == WALSH_HEAD_LEARNED) return WALSH_OK;

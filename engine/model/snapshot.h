@@ -7,9 +7,6 @@
 
 typedef struct walsh_snapshot walsh_snapshot;
 
-/* Prefix of the momentum's tensors in a state file: "momentum.layer1.0.conv1.weight". */
-#define WALSH_MOMENTUM_PREFIX "momentum."
-
 /* Begins to read a model's weights, and the optimizer's momentum where `momentum`: once, as they are when the device
  * comes to it, whatever is enqueued later. Does not wait. The model must outlive the snapshot. */
 walsh_status walsh_snapshot_take(const walsh_model *model, bool momentum, walsh_snapshot **snapshot);

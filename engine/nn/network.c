@@ -60,6 +60,7 @@ static walsh_status set_up(walsh_network *network)
 {
     WALSH_TRY(walsh_graph_check(network->graph));
     WALSH_TRY(walsh_head_valid(&network->options.head));
+    if (network->options.freeze_body) walsh_parameters_freeze(walsh_graph_parameters(network->graph));
     WALSH_TRY(add_head(network));
     WALSH_TRY(
         walsh_parameters_allocate(walsh_graph_parameters(network->graph), network->device, network->options.trains));
@@ -127,6 +128,12 @@ walsh_status walsh_network_prepare(walsh_network *network, const walsh_network_p
     size_t parts = (size_t)plans->purpose.parts;
     return walsh_alloc(&network->read_back, WALSH_NETWORK_SLOTS * parts * WALSH_METRICS, sizeof *network->read_back,
                        "metrics");
+}
+
+void walsh_network_normalise(walsh_network *network, const float mean[3], const float deviation[3])
+{
+    memcpy(network->options.mean, mean, sizeof network->options.mean);
+    memcpy(network->options.deviation, deviation, sizeof network->options.deviation);
 }
 
 void walsh_network_consult(walsh_network *network, walsh_wisdom **wisdom)

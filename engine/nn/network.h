@@ -15,6 +15,7 @@ typedef struct walsh_network_options {
     float alpha;           /* its value, or initial value */
     bool decay_alpha;
     bool trains;                 /* gradients and momentum are allocated */
+    bool freeze_body;            /* of the head alone: the body runs as in evaluation, and no gradient reaches it */
     float mean[3], deviation[3]; /* normalisation of pixels scaled to 0..1 */
 } walsh_network_options;
 
@@ -34,6 +35,9 @@ walsh_status walsh_network_create(walsh_device *device, walsh_graph **graph, con
 
 walsh_parameters *walsh_network_parameters(const walsh_network *network);
 walsh_device *walsh_network_device(const walsh_network *network);
+
+/* Plans made from now on normalise pixels so. */
+void walsh_network_normalise(walsh_network *network, const float mean[3], const float deviation[3]);
 
 /* Plans made from now on choose variants as `*wisdom` says, which the network takes over; NULL: by rule. */
 void walsh_network_consult(walsh_network *network, walsh_wisdom **wisdom);

@@ -96,7 +96,8 @@ static walsh_status plan_training(const walsh_network *network, walsh_network_pl
     WALSH_TRY(walsh_plan_create(network->device, &plans->train));
     walsh_plan *plan = plans->train;
     walsh_plan_consult(plan, network->wisdom);
-    WALSH_TRY(walsh_lowering_create(plan, network->graph, plans->purpose.batch, true, &lowering));
+    bool body = !network->options.freeze_body;
+    WALSH_TRY(walsh_lowering_create(plan, network->graph, plans->purpose.batch, body, &lowering));
     walsh_value features = walsh_lower_forward(lowering, plan_image(network, plans, plan));
     walsh_head_parts parts = head_parts(network, plans, plan, features);
     parts.d_weight = bind_parameter(network, plan, WALSH_COPY_GRADIENT, network->weight);
@@ -105,7 +106,7 @@ static walsh_status plan_training(const walsh_network *network, walsh_network_pl
         parts.d_alpha = bind_parameter(network, plan, WALSH_COPY_GRADIENT, network->alpha);
     walsh_head_train(plan, &head, &parts);
     plan_metrics(plans, plan, parts.metrics);
-    walsh_lower_backward(lowering, parts.d_features);
+    if (body) walsh_lower_backward(lowering, parts.d_features);
     if (plans->sums)
         plan_sums(network, plans, plan);
     else

@@ -45,6 +45,11 @@ walsh_status walsh_parameters_add(walsh_parameters *parameters, const walsh_para
     return WALSH_OK;
 }
 
+void walsh_parameters_freeze(walsh_parameters *parameters)
+{
+    for (int i = 0; i < parameters->count; i++) parameters->list[i].role = WALSH_ROLE_STATISTIC;
+}
+
 int walsh_parameters_count(const walsh_parameters *parameters)
 {
     return parameters->count;

@@ -22,7 +22,7 @@ typedef enum walsh_layout {
 typedef enum walsh_role_of {
     WALSH_ROLE_TRAINED, /* with weight decay */
     WALSH_ROLE_TRAINED_NO_DECAY,
-    WALSH_ROLE_STATISTIC /* kept and saved, never trained: running statistics, a fixed alpha */
+    WALSH_ROLE_STATISTIC /* kept and saved, never trained: running statistics, a fixed alpha, a frozen body */
 } walsh_role_of;
 
 typedef enum walsh_init {
@@ -56,6 +56,9 @@ walsh_status walsh_parameters_create(walsh_parameters **parameters);
 
 /* Appends a parameter (name, layout, role, rank, dims, lanes, lane, init). Names must differ. */
 walsh_status walsh_parameters_add(walsh_parameters *parameters, const walsh_parameter *parameter, int *index);
+
+/* What has been added so far is kept and saved, but never trained. */
+void walsh_parameters_freeze(walsh_parameters *parameters);
 
 int walsh_parameters_count(const walsh_parameters *parameters);
 const walsh_parameter *walsh_parameters_at(const walsh_parameters *parameters, int index);

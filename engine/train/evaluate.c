@@ -93,11 +93,13 @@ walsh_status walsh_evaluate_check(const walsh_model *model, const walsh_dataset 
 static walsh_status whole_pass(walsh_model *model, walsh_dataset *dataset, int batch, int loaders, float *logits,
                                walsh_batch_observer observer, void *context, walsh_evaluation *result)
 {
-    size_t images = walsh_dataset_describe(dataset)->images;
+    const walsh_dataset_info *data = walsh_dataset_describe(dataset);
+    size_t images = data->images;
     if (batch < 0) WALSH_FAIL(WALSH_E_ARGUMENT, "a batch of %d: expected at least 1", batch);
     if (!batch) batch = 128;
     if ((size_t)batch > images) batch = (int)images;
     WALSH_TRY(walsh_evaluate_check(model, dataset));
+    if (!(model->info.deviation[0] > 0)) walsh_network_normalise(model->network, data->mean, data->deviation);
     WALSH_TRY(walsh_tuning_consult_device(model));
     WALSH_TRY(walsh_network_prepare(model->network, &(walsh_network_purpose){.batch = batch}));
     walsh_loader *loader = NULL;

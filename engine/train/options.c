@@ -42,6 +42,7 @@ static const field fields[] = {
     {"image-size", TYPE_INT, AT(model.image_size), false, NULL, NULL},
     {"data", TYPE_TEXT, AT(data), false, NULL, NULL},
     {"init", TYPE_TEXT, AT(init), false, NULL, NULL},
+    {"freeze-body", TYPE_BOOL, AT(model.freeze_body), false, "no --freeze-body", "--freeze-body"},
     {"epochs", TYPE_INT, AT(epochs), true, NULL, NULL},
     {"steps", TYPE_U64, AT(steps), true, NULL, NULL},
     {"batch", TYPE_INT, AT(batch), false, NULL, NULL},
@@ -65,7 +66,7 @@ static const field fields[] = {
 /* What states that are older than an option mean. */
 static const struct {
     const char *name, *value;
-} newer[] = {{"image-size", "0"}, {"accumulate", "1"}, {"skip-bad-images", "no"}};
+} newer[] = {{"image-size", "0"}, {"accumulate", "1"}, {"freeze-body", "no"}, {"skip-bad-images", "no"}};
 
 enum { FIELDS = sizeof fields / sizeof *fields, VALUE = 4200 };
 
@@ -251,6 +252,10 @@ walsh_status walsh_options_check(const walsh_train_options *o)
         return refuse("label-smoothing", o->label_smoothing, "a number from 0 up to, not including, 1");
     if (!(o->schedule.warmup >= 0 && isfinite(o->schedule.warmup)))
         return refuse("warmup", o->schedule.warmup, "a number of epochs");
+    if (o->model.freeze_body && !o->init)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "--freeze-body: expected --init with the weights to keep");
+    if (o->model.freeze_body && o->model.loss == WALSH_LOSS_COSINE)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "--freeze-body leaves nothing to train with --loss cosine");
     if (o->resume && !o->out) WALSH_FAIL(WALSH_E_ARGUMENT, "--resume needs --out: the folder of the run to continue");
     return WALSH_OK;
 }

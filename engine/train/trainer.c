@@ -64,6 +64,17 @@ static walsh_status open_data(trainer *t)
     return WALSH_OK;
 }
 
+/* Takes the weights over, but for a head that is not this model's. */
+static walsh_status start_from(walsh_model *model, const char *path)
+{
+    bool own_head;
+    WALSH_TRY(walsh_model_start(model, path, &own_head));
+    if (own_head)
+        walsh_log(WALSH_LOG_ERROR, "%s: its body is kept; the %s head of %d classes is new", path,
+                  walsh_head_kind_name(model->info.head.kind), model->info.classes);
+    return WALSH_OK;
+}
+
 static walsh_status open_model(trainer *t, walsh_device *device)
 {
     const walsh_train_options *o = t->options;
@@ -78,7 +89,7 @@ static walsh_status open_model(trainer *t, walsh_device *device)
     WALSH_TRY(walsh_model_create(device, &model, &t->model));
     WALSH_TRY(walsh_evaluate_check(t->model, t->train_set));
     WALSH_TRY(walsh_model_initialise(t->model, o->seed));
-    return o->init && !o->resume ? walsh_model_load(t->model, o->init) : WALSH_OK;
+    return o->init && !o->resume ? start_from(t->model, o->init) : WALSH_OK;
 }
 
 /* A row of an unfinished epoch stands only at the end of a run: one that goes on would not have written it. */
@@ -216,7 +227,7 @@ static walsh_status enqueue(trainer *t, const walsh_batch *batch)
         .lr = (float)rate_at(t, t->enqueued), .momentum = (float)o->momentum, .weight_decay = (float)o->weight_decay};
     WALSH_TRY(walsh_network_train(t->model->network, batch->pixels, batch->labels, batch->count, &hyper));
     t->enqueued++;
-    t->model->batches += (uint64_t)o->accumulate;
+    if (!o->model.freeze_body) t->model->batches += (uint64_t)o->accumulate;
     return WALSH_OK;
 }
 

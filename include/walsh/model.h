@@ -23,10 +23,11 @@ typedef struct walsh_model_options {
     bool decay_alpha;     /* weight decay on alpha too */
     walsh_loss loss;      /* cosine needs a fixed head */
     bool trains;          /* allocate gradients and momentum */
+    bool freeze_body;     /* for the head alone, which is all that is trained */
     /* What a weights file tells about the data; all may be 0 or NULL. The strings are copied. */
     const char *data;               /* "cifar10" */
     const char *const *class_names; /* [classes] */
-    float mean[3], deviation[3];    /* of pixels scaled to 0..1; deviation 0: mean 0, deviation 1 */
+    float mean[3], deviation[3];    /* of pixels scaled to 0..1; deviation 0: as those of the data evaluated */
 } walsh_model_options;
 
 typedef struct walsh_model_info {
@@ -38,7 +39,7 @@ typedef struct walsh_model_info {
     size_t parameters;              /* trained ones, as papers count them */
     const char *data;               /* "" if unknown */
     const char *const *class_names; /* [classes], or NULL if unknown */
-    float mean[3], deviation[3];
+    float mean[3], deviation[3];    /* 0 if unknown */
 } walsh_model_info;
 
 /* The names of all models, ended by NULL. */
@@ -75,6 +76,11 @@ WALSH_API walsh_status walsh_model_open(walsh_device *device, const char *path, 
 /* Takes the weights of a file over into this model: every parameter must be there with the right shape, and a fixed
  * head must be the same one. Nothing changes where it fails (WALSH_E_FILE, WALSH_E_FORMAT). */
 WALSH_API walsh_status walsh_model_load(walsh_model *model, const char *path);
+
+/* Takes over what a model for other classes, or with another head, has learnt: where the file's head is of another kind,
+ * matrix or number of classes, this model keeps its own and *own_head is true; everything else is as walsh_model_load
+ * has it. */
+WALSH_API walsh_status walsh_model_start(walsh_model *model, const char *path, bool *own_head);
 
 /* Writes the weights, atomically: safetensors, torchvision's names. Fails with WALSH_E_FILE, and WALSH_E_NOT_FINITE
  * where a weight is NaN or infinite; a file that was there stays as it is then. */
