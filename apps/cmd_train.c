@@ -4,6 +4,7 @@
 #include "apps/progress.h"
 #include "apps/signals.h"
 #include "apps/values.h"
+#include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
 
@@ -54,6 +55,7 @@ static walsh_status read_recipe(const walsh_arguments *arguments, walsh_train_op
     WALSH_TRY(walsh_value_real(arguments, WALSH_OPTION_WARMUP, WALSH_RANGE_NOT_NEGATIVE, &options->schedule.warmup));
     WALSH_TRY(walsh_value_u64(arguments, WALSH_OPTION_SEED, 0, &options->seed));
     WALSH_TRY(walsh_value_u64(arguments, WALSH_OPTION_SAVE_EVERY, 1, &options->save_every));
+    WALSH_TRY(walsh_value_bytes(arguments, WALSH_OPTION_MEMORY, &options->memory));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_LOADERS, 1, &options->loaders));
     WALSH_TRY(walsh_value_choice(arguments, WALSH_OPTION_MATH, math, &exact));
     options->exact = exact;
@@ -112,23 +114,26 @@ typedef struct watch {
     walsh_bar bar;
     const walsh_train_options *options;
     const walsh_device_info *device;
-    bool announced;
     uint64_t run_step; /* done in the whole run */
 } watch;
 
-/* Said when the first step is done: what fails before that is told in one line. */
-static void announce(watch *w)
+/* Said when all is ready for the first step: what fails before that is told in one line. */
+static void announce(const watch *w, const walsh_train_memory *memory)
 {
     const walsh_train_options *o = w->options;
-    if (w->announced) return;
-    w->announced = true;
-    char length[48];
+    char length[48], parts[64] = "";
     if (o->steps)
         snprintf(length, sizeof length, "steps %llu", (unsigned long long)o->steps);
     else
         snprintf(length, sizeof length, "epochs %d", o->epochs);
     walsh_note("%s, %s head, on %s (%s); %s, batch %d, lr %g", o->model.name, walsh_head_kind_name(o->model.head),
                w->device->name, w->device->platform, length, o->batch, o->lr);
+    if (o->accumulate > 1)
+        snprintf(parts, sizeof parts, " in %d parts of %d", o->accumulate, o->batch / o->accumulate);
+    walsh_note("memory: %s of %s (weights, gradients and momentum %s, activations %s, images %s), batch %d%s",
+               walsh_show_bytes(memory->total).text, walsh_show_bytes(memory->available).text,
+               walsh_show_bytes(memory->parameters).text, walsh_show_bytes(memory->activations).text,
+               walsh_show_bytes(memory->images).text, o->batch, parts);
     if (!o->out) walsh_note("without --out nothing is saved");
 }
 
@@ -148,7 +153,7 @@ static bool observe(void *context, const walsh_train_progress *p)
 {
     watch *w = context;
     w->run_step = p->run_step;
-    announce(w);
+    if (p->memory) announce(w, p->memory);
     if (p->row) {
         walsh_note("epoch %d/%d: train loss %.4f error %.2f %%, test loss %.4f error %.2f %%, lr %.4g, %.0f images/s",
                    p->row->epoch, p->epochs, p->row->train_loss, p->row->train_error, p->row->val_loss,
@@ -251,6 +256,8 @@ static const struct argp_option recipe[] = {
 static const struct argp_option running[] = {
     {NULL, 0, NULL, 0, "Running:", 0},
     {"save-every", WALSH_OPTION_SAVE_EVERY, "STEPS", 0, "save the state so often, besides each epoch's end", 0},
+    {"memory", WALSH_OPTION_MEMORY, "LIMIT", 0,
+     "of the device's memory, take so much at most, as 800MiB or 1.5GiB (default: all that it has)", 0},
     {"loaders", WALSH_OPTION_LOADERS, "L", 0,
      "threads that prepare images (default: 1; where these are decoded, one a processor, at most 16)", 0},
     {"skip-bad-images", WALSH_OPTION_SKIP_BAD_IMAGES, NULL, 0, "go on without images that cannot be decoded", 0},

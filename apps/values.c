@@ -94,6 +94,28 @@ walsh_status walsh_value_real(const walsh_arguments *arguments, int option, wals
     return WALSH_OK;
 }
 
+/* What a unit of memory stands for, in bytes; 0: it is none. */
+static double unit(const char *text)
+{
+    static const char letters[] = "KMGT";
+    const char *letter = *text ? strchr(letters, *text) : NULL;
+    double base = !letter ? 0 : !text[1] || !strcmp(text + 1, "iB") ? 1024 : !strcmp(text + 1, "B") ? 1000 : 0;
+    return base > 0 ? pow(base, (double)(letter - letters + 1)) : 0;
+}
+
+walsh_status walsh_value_bytes(const walsh_arguments *arguments, int option, uint64_t *value)
+{
+    const char *text = walsh_argument(arguments, option);
+    if (!text) return WALSH_OK;
+    char *end = NULL;
+    size_t digits = strspn(text, "0123456789.");
+    double read = digits && strspn(text + digits, "KMGT") ? strtod(text, &end) : 0;
+    double bytes = end == text + digits ? read * unit(end) : 0;
+    if (!(bytes >= 1 && bytes < 0x1p63)) return refuse(arguments, option, "an amount of memory, as 800MiB or 1.5GiB");
+    *value = (uint64_t)bytes;
+    return WALSH_OK;
+}
+
 walsh_status walsh_value_choice(const walsh_arguments *arguments, int option, const char *const *names, int *value)
 {
     const char *text = walsh_argument(arguments, option);

@@ -16,6 +16,9 @@ walsh_status walsh_value_u64(const walsh_arguments *arguments, int option, uint6
 walsh_status walsh_value_list(const walsh_arguments *arguments, int option, const char *form, int least, int needed,
                               int most, int *values, int *count);
 
+/* An amount of memory above 0, in bytes: a number and KiB, MiB, GiB or TiB (or K, M, G, T), or KB, MB, GB, TB. */
+walsh_status walsh_value_bytes(const walsh_arguments *arguments, int option, uint64_t *value);
+
 typedef enum walsh_range {
     WALSH_RANGE_POSITIVE,
     WALSH_RANGE_NOT_NEGATIVE,

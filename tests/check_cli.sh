@@ -84,6 +84,9 @@ usage() {
     refuse "steps" 2 "--steps 0" $new --steps 0
     refuse "seed" 2 "--seed 18446744073709551616" $new --seed 18446744073709551616
     refuse "loaders" 2 "--loaders 0" $new --loaders 0
+    for value in 0 0GiB 4 -1GiB 1e3M 1..5G 4XiB 4GiBs G '' nan 99999999999TiB; do
+        refuse "memory" 2 "--memory $value" $new --memory "$value"
+    done
     refuse "schedule" 2 "zigzag" $new --schedule zigzag
     refuse "milestones" 2 "step:5,3" $new --schedule step:5,3
     refuse "progress" 2 "--progress x: expected auto, always or never" $new --progress x
@@ -131,8 +134,9 @@ devices() {
     absent none/run
     POCL_MEMORY_LIMIT=1
     export POCL_MEMORY_LIMIT
-    refuse "memory" 1 "use a smaller batch" train --model resnet110 --data sample --batch 2000 --out none/run
+    refuse "memory" 1 "would fit, or --accumulate" train --model resnet110 --data sample --batch 2000 --out none/run
     unset POCL_MEMORY_LIMIT
+    refuse "less memory" 1 "--memory allows 80 MiB: --batch" $new --memory 80MiB --out none/run
     absent none/run
 }
 
@@ -236,6 +240,7 @@ folders_of_images() {
 small_run() {
     two="--batch 16 --steps 2"
     succeed "train" "272474 parameters" $new $two --out run
+    expect grep -q "memory: [0-9]* MiB of .*, batch 16$" err
     for file in log.csv state.safetensors last.safetensors best.safetensors; do expect test -s run/$file; done
     sums run >before
 }

@@ -140,6 +140,37 @@ static void batch_norm_sees_the_parts(void **state)
     release(&whole), release(&divided), release(&again);
 }
 
+/* What is measured beforehand is what is taken then, and grows with what is asked. */
+static void measures_are_true(void **state)
+{
+    (void)state;
+    walsh_network *network = make(WALSH_HEAD_HADAMARD, true);
+    const walsh_parameters *parameters = walsh_network_parameters(network);
+    size_t weights = walsh_parameters_extent(parameters, WALSH_COPY_WEIGHTS) * sizeof(float),
+           trained = walsh_parameters_extent(parameters, WALSH_COPY_MOMENTUM) * sizeof(float);
+    walsh_network_memory before = {0}, now;
+    assert_ok(walsh_network_prepare(network, &(walsh_network_purpose){.batch = 3}));
+    for (int parts = 1; parts <= 2; parts++)
+        for (int batch = 1; batch <= 100; batch += 33) {
+            const walsh_network_purpose purpose = {.batch = batch, .parts = parts, .train = true};
+            assert_ok(walsh_network_measure(network, &purpose, &now));
+            assert_int_equal(walsh_network_batch(network), 3); /* the plans that were there stay */
+            assert_ok(walsh_network_prepare(network, &purpose));
+            assert_int_equal(walsh_network_arena_bytes(network), now.activations);
+            assert_true(now.parameters > weights + (size_t)(1 + parts) * trained);
+            assert_true(now.parameters < weights + (size_t)(1 + parts) * trained + 2000); /* tables of the head */
+            assert_int_equal(now.batches, batch * (PIXELS + 4 + 4 * ((CLASSES + 3) / 4 * 4)));
+            assert_true(batch == 1 || now.activations > 5 * before.activations / 4);
+            before = now;
+            assert_ok(walsh_network_prepare(network, &(walsh_network_purpose){.batch = 3}));
+        }
+    /* conv1 stores 16.4 GB then. */
+    const walsh_network_purpose huge = {.batch = 8000000, .train = true};
+    if (walsh_device_describe(op_device())->max_alloc < 16000000000)
+        assert_fails(WALSH_E_MEMORY, "a tensor of 15625 MiB", walsh_network_measure(network, &huge, &now));
+    walsh_network_destroy(&network);
+}
+
 static void wrong_counts_are_refused(void **state)
 {
     (void)state;
@@ -158,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_add_up_to_the_step),
         cmocka_unit_test(batch_norm_sees_the_parts),
+        cmocka_unit_test(measures_are_true),
         cmocka_unit_test(wrong_counts_are_refused),
     };
     return cmocka_run_group_tests(tests, make_images, op_device_close);

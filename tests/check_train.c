@@ -381,6 +381,53 @@ static void shrunken_data_are_refused(void **state)
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
 }
 
+/* Notes what a run says of its memory, and stops it before its first step. */
+static bool note_memory(void *context, const walsh_train_progress *progress)
+{
+    walsh_train_memory *memory = context;
+    assert_non_null(progress->memory);
+    assert_int_equal(progress->run_step, 0);
+    *memory = *progress->memory;
+    return true;
+}
+
+static walsh_train_memory memory_of(int batch, int parts)
+{
+    walsh_train_memory memory = {0};
+    walsh_train_options options = tiny(NULL, 1);
+    options.batch = batch;
+    options.accumulate = parts;
+    assert_fails(WALSH_E_STOPPED, "after step 0", walsh_train(op_device(), &options, note_memory, &memory, NULL));
+    assert_true(memory.total == memory.parameters + memory.activations + memory.images);
+    return memory;
+}
+
+/* A run that needs more than it may take is refused before it writes anything, with the largest batch that fits and the
+ * fewest parts that do, to the byte. */
+static void memory_is_limited(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny("run", 1);
+    uint64_t six = memory_of(6, 1).total, eight = memory_of(8, 1).total;
+    assert_true(memory_of(8, 2).activations < memory_of(8, 1).activations);
+    options.memory = eight - 1;
+    assert_fails(WALSH_E_MEMORY, "a batch of 8 needs", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_fails(WALSH_E_MEMORY, "--memory allows", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_fails(WALSH_E_MEMORY, ": --batch 7 would fit, or --accumulate 2",
+                 walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.memory = six;
+    assert_fails(WALSH_E_MEMORY, ": --batch 6 would fit", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.memory = memory_of(8, 4).total;
+    options.accumulate = 2;
+    assert_fails(WALSH_E_MEMORY, "or --accumulate 4", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.memory = memory_of(1, 1).parameters;
+    assert_fails(WALSH_E_MEMORY, ": no batch would fit", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_int_not_equal(access("run", F_OK), 0);
+    options.accumulate = 1;
+    options.memory = eight;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+}
+
 static void options_are_recalled(void **state)
 {
     (void)state;
@@ -461,6 +508,7 @@ int main(int argc, char **argv)
         in_folder(a_stop_comes_after_what_is_under_way),
         in_folder(contradictions_are_refused),
         in_folder(shrunken_data_are_refused),
+        in_folder(memory_is_limited),
         in_folder(options_are_recalled),
         cmocka_unit_test(evaluation_counts_every_image_once),
     };

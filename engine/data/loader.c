@@ -162,11 +162,16 @@ static walsh_status check_options(const walsh_dataset_info *info, const walsh_lo
     return WALSH_OK;
 }
 
+static size_t image_bytes(const walsh_dataset_info *info)
+{
+    return (size_t)info->height * (size_t)info->width * 4;
+}
+
 static walsh_status set_up(walsh_loader *loader)
 {
     const walsh_dataset_info *info = &loader->dataset->info;
     size_t batch = loader->options.batch;
-    loader->image_bytes = (size_t)info->height * (size_t)info->width * 4;
+    loader->image_bytes = image_bytes(info);
     loader->used = loader->options.drop_last ? info->images - info->images % batch : info->images;
     WALSH_TRY(walsh_alloc(&loader->order, info->images, sizeof *loader->order, "the order of the images"));
     WALSH_TRY(walsh_alloc(&loader->thread, (size_t)loader->options.threads, sizeof *loader->thread, "loader threads"));
@@ -195,6 +200,12 @@ walsh_status walsh_loader_open(const walsh_dataset *dataset, const walsh_loader_
     if (status) walsh_loader_close(&made);
     *loader = made;
     return status;
+}
+
+size_t walsh_loader_bytes(const walsh_dataset *dataset, size_t batch)
+{
+    const slot *s = NULL;
+    return SLOTS * batch * (image_bytes(&dataset->info) + sizeof *s->labels + sizeof *s->images);
 }
 
 size_t walsh_loader_batches(const walsh_loader *loader)

@@ -33,6 +33,9 @@ typedef struct walsh_batch {
 walsh_status walsh_loader_open(const walsh_dataset *dataset, const walsh_loader_options *options,
                                walsh_loader **loader);
 
+/* Bytes of main memory that the batches of a loader occupy. */
+size_t walsh_loader_bytes(const walsh_dataset *dataset, size_t batch);
+
 /* Batches in an epoch. */
 size_t walsh_loader_batches(const walsh_loader *loader);
 

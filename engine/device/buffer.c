@@ -1,12 +1,19 @@
 #include "engine/device/device.h"
 
-walsh_status walsh_buffer_create(walsh_device *device, size_t bytes, const char *what, cl_mem *buffer)
+static const double mib = 1.0 / (1 << 20);
+
+walsh_status walsh_buffer_check(const walsh_device *device, size_t bytes, const char *what)
 {
-    const double mib = 1.0 / (1 << 20);
-    *buffer = NULL;
     if (bytes > device->info.max_alloc)
         WALSH_FAIL(WALSH_E_MEMORY, "%s needs a buffer of %.0f MiB; %s allows %.0f MiB at most", what,
                    (double)bytes * mib, device->info.name, (double)device->info.max_alloc * mib);
+    return WALSH_OK;
+}
+
+walsh_status walsh_buffer_create(walsh_device *device, size_t bytes, const char *what, cl_mem *buffer)
+{
+    *buffer = NULL;
+    WALSH_TRY(walsh_buffer_check(device, bytes, what));
     cl_int code;
     *buffer = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes ? bytes : 4, NULL, &code);
     if (code != CL_SUCCESS)

@@ -48,6 +48,9 @@ walsh_status walsh_cl_fail(cl_int code, const char *what);
         if (walsh_cl_code_ != CL_SUCCESS) return walsh_cl_fail(walsh_cl_code_, #call);                                 \
     } while (0)
 
+/* WALSH_E_MEMORY where that is more than one buffer of the device may have. `what` needs it, for the message. */
+walsh_status walsh_buffer_check(const walsh_device *device, size_t bytes, const char *what);
+
 /* A buffer of `bytes` of device memory, its content undefined. `what` names it in the message of a failure. */
 walsh_status walsh_buffer_create(walsh_device *device, size_t bytes, const char *what, cl_mem *buffer);
 

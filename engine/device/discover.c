@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/host.h"
+
 #define CL_PLATFORM_NOT_FOUND_KHR_ (-1001) /* the loader's own code: no driver is installed */
 
 static void text(cl_device_id id, cl_device_info what, char *out, size_t size)
@@ -61,7 +63,7 @@ static void describe_device(cl_platform_id platform, cl_device_id id, walsh_devi
                                              : WALSH_DEVICE_OTHER;
     info->compute_units = units;
     info->clock_mhz = clock;
-    info->memory = memory;
+    info->memory = info->kind == WALSH_DEVICE_CPU && memory > walsh_host_memory() ? walsh_host_memory() : memory;
     info->max_alloc = max_alloc;
     info->local_memory = local;
     find_obstacles(id, info);

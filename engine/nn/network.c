@@ -120,6 +120,16 @@ static void release_plans(walsh_network *network)
     network->read_back = NULL;
 }
 
+walsh_status walsh_network_measure(walsh_network *network, const walsh_network_purpose *purpose,
+                                   walsh_network_memory *memory)
+{
+    walsh_network_plans plans;
+    walsh_status status = walsh_network_plans_make(network, purpose, false, &plans);
+    if (!status) *memory = walsh_network_plans_memory(network, &plans);
+    walsh_network_plans_release(&plans);
+    return status;
+}
+
 walsh_status walsh_network_prepare(walsh_network *network, const walsh_network_purpose *purpose)
 {
     walsh_network_plans *plans = &network->plans;

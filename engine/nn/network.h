@@ -58,6 +58,18 @@ typedef struct walsh_network_purpose {
     float label_smoothing;
 } walsh_network_purpose;
 
+/* Bytes of device memory. */
+typedef struct walsh_network_memory {
+    size_t parameters;  /* weights, gradients, momentum, sums of gradients, a fixed classifier */
+    size_t activations; /* and workspaces */
+    size_t batches;     /* images, labels and logits */
+} walsh_network_memory;
+
+/* What preparing the network for a purpose would make it take, without taking it. The present plans stay. Fails with
+ * WALSH_E_MEMORY where something of it is too large for the device whatever there is of memory. */
+walsh_status walsh_network_measure(walsh_network *network, const walsh_network_purpose *purpose,
+                                   walsh_network_memory *memory);
+
 /* Makes the plans, which replace earlier ones; all share one arena. Fails with WALSH_E_MEMORY where the batch is too
  * large. */
 walsh_status walsh_network_prepare(walsh_network *network, const walsh_network_purpose *purpose);

@@ -143,6 +143,7 @@ static walsh_status plan_evaluation(const walsh_network *network, walsh_network_
 static walsh_status make_tensor(const walsh_network *network, walsh_shape shape, bool commit, walsh_tensor **tensor)
 {
     if (commit) return walsh_tensor_make(network->device, shape, tensor);
+    WALSH_TRY(walsh_buffer_check(network->device, walsh_shape_bytes(shape), "a batch"));
     WALSH_TRY(walsh_alloc(tensor, 1, sizeof **tensor, "a tensor"));
     **tensor = (walsh_tensor){.device = network->device, .view = {.shape = shape}};
     return WALSH_OK;
@@ -187,6 +188,23 @@ walsh_status walsh_network_plans_make(walsh_network *network, const walsh_networ
     for (int i = 0; i < 3; i++)
         if (all[i]) WALSH_TRY(walsh_plan_emit(all[i], plans->arena));
     return WALSH_OK;
+}
+
+static size_t bytes_of(const walsh_tensor *tensor)
+{
+    return tensor ? walsh_shape_bytes(tensor->view.shape) : 0;
+}
+
+walsh_network_memory walsh_network_plans_memory(const walsh_network *network, const walsh_network_plans *plans)
+{
+    const walsh_parameters *parameters = walsh_graph_parameters(network->graph);
+    size_t numbers = walsh_parameters_extent(parameters, WALSH_COPY_WEIGHTS);
+    if (network->options.trains) numbers += 2 * walsh_parameters_extent(parameters, WALSH_COPY_GRADIENT);
+    return (walsh_network_memory){
+        .parameters = numbers * sizeof(float) + bytes_of(network->constant) + bytes_of(plans->sums),
+        .activations = walsh_arena_bytes(plans->arena),
+        .batches = bytes_of(plans->pixels) + bytes_of(plans->labels) + bytes_of(plans->logits),
+    };
 }
 
 void walsh_network_plans_release(walsh_network_plans *plans)

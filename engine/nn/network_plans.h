@@ -36,6 +36,9 @@ struct walsh_network {
 walsh_status walsh_network_plans_make(walsh_network *network, const walsh_network_purpose *purpose, bool commit,
                                       walsh_network_plans *plans);
 
+/* What they and the network's parameters take. */
+walsh_network_memory walsh_network_plans_memory(const walsh_network *network, const walsh_network_plans *plans);
+
 /* Frees them; nothing may be under way. */
 void walsh_network_plans_release(walsh_network_plans *plans);
 

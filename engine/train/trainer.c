@@ -13,6 +13,7 @@
 #include "engine/model/builders.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/evaluate.h"
+#include "engine/train/memory.h"
 #include "engine/train/tuning.h"
 
 /* What `--tune` may take; a CIFAR network has about 30 different problems. */
@@ -36,6 +37,7 @@ typedef struct trainer {
     walsh_checkpoint *checkpoint; /* begun after step `checkpoint_step`; NULL: none */
     uint64_t checkpoint_step;
     bool stop;
+    walsh_train_memory memory;
     walsh_train_result result;
 } trainer;
 
@@ -178,6 +180,22 @@ static void report(trainer *t, const walsh_train_row *row)
         .row = row,
     };
     if (t->observer(t->context, &progress)) t->stop = true;
+}
+
+/* Tells it what the run takes, before it begins. */
+static void report_start(trainer *t)
+{
+    const walsh_train_progress progress = {
+        .memory = &t->memory,
+        .epoch = t->position.epoch + 1,
+        .epochs = (int)((t->steps + t->steps_per_epoch - 1) / t->steps_per_epoch),
+        .step = t->position.epoch_step,
+        .steps = t->steps_per_epoch,
+        .run_step = t->position.step,
+        .run_steps = t->steps,
+        .seconds_left = -1,
+    };
+    if (t->observer && t->observer(t->context, &progress)) t->stop = true;
 }
 
 /* Takes in the metrics of the oldest step under way. */
@@ -364,6 +382,7 @@ static walsh_status prepare(trainer *t, walsh_device *device)
     WALSH_TRY(open_data(t));
     WALSH_TRY(open_model(t, device));
     WALSH_TRY(walsh_tuning_consult(t->model, o));
+    WALSH_TRY(walsh_memory_check(t->model, t->train_set, o, &t->memory));
     const walsh_network_purpose purpose = walsh_options_purpose(o);
     return walsh_network_prepare(t->model->network, &purpose);
 }
@@ -372,11 +391,13 @@ static walsh_status train(trainer *t, walsh_device *device)
 {
     const walsh_train_options *o = t->options;
     WALSH_TRY(prepare(t, device));
-    if (o->tune && !o->resume) WALSH_TRY(walsh_tuning_run(t->model, o, TUNING_SECONDS, NULL, NULL));
+    if (o->tune && !o->resume) {
+        WALSH_TRY(walsh_tuning_run(t->model, o, TUNING_SECONDS, NULL, NULL));
+        WALSH_TRY(walsh_memory_check(t->model, t->train_set, o, &t->memory)); /* other variants, other workspaces */
+    }
     WALSH_TRY(open_run(t));
-    walsh_log(WALSH_LOG_INFO, "%s: %zu trained parameters, %zu MiB of activations and workspaces", o->model.name,
-              t->model->info.parameters, walsh_network_arena_bytes(t->model->network) >> 20);
     if (t->position.row_count) t->result.last = t->position.rows[t->position.row_count - 1];
+    report_start(t);
     walsh_status status = run(t);
     if (t->writer && (!status || status == WALSH_E_STOPPED)) { /* both say that all has been saved */
         walsh_status written = walsh_task_wait(t->writer);

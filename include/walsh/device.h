@@ -22,7 +22,7 @@ typedef struct walsh_device_info {
     walsh_device_kind kind;
     unsigned compute_units;
     unsigned clock_mhz;
-    uint64_t memory;       /* bytes of global memory */
+    uint64_t memory;       /* bytes of global memory; of a CPU, at most what the process may use */
     uint64_t max_alloc;    /* bytes of the largest single buffer */
     uint64_t local_memory; /* bytes a work-group */
     size_t max_group;      /* work-items a work-group */

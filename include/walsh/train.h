@@ -53,6 +53,7 @@ typedef struct walsh_train_options {
     uint64_t save_every; /* steps between saved states; 0: after each epoch only */
     bool augment, shuffle;
     bool exact;           /* no variant that trades accuracy for speed, no reduced storage */
+    uint64_t memory;      /* bytes that the run may take of the device's memory; 0: all of it */
     int loaders;          /* loader threads; at least 1 */
     bool skip_bad_images; /* go on without images that cannot be decoded, instead of failing */
     bool tune;            /* measure the kernels' variants first, and keep what is learnt; not when resuming */
@@ -75,7 +76,16 @@ typedef struct walsh_train_row {
     double lr, train_loss, train_error, val_loss, val_error, alpha, seconds, images_per_second;
 } walsh_train_row;
 
+/* What a run takes of its device's memory, in bytes. Programs and drivers come on top. */
+typedef struct walsh_train_memory {
+    uint64_t parameters;  /* weights, gradients, momentum */
+    uint64_t activations; /* and workspaces */
+    uint64_t images;      /* and labels, logits; on a CPU also of batches that wait for their turn */
+    uint64_t total, available;
+} walsh_train_memory;
+
 typedef struct walsh_train_progress {
+    const walsh_train_memory *memory; /* before this call's first step, else NULL */
     bool evaluating;              /* the evaluation at an epoch's end; else training */
     int epoch, epochs;            /* from 1; the last one */
     uint64_t step, steps;         /* done in this epoch (or evaluation), and of how many */
@@ -86,7 +96,7 @@ typedef struct walsh_train_progress {
     const walsh_train_row *row; /* the epoch's row once it is complete, else NULL */
 } walsh_train_progress;
 
-/* Called after each step and each evaluated batch. Returning true asks to stop: the state is saved, and walsh_train
+/* Called before the first step, and after each step and each evaluated batch. Returning true asks to stop: the state is saved, and walsh_train
  * returns WALSH_E_STOPPED. */
 typedef bool (*walsh_train_observer)(void *context, const walsh_train_progress *progress);
 
@@ -116,8 +126,8 @@ typedef struct walsh_train_result {
  * walsh_device_close(&device);
  * @endcode
  *
- * Fails with WALSH_E_ARGUMENT (options), WALSH_E_FILE, WALSH_E_FORMAT, WALSH_E_MEMORY, WALSH_E_NOT_FINITE where the
- * loss or a weight is no longer finite (the last good state stays), WALSH_E_STOPPED. */
+ * Fails with WALSH_E_ARGUMENT (options), WALSH_E_FILE, WALSH_E_FORMAT, WALSH_E_MEMORY (before anything is written, and
+ * naming a batch that would fit), WALSH_E_NOT_FINITE where the loss or a weight is no longer finite (the last good state stays), WALSH_E_STOPPED. */
 WALSH_API walsh_status walsh_train(walsh_device *device, const walsh_train_options *options,
                                    walsh_train_observer observer, void *context, walsh_train_result *result);
 
