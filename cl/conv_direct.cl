@@ -248,10 +248,11 @@ INLINE void gather(floatv *acc, const slice *c, SHARED const float *staged, SHAR
 WORK_GROUP
 __kernel void conv_direct(__global const float *x, const ulong x_at, __global const float *with, const ulong with_at,
                           __global const float *rows, const ulong rows_at, __global const float *packed,
-                          const ulong packed_at, __global float *y, const ulong y_at, __global const float *u,
-                          const ulong u_at, __global const float *saved, const ulong saved_at, __global const float *z,
-                          const ulong z_at, __global float *partial, const ulong partial_at, const int mode,
-                          const int epilogue, const int accumulate, const int lines, const int group_lines,
+                          const ulong packed_at, __global const float *bias, const ulong bias_at, __global float *y,
+                          const ulong y_at, __global const float *u, const ulong u_at, __global const float *saved,
+                          const ulong saved_at, __global const float *z, const ulong z_at, __global float *partial,
+                          const ulong partial_at, const int mode, const int epilogue, const int biased,
+                          const int accumulate, const int lines, const int group_lines,
                           const int strip_lines, const int blocks_each, const int in, const int out, const int x_h,
                           const int x_w, const int x_pitch, const int with_pitch, const int rows_pitch, const int y_h,
                           const int y_w, const int y_pitch, const int u_pitch, const int saved_pitch, const int z_pitch,
@@ -293,13 +294,14 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                 __global const float *block =
                     packed + packed_at + in + (size_t)(o_block / BLOCK) * kh * kw * in * BLOCK + VW * O_LANE;
                 const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
+                const floatv start = biased ? load_part(bias + bias_at + o, room) : (floatv)(0.0f);
                 floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
                 for (int first = 0; first < n; first += TX * DEALT) {
                     SHARED const int *its_at = at + first + TILE_LANE, *its_to = to + first + TILE_LANE;
                     const int valid = n - first - TILE_LANE;
                     floatv acc[TX];
 #pragma unroll
-                    for (int j = 0; j < TX; j++) acc[j] = (floatv)(0.0f);
+                    for (int j = 0; j < TX; j++) acc[j] = start;
                     if (o_block == o_first && !class) prefetch_part(&from, &next, first / TX);
                     prefetch_tile(its_to, valid, y + o, y_pitch, in_tile, &g);
                     for (int i = 0; i < slices; i++) {

@@ -60,7 +60,8 @@ __kernel void conv_gather_pack(__global const float *w, const ulong w_at, __glob
  * pixels. Tap (i, k) of taps_h x taps_w reads the input pixel (x_step*qy + x_y + i, x_step*qx + x_x + k),
  * and its weights are those of tap t_first + i*t_row + k*t_col of `packed`. Channels (in, out) are padded ones. */
 __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __global const float *packed,
-                                const ulong packed_at, __global float *y, const ulong y_at, const int images,
+                                const ulong packed_at, __global const float *bias, const ulong bias_at,
+                                __global float *y, const ulong y_at, const int biased, const int images,
                                 const int in, const int out, const int p_block, const int p_row,
                                 const int x_h, const int x_w, const int x_pitch, const int x_step, const int x_y,
                                 const int x_x, const int y_h, const int y_w, const int y_pitch, const int q_h,
@@ -94,7 +95,8 @@ __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __glo
 #pragma unroll
     for (int j = 0; j < TX; j++)
 #pragma unroll
-        for (int b = 0; b < OV; b++) acc[j][b] = (floatv)(0.0f);
+        for (int b = 0; b < OV; b++)
+            acc[j][b] = biased ? load_part(bias + bias_at + o + b * VW, out - o - b * VW) : (floatv)(0.0f);
 
     for (int i = 0; i < taps_h; i++) {
         int left[TX];

@@ -25,7 +25,8 @@ static void any_number_of_threads(void **state)
 static void reference_by_differences(void **state)
 {
     (void)state;
-    ref_conv_prove_differences(REF_CONV_W);
+    ref_conv_prove_differences(REF_CONV_W, 1);
+    ref_conv_prove_differences(REF_CONV_W, 3);
 }
 
 static void reference_is_adjoint(void **state)

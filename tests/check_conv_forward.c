@@ -5,7 +5,8 @@
 static void against_double(void **state)
 {
     (void)state;
-    conv_case_check(&walsh_conv_forward, WALSH_FUSE_AFFINE | WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE);
+    conv_case_check(&walsh_conv_forward,
+                    WALSH_FUSE_BIAS | WALSH_FUSE_AFFINE | WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE);
 }
 
 static void lets_nan_through(void **state)
@@ -47,10 +48,12 @@ static void wrong_sizes(void **state)
     assert_fails(WALSH_E_ARGUMENT, "-1", walsh_conv_forward.shapes(&c, operand));
     c = good, c.w = 2;
     assert_fails(WALSH_E_ARGUMENT, "3x3 does not fit an input of 3x2", walsh_conv_forward.shapes(&c, operand));
-    c = good, c.gate = 2;
-    assert_fails(WALSH_E_ARGUMENT, "the gate must be 0 or 1, and is 2", walsh_conv_forward.shapes(&c, operand));
+    c = good, c.gate = 3;
+    assert_fails(WALSH_E_ARGUMENT, "the gate must be 0, 1 or 2, and is 3", walsh_conv_forward.shapes(&c, operand));
     c = good, c.fuse = WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE;
     assert_fails(WALSH_E_ARGUMENT, "statistics of a normalised output", walsh_conv_forward.shapes(&c, operand));
+    c = good, c.groups = 2;
+    assert_fails(WALSH_E_ARGUMENT, "2 groups do not divide 1 input", walsh_conv_forward.shapes(&c, operand));
     c = good, c.n = 1 << 30;
     assert_fails(WALSH_E_ARGUMENT, "2^30", walsh_conv_forward.shapes(&c, operand));
 }

@@ -6,7 +6,7 @@
 #include "tests/conv_extras.h"
 
 typedef struct sizes {
-    int n, h, w, ic, oc, kh, kw, stride, pad;
+    int n, h, w, ic, oc, kh, kw, stride, pad, groups, shuffled;
 } sizes;
 
 static walsh_conv conv_of(const sizes *s, unsigned fuse)
@@ -20,43 +20,67 @@ static walsh_conv conv_of(const sizes *s, unsigned fuse)
                         .kh = s->kh,
                         .kw = s->kw,
                         .stride = s->stride,
-                        .pad = s->pad};
+                        .pad = s->pad,
+                        .groups = s->groups,
+                        .shuffled = s->shuffled};
 }
 
 /* What each is for, where it is not plain. */
+#define ONE_GROUP 0, 0
 static const sizes cases[] = {
-    {1, 1, 1, 1, 1, 1, 1, 1, 0},
-    {1, 1, 1, 3, 5, 3, 3, 1, 1},    /* eight of nine taps always outside */
-    {2, 32, 32, 3, 16, 3, 3, 1, 1}, /* ResNet-20 */
-    {2, 32, 32, 16, 16, 3, 3, 1, 1},
-    {2, 32, 32, 16, 32, 3, 3, 2, 1},
-    {2, 32, 32, 16, 32, 1, 1, 2, 0},
-    {3, 16, 16, 32, 32, 3, 3, 1, 1},
-    {5, 8, 8, 64, 64, 3, 3, 1, 1},
-    {1, 20, 23, 3, 64, 7, 7, 2, 3}, /* ImageNet's first */
-    {2, 9, 5, 4, 18, 3, 3, 1, 1},
-    {3, 7, 11, 5, 30, 3, 3, 2, 1},
-    {1, 13, 8, 18, 5, 5, 5, 1, 2},
-    {2, 6, 9, 30, 3, 2, 2, 2, 0},
-    {2, 7, 7, 18, 30, 2, 2, 1, 1},  /* even filter, output larger than input */
-    {1, 10, 10, 16, 4, 3, 3, 3, 0}, /* the last row and column of the input unused */
-    {2, 11, 8, 5, 16, 3, 3, 3, 2},
-    {1, 9, 9, 4, 12, 2, 2, 3, 0},   /* stride beyond the filter: pixels without any tap */
-    {1, 5, 5, 1, 1, 5, 5, 1, 0},    /* one output pixel */
-    {3, 1, 17, 16, 18, 1, 3, 1, 0}, /* one row, flat filter */
-    {2, 19, 1, 18, 16, 3, 1, 2, 0},
-    {2, 4, 4, 3, 1, 3, 3, 1, 3}, /* padding beyond the filter: outputs without any tap */
-    {7, 3, 3, 64, 30, 1, 1, 1, 0},
-    {1, 4, 6, 130, 70, 3, 3, 1, 1},  /* channels beyond any tile */
-    {1, 131, 80, 64, 5, 3, 3, 1, 1}, /* groups of rows that divide nothing, and are cut for the cache */
-    {1, 3, 3, 256, 520, 3, 3, 1, 1}, /* so many weights that one group of partial sums is the limit */
-    {2, 37, 31, 4, 6, 3, 3, 1, 1},   /* groups of lines for batch norm that span two images */
-    {1, 14, 14, 256, 8, 3, 3, 1, 1}, /* too much input to be staged at once */
-    {2, 14, 14, 8, 256, 3, 3, 1, 1},
-    {1, 4, 300, 64, 64, 3, 3, 1, 1}, /* not even a line of it can be */
-    {2, 9, 13, 64, 24, 1, 1, 3, 0},
-    {67, 32, 32, 1, 2, 8, 8, 1, 4},  /* columns of 76 MiB: more than one slice of images, the last one smaller */
-    {131, 64, 64, 3, 4, 1, 1, 1, 0}, /* a product that CLBlast wants larger copies for than a slice may have */
+    {1, 1, 1, 1, 1, 1, 1, 1, 0, ONE_GROUP},
+    {1, 1, 1, 3, 5, 3, 3, 1, 1, ONE_GROUP},    /* eight of nine taps always outside */
+    {2, 32, 32, 3, 16, 3, 3, 1, 1, ONE_GROUP}, /* ResNet-20 */
+    {2, 32, 32, 16, 16, 3, 3, 1, 1, ONE_GROUP},
+    {2, 32, 32, 16, 32, 3, 3, 2, 1, ONE_GROUP},
+    {2, 32, 32, 16, 32, 1, 1, 2, 0, ONE_GROUP},
+    {3, 16, 16, 32, 32, 3, 3, 1, 1, ONE_GROUP},
+    {5, 8, 8, 64, 64, 3, 3, 1, 1, ONE_GROUP},
+    {1, 20, 23, 3, 64, 7, 7, 2, 3, ONE_GROUP}, /* ImageNet's first */
+    {2, 9, 5, 4, 18, 3, 3, 1, 1, ONE_GROUP},
+    {3, 7, 11, 5, 30, 3, 3, 2, 1, ONE_GROUP},
+    {1, 13, 8, 18, 5, 5, 5, 1, 2, ONE_GROUP},
+    {2, 6, 9, 30, 3, 2, 2, 2, 0, ONE_GROUP},
+    {2, 7, 7, 18, 30, 2, 2, 1, 1, ONE_GROUP},  /* even filter, output larger than input */
+    {1, 10, 10, 16, 4, 3, 3, 3, 0, ONE_GROUP}, /* the last row and column of the input unused */
+    {2, 11, 8, 5, 16, 3, 3, 3, 2, ONE_GROUP},
+    {1, 9, 9, 4, 12, 2, 2, 3, 0, ONE_GROUP},   /* stride beyond the filter: pixels without any tap */
+    {1, 5, 5, 1, 1, 5, 5, 1, 0, ONE_GROUP},    /* one output pixel */
+    {3, 1, 17, 16, 18, 1, 3, 1, 0, ONE_GROUP}, /* one row, flat filter */
+    {2, 19, 1, 18, 16, 3, 1, 2, 0, ONE_GROUP},
+    {2, 4, 4, 3, 1, 3, 3, 1, 3, ONE_GROUP}, /* padding beyond the filter: outputs without any tap */
+    {7, 3, 3, 64, 30, 1, 1, 1, 0, ONE_GROUP},
+    {1, 4, 6, 130, 70, 3, 3, 1, 1, ONE_GROUP},  /* channels beyond any tile */
+    {1, 131, 80, 64, 5, 3, 3, 1, 1, ONE_GROUP}, /* groups of rows that divide nothing, and are cut for the cache */
+    {1, 3, 3, 256, 520, 3, 3, 1, 1, ONE_GROUP}, /* so many weights that one group of partial sums is the limit */
+    {2, 37, 31, 4, 6, 3, 3, 1, 1, ONE_GROUP},   /* groups of lines for batch norm that span two images */
+    {1, 14, 14, 256, 8, 3, 3, 1, 1, ONE_GROUP}, /* too much input to be staged at once */
+    {2, 14, 14, 8, 256, 3, 3, 1, 1, ONE_GROUP},
+    {1, 4, 300, 64, 64, 3, 3, 1, 1, ONE_GROUP}, /* not even a line of it can be */
+    {2, 9, 13, 64, 24, 1, 1, 3, 0, ONE_GROUP},
+    {67, 32, 32, 1, 2, 8, 8, 1, 4, ONE_GROUP},  /* columns of 76 MiB: more than one slice of images, the last one smaller */
+    {131, 64, 64, 3, 4, 1, 1, 1, 0, ONE_GROUP}, /* a product that CLBlast wants larger copies for than a slice may have */
+    {2, 28, 28, 240, 60, 1, 1, 1, 0, 3, 0}, /* ShuffleNet */
+    {2, 28, 28, 60, 240, 1, 1, 1, 0, 3, 1},
+    {3, 9, 7, 54, 216, 1, 1, 1, 0, 3, 1}, /* groups of 18, of which the last two lanes of a vector are the next one's */
+    {5, 7, 7, 240, 960, 1, 1, 1, 0, 3, 1},
+    {1, 14, 14, 480, 120, 1, 1, 1, 0, 3, 0},
+    {1, 1, 1, 8, 8, 1, 1, 1, 0, 2, 0},
+    {2, 19, 5, 12, 44, 1, 1, 1, 0, 4, 1},
+    {1, 5, 5, 10, 6, 1, 1, 1, 0, 2, 1},
+    {2, 9, 8, 12, 18, 3, 3, 2, 1, 3, 1}, /* a filter of several taps by groups */
+    {1, 6, 7, 10, 20, 2, 3, 1, 1, 5, 0},
+    {2, 28, 28, 60, 60, 3, 3, 1, 1, 60, 0}, /* depthwise */
+    {2, 56, 56, 54, 54, 3, 3, 2, 1, 54, 0},
+    {2, 28, 27, 60, 60, 3, 3, 2, 1, 60, 0},
+    {5, 7, 7, 240, 240, 3, 3, 1, 1, 240, 0},
+    {3, 14, 13, 120, 120, 3, 3, 1, 1, 120, 0},
+    {1, 1, 1, 5, 5, 3, 3, 1, 1, 5, 0},
+    {1, 3, 2, 3, 3, 3, 3, 2, 1, 3, 0},
+    {2, 37, 31, 17, 17, 3, 3, 1, 1, 17, 0},
+    {1, 131, 5, 8, 8, 3, 3, 2, 1, 8, 0},
+    {1, 9, 9, 6, 6, 5, 5, 1, 2, 6, 0}, /* a depthwise filter of another size */
+    {1, 8, 9, 6, 6, 3, 3, 3, 0, 6, 0},
 };
 
 enum { X, W, Y, TENSORS };
@@ -90,8 +114,8 @@ static double *padded_rows(const op_case *k, const walsh_conv *c, int operand, c
     size_t taps = 1, row = op_case_count(k, operand), padded = row;
     if (tensor_of(k->op, operand) == W) {
         taps = (size_t)(c->kh * c->kw);
-        row = (size_t)c->ic * (size_t)c->oc;
-        padded = (size_t)walsh_pad(c->ic) * (size_t)c->oc;
+        row = (size_t)(c->ic / walsh_conv_groups(c)) * (size_t)c->oc;
+        padded /= taps;
     }
     for (size_t t = 0; t < taps; t++) memcpy(out + t * padded, dense + t * row, row * sizeof *out);
     return out;
@@ -115,7 +139,7 @@ static double tolerance(const walsh_op *op, const walsh_conv *c)
 {
     /* Each term's own. */
     double prologue = (c->fuse & WALSH_FUSE_AFFINE ? 9e-8 : 0) + (c->fuse & WALSH_FUSE_NORM_GRADIENT ? 3e-7 : 0);
-    double terms = (double)c->kh * c->kw * (op == &walsh_conv_data ? c->oc : c->ic);
+    double terms = (double)c->kh * c->kw * (op == &walsh_conv_data ? c->oc : c->ic) / walsh_conv_groups(c);
     if (op == &walsh_conv_filter) terms = (double)c->n * walsh_conv_oh(c) * walsh_conv_ow(c);
     return 9e-8 * sqrt(terms) + prologue;
 }
@@ -128,9 +152,10 @@ static void compare(op_case *k, const walsh_conv *c, const walsh_variant *varian
     op_case_get(k, operand, got);
     double error = op_error(got, want, count);
     if (!(error < tolerance(k->op, c)))
-        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d, extras %u, gate %d, add %d, relu %d: error %g",
-                 variant->name, c->n, c->h, c->w, c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, c->fuse, c->gate,
-                 c->add, c->relu, error);
+        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d, groups %d, shuffled %d, extras %u, gate %d, add %d, relu %d, "
+                 "linear %d: error %g",
+                 variant->name, c->n, c->h, c->w, c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, c->groups,
+                 c->shuffled, c->fuse, c->gate, c->add, c->relu, c->linear, error);
     free(want), free(got);
 }
 
@@ -175,6 +200,7 @@ static void check_one(const walsh_op *op, walsh_conv c, int extra_pitch)
     conv_extras_inputs(&k, &c, value[X], value[Y]);
     reference(op, &c, value);
     for (size_t i = 0; i < count; i++) value[out][i] += before[i];
+    conv_extras_bias(&c, value[out]);
     conv_extras_gate(&k, &c, value[out]);
     conv_extras_normalise(&k, &c, value[out]);
     for (const walsh_variant *const *v = op->variants; *v; v++)
@@ -184,17 +210,30 @@ static void check_one(const walsh_op *op, walsh_conv c, int extra_pitch)
     op_case_close(&k);
 }
 
+/* Which of its extras' options a problem has: the gate, what a normalised output is, whether the input is rectified. */
+static int options_of(unsigned fuse)
+{
+    return (fuse & WALSH_FUSE_NORM_SUMS ? 3 : fuse & WALSH_FUSE_NORMALISE ? 4 : 1) * (fuse & WALSH_FUSE_AFFINE ? 2 : 1);
+}
+
+static void set_option(walsh_conv *c, int option)
+{
+    if (c->fuse & WALSH_FUSE_AFFINE) c->linear = option % 2, option /= 2;
+    if (c->fuse & WALSH_FUSE_NORM_SUMS) c->gate = option;
+    if (c->fuse & WALSH_FUSE_NORMALISE) c->add = option >> 1, c->relu = option & 1;
+}
+
 /* Several extras at once are tried with wider pitches only, and both options of a normalised output. */
 static void check_all(const walsh_op *op, unsigned fuse)
 {
     bool several = fuse & (fuse - 1);
-    int tried = 0, options = fuse & WALSH_FUSE_NORM_SUMS ? 2 : fuse & WALSH_FUSE_NORMALISE ? 4 : 1;
+    int tried = 0, options = options_of(fuse);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (int extra = several ? 12 : 0; extra <= 12; extra += 12)
-            for (int option = several && options == 4 ? 3 : 0; option < options; option++) {
+            for (int option = 0; option < options; option++) {
                 walsh_conv c = conv_of(&cases[i], fuse);
-                c.gate = options == 2 ? option : 0;
-                c.add = option >> 1, c.relu = options == 4 && option & 1;
+                set_option(&c, option);
+                if (several && fuse & WALSH_FUSE_NORMALISE && !(c.add && c.relu)) continue;
                 int applying = 0;
                 for (const walsh_variant *const *v = op->variants; *v; v++) applying += applies(*v, &c);
                 if (applying) check_one(op, c, extra);
@@ -213,7 +252,7 @@ enum { SIDE = 7, CHANNELS = 16, NAN_PIXEL = 2 * SIDE + 3, NAN_CHANNEL = 5 };
 
 static walsh_conv small(unsigned fuse)
 {
-    static const sizes square = {1, SIDE, SIDE, CHANNELS, CHANNELS, 3, 3, 1, 1};
+    static const sizes square = {1, SIDE, SIDE, CHANNELS, CHANNELS, 3, 3, 1, 1, ONE_GROUP};
     walsh_conv c = conv_of(&square, fuse);
     c.relu = 1;
     return c;
@@ -313,7 +352,7 @@ static float *run_on(const walsh_op *op, const walsh_variant *variant, walsh_con
 
 void conv_case_threads(const walsh_op *op)
 {
-    static const sizes many[] = {{16, 16, 16, 16, 32, 3, 3, 1, 1}, {9, 15, 15, 12, 20, 3, 3, 2, 1}};
+    static const sizes many[] = {{16, 16, 16, 16, 32, 3, 3, 1, 1, ONE_GROUP}, {9, 15, 15, 12, 20, 3, 3, 2, 1, ONE_GROUP}};
     if (op_device()->info.kind != WALSH_DEVICE_CPU || op_device()->info.compute_units < 2) skip();
     for (size_t i = 0; i < sizeof many / sizeof many[0]; i++)
         for (const walsh_variant *const *v = op->variants; *v; v++)

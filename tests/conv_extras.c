@@ -37,7 +37,7 @@ static void affine(op_case *k, const walsh_conv *c, double *x)
     const double *scale = saved + WALSH_BN_SCALE * ic, *shift = saved + WALSH_BN_SHIFT * ic;
     for (size_t i = 0; i < WALSH_BN_SCALE * ic; i++) saved[i] = NAN;
     put(k, "saved", saved);
-    for (size_t i = 0; i < count; i++) x[i] = fmax(scale[i % ic] * x[i] + shift[i % ic], 0);
+    for (size_t i = 0; i < count; i++) x[i] = fmax(scale[i % ic] * x[i] + shift[i % ic], c->linear ? -INFINITY : 0);
     free(saved);
 }
 
@@ -56,16 +56,24 @@ static void norm_gradient(op_case *k, const walsh_conv *c, double *dy)
     free(factors), free(y);
 }
 
+static void bias(op_case *k, const walsh_conv *c)
+{
+    double *values = ref_conv_draw((size_t)c->oc, 13);
+    put(k, "bias", values);
+    free(values);
+}
+
 void conv_extras_inputs(op_case *k, const walsh_conv *c, double *x, double *dy)
 {
     if (c->fuse & WALSH_FUSE_AFFINE) affine(k, c, x);
+    if (c->fuse & WALSH_FUSE_BIAS) bias(k, c);
     if (c->fuse & WALSH_FUSE_NORM_GRADIENT) norm_gradient(k, c, dy);
 }
 
 void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx)
 {
     if (!(c->fuse & WALSH_FUSE_NORM_SUMS)) return;
-    bool stored = c->gate == WALSH_GATE_STORED;
+    bool stored = c->gate == WALSH_GATE_STORED, open = c->gate == WALSH_GATE_OPEN;
     size_t ic = (size_t)c->ic, count = ref_conv_x(c);
     double *saved = ref_conv_draw(WALSH_BN_SAVED_ROWS * ic, 7), *u = ref_conv_draw(count, 8);
     double *z = ref_conv_draw(count, 9), *scale = saved + WALSH_BN_SCALE * ic, *shift = saved + WALSH_BN_SHIFT * ic;
@@ -74,13 +82,22 @@ void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx)
         size_t o = i % ic;
         while (!stored && fabs(scale[o] * u[i] + shift[o]) < 1e-3) u[i] += 0.25;
         z[i] = fmax(stored ? z[i] : scale[o] * u[i] + shift[o], 0);
-        if (!(z[i] > 0)) dx[i] = 0;
+        if (!open && !(z[i] > 0)) dx[i] = 0;
     }
-    for (size_t i = 0; stored && i < ic; i++) scale[i] = shift[i] = NAN; /* not to be used */
+    for (size_t i = 0; (stored || open) && i < ic; i++) scale[i] = shift[i] = NAN; /* not to be used */
     put(k, "saved", saved);
     put(k, "u", u);
     if (stored) put(k, "z", z);
     free(saved), free(u), free(z);
+}
+
+void conv_extras_bias(const walsh_conv *c, double *y)
+{
+    if (!(c->fuse & WALSH_FUSE_BIAS)) return;
+    size_t oc = (size_t)c->oc, count = ref_conv_y(c);
+    double *values = ref_conv_draw(oc, 13);
+    for (size_t i = 0; i < count; i++) y[i] += (float)values[i % oc];
+    free(values);
 }
 
 void conv_extras_normalise(op_case *k, const walsh_conv *c, double *y)

@@ -15,6 +15,9 @@ void conv_extras_inputs(op_case *k, const walsh_conv *c, double *x, double *dy);
 /* WALSH_FUSE_NORM_SUMS: masks the expected dX. No value is so near the gate that rounding could decide. */
 void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx);
 
+/* WALSH_FUSE_BIAS: added to the expected Y. */
+void conv_extras_bias(const walsh_conv *c, double *y);
+
 /* WALSH_FUSE_NORMALISE: the expected Y becomes what is stored of it. */
 void conv_extras_normalise(op_case *k, const walsh_conv *c, double *y);
 

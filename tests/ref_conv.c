@@ -11,7 +11,7 @@ size_t ref_conv_x(const walsh_conv *c)
 }
 size_t ref_conv_w(const walsh_conv *c)
 {
-    return (size_t)c->kh * (size_t)c->kw * (size_t)c->ic * (size_t)c->oc;
+    return (size_t)c->kh * (size_t)c->kw * (size_t)(c->ic / walsh_conv_groups(c)) * (size_t)c->oc;
 }
 size_t ref_conv_y(const walsh_conv *c)
 {
@@ -24,7 +24,7 @@ typedef void pair_function(const walsh_conv *c, const double *a, const double *b
 
 static void each_pair(const walsh_conv *c, pair_function *pair, const double *a, const double *b, double *out)
 {
-    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
+    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), groups = walsh_conv_groups(c);
     for (int n = 0; n < c->n; n++)
         for (int oy = 0; oy < oh; oy++)
             for (int ox = 0; ox < ow; ox++)
@@ -33,30 +33,37 @@ static void each_pair(const walsh_conv *c, pair_function *pair, const double *a,
                         int iy = oy * c->stride + ky - c->pad, ix = ox * c->stride + kx - c->pad;
                         if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w) continue;
                         pair(c, a, b, out, (size_t)((n * c->h + iy) * c->w + ix) * (size_t)c->ic,
-                             (size_t)(ky * c->kw + kx) * (size_t)c->ic * (size_t)c->oc,
+                             (size_t)(ky * c->kw + kx) * (size_t)(c->ic / groups) * (size_t)c->oc,
                              (size_t)((n * oh + oy) * ow + ox) * (size_t)c->oc);
                     }
+}
+
+/* The channel of X that is input i of output channel o. */
+static size_t lane(const walsh_conv *c, int i, int o)
+{
+    int groups = walsh_conv_groups(c), each = c->ic / groups, channel = o / (c->oc / groups) * each + i;
+    return (size_t)(c->shuffled ? channel % groups * each + channel / groups : channel);
 }
 
 static void forward_pair(const walsh_conv *c, const double *xs, const double *ws, double *ys, size_t x, size_t w,
                          size_t y)
 {
-    for (int i = 0; i < c->ic; i++)
-        for (int o = 0; o < c->oc; o++) ys[y + (size_t)o] += xs[x + (size_t)i] * ws[w + (size_t)(i * c->oc + o)];
+    for (int i = 0; i < c->ic / walsh_conv_groups(c); i++)
+        for (int o = 0; o < c->oc; o++) ys[y + (size_t)o] += xs[x + lane(c, i, o)] * ws[w + (size_t)(i * c->oc + o)];
 }
 
 static void data_pair(const walsh_conv *c, const double *dys, const double *ws, double *dxs, size_t x, size_t w,
                       size_t y)
 {
-    for (int i = 0; i < c->ic; i++)
-        for (int o = 0; o < c->oc; o++) dxs[x + (size_t)i] += dys[y + (size_t)o] * ws[w + (size_t)(i * c->oc + o)];
+    for (int i = 0; i < c->ic / walsh_conv_groups(c); i++)
+        for (int o = 0; o < c->oc; o++) dxs[x + lane(c, i, o)] += dys[y + (size_t)o] * ws[w + (size_t)(i * c->oc + o)];
 }
 
 static void filter_pair(const walsh_conv *c, const double *xs, const double *dys, double *dws, size_t x, size_t w,
                         size_t y)
 {
-    for (int i = 0; i < c->ic; i++)
-        for (int o = 0; o < c->oc; o++) dws[w + (size_t)(i * c->oc + o)] += xs[x + (size_t)i] * dys[y + (size_t)o];
+    for (int i = 0; i < c->ic / walsh_conv_groups(c); i++)
+        for (int o = 0; o < c->oc; o++) dws[w + (size_t)(i * c->oc + o)] += xs[x + lane(c, i, o)] * dys[y + (size_t)o];
 }
 
 void ref_conv_forward(const walsh_conv *c, const double *x, const double *w, double *y)
@@ -111,9 +118,10 @@ static void proof_close(proof *p)
     free(p->x), free(p->w), free(p->dy), free(p->y), free(p->gradient);
 }
 
-void ref_conv_prove_differences(ref_conv_operand of)
+void ref_conv_prove_differences(ref_conv_operand of, int groups)
 {
-    const walsh_conv c = {.n = 2, .h = 6, .w = 5, .ic = 3, .oc = 2, .kh = 3, .kw = 2, .stride = 2, .pad = 1};
+    walsh_conv c = {.n = 2, .h = 6, .w = 5, .ic = 3, .oc = 2, .kh = 3, .kw = 2, .stride = 2, .pad = 1};
+    if (groups > 1) c.ic *= 3, c.oc *= 3, c.groups = groups, c.shuffled = 1;
     proof p = proof_open(c, of, 1);
     for (size_t i = 0; i < p.count; i++) {
         double difference = 0;

@@ -1,5 +1,5 @@
 /* Convolution and its gradients in double precision, as the sums are written in books. Dense NHWC values without pad
- * lanes; W is [kh][kw][ic][oc]. */
+ * lanes; W is [kh][kw][ic/groups][oc]. */
 #ifndef WALSH_TESTS_REF_CONV_H
 #define WALSH_TESTS_REF_CONV_H
 
@@ -21,7 +21,7 @@ double *ref_conv_draw(size_t count, uint64_t seed);
 /* The reference's gradients proved, for the input or for the weights: by central differences of <conv(x, w), dy>, which
  * are exact since a convolution is linear in each; and as the adjoint, <conv(x, w), dy> = <x, dx> = <w, dw>. */
 typedef enum ref_conv_operand { REF_CONV_X, REF_CONV_W } ref_conv_operand;
-void ref_conv_prove_differences(ref_conv_operand of);
+void ref_conv_prove_differences(ref_conv_operand of, int groups); /* shuffled with more than one group */
 void ref_conv_prove_adjoint(ref_conv_operand of);
 
 #endif

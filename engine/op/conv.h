@@ -1,13 +1,16 @@
-/* 2-D convolution (cross-correlation, as every framework has it), NHWC, zero padding, no bias: three operations.
+/* 2-D convolution (cross-correlation, as every framework has it), NHWC, zero padding: three operations.
  *
- * Shapes: X [n][h][w][ic], W [kh][kw][pad(ic)][oc], Y [n][oh][ow][oc]. */
+ * Shapes: X [n][h][w][ic], W [kh][kw][pad(ic)][oc], Y [n][oh][ow][oc].
+ *
+ * With groups, output channel o sums over the ic/groups input channels of group o / (oc/groups), and W is
+ * [kh][kw][pad(ic/groups)][oc]; where each channel is a group of its own (depthwise), [kh][kw][1][oc]. */
 #ifndef WALSH_ENGINE_OP_CONV_H
 #define WALSH_ENGINE_OP_CONV_H
 
 #include "engine/op/op.h"
 
-/* Where WALSH_FUSE_NORM_SUMS finds what a ReLU let through. */
-enum { WALSH_GATE_COMPUTED, WALSH_GATE_STORED };
+/* Where WALSH_FUSE_NORM_SUMS finds what a ReLU let through; open: there is no ReLU. */
+enum { WALSH_GATE_COMPUTED, WALSH_GATE_STORED, WALSH_GATE_OPEN };
 
 typedef struct walsh_conv {
     unsigned fuse; /* WALSH_FUSE_*; first in every problem */
@@ -17,7 +20,19 @@ typedef struct walsh_conv {
     int stride, pad; /* the same in both directions */
     int gate;        /* WALSH_GATE_*; with WALSH_FUSE_NORM_SUMS */
     int add, relu;   /* 0 or 1; with WALSH_FUSE_NORMALISE */
+    int linear;      /* 1: no ReLU; with WALSH_FUSE_AFFINE */
+    int groups;      /* 0, 1: one */
+    int shuffled;    /* 1: X's channels are still in the order before a shuffle (Zhang et al., 2017): channel c of the
+                        order that W knows is X's channel c % groups * (ic/groups) + c / groups */
 } walsh_conv;
+
+int walsh_conv_groups(const walsh_conv *c);
+
+/* Whether each channel is a group. */
+bool walsh_conv_is_depthwise(const walsh_conv *c);
+
+/* Neither groups, shuffle nor a batch norm without ReLU before it: what every variant for one group knows. */
+bool walsh_conv_is_common(const walsh_conv *c);
 
 /* Output pixels: floor((h + 2 pad - kh) / stride) + 1. */
 int walsh_conv_oh(const walsh_conv *c);
@@ -35,8 +50,9 @@ walsh_shape walsh_conv_factors_shape(const walsh_conv *c);
 walsh_shape walsh_conv_partial_shape(const walsh_conv *c);
 
 /* Y = X * W. Extras that a variant may fuse:
- * WALSH_FUSE_AFFINE: X stands for relu(scale*X + shift), scale and shift being rows of SAVED [4][ic] (batchnorm.h);
- * zero padding pads that, so a pixel outside is 0 and not relu(shift). WALSH_FUSE_STATS: PARTIAL, as walsh_bn_stats
+ * WALSH_FUSE_BIAS: + BIAS [oc], before what else follows.
+ * WALSH_FUSE_AFFINE: X stands for relu(scale*X + shift), or `linear` for scale*X + shift, the two being rows of SAVED
+ * [4][ic] (batchnorm.h); zero padding pads that, so a pixel outside is 0 and not relu(shift). WALSH_FUSE_STATS: PARTIAL, as walsh_bn_stats
  * would compute it from Y. WALSH_FUSE_NORMALISE, not together with statistics: Y = [relu](scale*(X*W) + shift [+ RES]),
  * scale and shift being rows of Y_SAVED [4][oc]; pad lanes of these are zero. */
 extern const walsh_op walsh_conv_forward;
@@ -48,6 +64,7 @@ enum {
     WALSH_CONV_FORWARD_PARTIAL,
     WALSH_CONV_FORWARD_Y_SAVED,
     WALSH_CONV_FORWARD_RES, /* as Y; absent unless `add` */
+    WALSH_CONV_FORWARD_BIAS,
     WALSH_CONV_FORWARD_OPERANDS
 };
 
@@ -59,7 +76,8 @@ enum {
  * then scale*G - (offset + slope*(Y - mean)), from FACTORS [4][oc] (batchnorm.h), and stored nowhere. A pixel outside
  * the image is 0.
  *
- * WALSH_FUSE_NORM_SUMS: X is z = relu(batchnorm(U)) or z = relu(batchnorm(U) + something). dX, after accumulation, is
+ * WALSH_FUSE_NORM_SUMS: X is z = relu(batchnorm(U)) or z = relu(batchnorm(U) + something), or with the gate
+ * WALSH_GATE_OPEN batchnorm(U), and nothing is masked. dX, after accumulation, is
  * masked by that ReLU before it is stored: kept where scale*U + shift > 0 (gate WALSH_GATE_COMPUTED, scale and shift
  * being rows of SAVED [4][ic]) or where Z > 0 (WALSH_GATE_STORED: z itself), else 0; NaN counts as > 0. PARTIAL, as
  * walsh_bn_backward_sums would compute it from the masked dX, U and SAVED. */

@@ -1,6 +1,7 @@
 #include "engine/op/conv_clblast.h"
 #include "engine/op/conv_direct.h"
 #include "engine/op/conv_gather.h"
+#include "engine/op/conv_groups.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
@@ -22,7 +23,7 @@ static size_t workspace_bytes(const walsh_device *device, const void *problem)
 {
     (void)device;
     const walsh_conv *c = problem;
-    return walsh_packed_bytes(c->kh * c->kw, walsh_pad(c->oc), walsh_pad(c->ic));
+    return walsh_conv_is_common(c) ? walsh_packed_bytes(c->kh * c->kw, walsh_pad(c->oc), walsh_pad(c->ic)) : 0;
 }
 
 /* The pixels of dX that are `rest` modulo the stride. Pixel rest + stride*q and tap k meet at the pixel
@@ -74,7 +75,7 @@ static int plain_suits(const walsh_device *device, const void *problem)
 
 static int direct_suits(const walsh_device *device, const void *problem)
 {
-    return walsh_direct_suits(device, problem, WALSH_WALK_BACK);
+    return walsh_conv_is_common(problem) ? walsh_direct_suits(device, problem, WALSH_WALK_BACK) : 0;
 }
 
 static walsh_status pack(walsh_list *list, walsh_packing packing, const walsh_conv *c, const walsh_view *w,
@@ -112,6 +113,7 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
                                const walsh_view *workspace)
 {
     const walsh_conv *c = problem;
+    if (!walsh_conv_is_common(c)) return walsh_groups_data(list, c, operand);
     const walsh_packing packing = walsh_gather_packing(walsh_list_device(list));
     WALSH_TRY(pack(list, packing, problem, &operand[WALSH_CONV_DATA_W], workspace));
     for (int i = 0; i < c->stride * c->stride; i++) {

@@ -50,6 +50,7 @@ int walsh_blocks_each(const walsh_device *device, int blocks, int groups);
  * and `y` written. */
 typedef struct walsh_direct {
     walsh_view x, with, rows; /* X and SAVED; or dY, Y and FACTORS */
+    walsh_view bias;          /* of WALSH_FUSE_BIAS */
     walsh_view packed, y;     /* weights, by walsh_gather_pack with walsh_direct_packing */
     walsh_view u, saved, z;   /* of WALSH_FUSE_NORM_SUMS; the latter two of WALSH_FUSE_NORMALISE: Y_SAVED and RES */
     walsh_view partial;       /* of WALSH_FUSE_STATS or WALSH_FUSE_NORM_SUMS */

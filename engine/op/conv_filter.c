@@ -1,5 +1,6 @@
 #include "engine/op/conv_clblast.h"
 #include "engine/op/conv_direct.h"
+#include "engine/op/conv_groups.h"
 
 /* Partial sums are cut into groups of rows of dY, by the sizes alone: enough to keep many work-items busy, and no more
  * partial sums than PARTIAL_FLOATS (where one group is not already more). */
@@ -149,6 +150,7 @@ static int direct_suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
     const walsh_staging *staging = &tiling_of(device, c)->direct;
+    if (!walsh_conv_is_common(c)) return 0;
     walsh_strip strip = strip_of(staging, c);
     return walsh_strip_suits(device, staging, &strip, walsh_conv_ow(c));
 }
@@ -195,6 +197,7 @@ static walsh_status direct_emit(walsh_list *list, const void *problem, const wal
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                const walsh_view *workspace)
 {
+    if (!walsh_conv_is_common(problem)) return walsh_groups_filter(list, problem, operand);
     WALSH_TRY(emit_partial(list, problem, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DY], workspace));
     return emit_reduce(list, problem, workspace, &operand[WALSH_CONV_FILTER_DW]);
 }

@@ -1,6 +1,7 @@
 #include "engine/op/conv_clblast.h"
 #include "engine/op/conv_direct.h"
 #include "engine/op/conv_gather.h"
+#include "engine/op/conv_groups.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
@@ -12,6 +13,7 @@ static walsh_status shapes(const void *problem, walsh_shape *operand)
     const walsh_conv *c = problem;
     bool adds = c->fuse & WALSH_FUSE_NORMALISE && c->add;
     operand[WALSH_CONV_FORWARD_RES] = adds ? operand[WALSH_CONV_FORWARD_Y] : walsh_shape_absent;
+    operand[WALSH_CONV_FORWARD_BIAS] = c->fuse & WALSH_FUSE_BIAS ? walsh_shape_vector(c->oc) : walsh_shape_absent;
     return WALSH_OK;
 }
 
@@ -19,7 +21,7 @@ static size_t workspace_bytes(const walsh_device *device, const void *problem)
 {
     (void)device;
     const walsh_conv *c = problem;
-    return walsh_packed_bytes(c->kh * c->kw, walsh_pad(c->ic), walsh_pad(c->oc));
+    return walsh_conv_is_common(c) ? walsh_packed_bytes(c->kh * c->kw, walsh_pad(c->ic), walsh_pad(c->oc)) : 0;
 }
 
 static walsh_gather_axis axis(const walsh_conv *c, int in, int out, int taps)
@@ -51,7 +53,7 @@ static int plain_suits(const walsh_device *device, const void *problem)
 
 static int direct_suits(const walsh_device *device, const void *problem)
 {
-    return walsh_direct_suits(device, problem, WALSH_WALK_FORWARD);
+    return walsh_conv_is_common(problem) ? walsh_direct_suits(device, problem, WALSH_WALK_FORWARD) : 0;
 }
 
 static walsh_status pack(walsh_list *list, walsh_packing packing, const walsh_conv *c, const walsh_view *w,
@@ -71,7 +73,9 @@ static walsh_status pack(walsh_list *list, walsh_packing packing, const walsh_co
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                const walsh_view *workspace)
 {
+    if (!walsh_conv_is_common(problem)) return walsh_groups_forward(list, problem, operand);
     walsh_gather gather = gather_of(problem);
+    gather.bias = &operand[WALSH_CONV_FORWARD_BIAS];
     const walsh_packing packing = walsh_gather_packing(walsh_list_device(list));
     WALSH_TRY(pack(list, packing, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
     return walsh_gather_emit(list, &gather, &operand[WALSH_CONV_FORWARD_X], workspace, &operand[WALSH_CONV_FORWARD_Y]);
@@ -83,6 +87,7 @@ static walsh_status direct_emit(walsh_list *list, const void *problem, const wal
     const walsh_direct operands = {.x = operand[WALSH_CONV_FORWARD_X],
                                    .rows = operand[WALSH_CONV_FORWARD_SAVED],
                                    .packed = *workspace,
+                                   .bias = operand[WALSH_CONV_FORWARD_BIAS],
                                    .y = operand[WALSH_CONV_FORWARD_Y],
                                    .saved = operand[WALSH_CONV_FORWARD_Y_SAVED],
                                    .z = operand[WALSH_CONV_FORWARD_RES],
@@ -92,12 +97,16 @@ static walsh_status direct_emit(walsh_list *list, const void *problem, const wal
 }
 
 static const walsh_variant direct = {.name = "conv_forward_direct",
-                                     .fuses = WALSH_FUSE_AFFINE | WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE,
+                                     .fuses = WALSH_FUSE_BIAS | WALSH_FUSE_AFFINE | WALSH_FUSE_STATS |
+                                              WALSH_FUSE_NORMALISE,
                                      .suits = direct_suits,
                                      .workspace = workspace_bytes,
                                      .emit = direct_emit};
-static const walsh_variant plain = {
-    .name = "conv_forward_plain", .suits = plain_suits, .workspace = workspace_bytes, .emit = plain_emit};
+static const walsh_variant plain = {.name = "conv_forward_plain",
+                                    .fuses = WALSH_FUSE_BIAS,
+                                    .suits = plain_suits,
+                                    .workspace = workspace_bytes,
+                                    .emit = plain_emit};
 
 const walsh_op walsh_conv_forward = {
     .name = "conv_forward",
@@ -109,7 +118,8 @@ const walsh_op walsh_conv_forward = {
          {"saved", WALSH_READ},
          {"partial", WALSH_WRITE},
          {"y_saved", WALSH_READ},
-         {"res", WALSH_READ}},
+         {"res", WALSH_READ},
+         {"bias", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
     .variants = (const walsh_variant *const[]){&direct, &walsh_conv_forward_clblast, &plain, NULL},

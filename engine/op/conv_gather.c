@@ -86,7 +86,9 @@ walsh_status walsh_gather_emit(walsh_list *list, const walsh_gather *g, const wa
                            .flops = g->flops,
                            .bytes = g->bytes};
     group_of(t, blocks, launch.local);
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(packed), WALSH_TENSOR(y), WALSH_INT(g->images),
+    const walsh_view none = {.shape = walsh_shape_absent}, *bias = g->bias ? g->bias : &none;
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(packed), WALSH_TENSOR(bias), WALSH_TENSOR(y),
+                        WALSH_INT(g->bias && !walsh_shape_is_absent(g->bias->shape)), WALSH_INT(g->images),
                         WALSH_INT(g->in), WALSH_INT(g->out), WALSH_INT(by_block), WALSH_INT(by_row), WALSH_INT(g->y.in),
                         WALSH_INT(g->x.in), WALSH_INT(x->shape.pitch), WALSH_INT(g->in_step), WALSH_INT(g->y.in_first),
                         WALSH_INT(g->x.in_first), WALSH_INT(g->y.out), WALSH_INT(g->x.out), WALSH_INT(y->shape.pitch),

@@ -24,6 +24,7 @@ typedef struct walsh_gather {
     int kh, kw;  /* the filter that was packed */
     int in, out; /* channels, padded */
     int accumulate;
+    const walsh_view *bias; /* [out], or absent */
     double flops, bytes; /* for profiles */
 } walsh_gather;
 
