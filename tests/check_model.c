@@ -43,6 +43,8 @@ static void parameters_are_exact(void **state)
         {"densenet-bc-100-12", 100, WALSH_HEAD_LEARNED, 800032},
         {"densenet121", 1000, WALSH_HEAD_LEARNED, 7978856},
         {"densenet169", 1000, WALSH_HEAD_LEARNED, 14149480},
+        {"shufflenet", 1000, WALSH_HEAD_LEARNED, 1826554},
+        {"shufflenet", 1000, WALSH_HEAD_HADAMARD, 1826554 - 960000 + 1},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         walsh_model *model = make(known[i].name, known[i].classes, known[i].head);
@@ -60,7 +62,8 @@ static void names_are_models(void **state)
     (void)state;
     static const char *const expected[] = {"resnet20",           "resnet32",    "resnet44",   "resnet56",
                                            "resnet110",          "resnet18",    "resnet34",   "resnet50",
-                                           "densenet-bc-100-12", "densenet121", "densenet169"};
+                                           "densenet-bc-100-12", "densenet121", "densenet169",
+                                           "shufflenet"};
     enum { COUNT = sizeof expected / sizeof *expected };
     const char *const *names = walsh_model_names();
     for (int i = 0; i < COUNT; i++) assert_string_equal(names[i], expected[i]);

@@ -17,6 +17,7 @@ const walsh_builder walsh_builders[] = {
     {"densenet-bc-100-12", walsh_build_densenet, 100, 32, "classifier"},
     {"densenet121", walsh_build_densenet, 121, 224, "classifier"},
     {"densenet169", walsh_build_densenet, 169, 224, "classifier"},
+    {"shufflenet", walsh_build_shufflenet, 3, 224, "fc"},
     {NULL, NULL, 0, 0, NULL},
 };
 

@@ -25,6 +25,9 @@ void walsh_build_cifar_resnet(walsh_graph *graph, int depth);
 /* ResNet for ImageNet (He et al., 2015, table 1), depth 18, 34 or 50. */
 void walsh_build_resnet(walsh_graph *graph, int depth);
 
+/* ShuffleNet (Zhang et al., 2017, table 1), 1x with so many groups: 3. */
+void walsh_build_shufflenet(walsh_graph *graph, int groups);
+
 /* DenseNet (Huang et al., 2017), depth 100 (for CIFAR, growth 12), 121 or 169 (table 1, growth 32). */
 void walsh_build_densenet(walsh_graph *graph, int depth);
 

@@ -60,11 +60,21 @@ static walsh_layer *append(walsh_graph *graph, walsh_layer_kind kind, const char
                            .w = from->w,
                            .c = from->c,
                            .lanes = from->lanes,
-                           .lane = from->lane};
+                           .lane = from->lane,
+                           .shuffle = from->shuffle};
     snprintf(layer->name, sizeof layer->name, "%s", name);
     from->consumers++;
     if (b >= 0) graph->layers[b].consumers++;
     return layer;
+}
+
+/* Room for the lanes of `channels` channels, the graph's. */
+static walsh_status keep_lanes(walsh_graph *graph, int channels, int **lane)
+{
+    WALSH_TRY(walsh_grow(&graph->lanes, (size_t)graph->lanes_count, sizeof *graph->lanes, "a network"));
+    WALSH_TRY(walsh_alloc(lane, (size_t)channels, sizeof **lane, "a network"));
+    graph->lanes[graph->lanes_count++] = *lane;
+    return WALSH_OK;
 }
 
 static int add_parameter(walsh_graph *graph, const char *layer, const char *field, walsh_parameter parameter)
@@ -76,35 +86,87 @@ static int add_parameter(walsh_graph *graph, const char *layer, const char *fiel
     return index;
 }
 
-walsh_node walsh_graph_conv(walsh_graph *graph, const char *name, walsh_node x, int oc, int kernel, int stride, int pad)
+/* Whether a convolution by groups finds its input's channels: where they are, or as a shuffle of as many groups left
+ * them. Depthwise, the lanes do not matter. */
+static bool finds_channels(const walsh_layer *input, int groups)
+{
+    return groups == 1 || groups == input->c || (input->lanes == input->c && (!input->lane || input->shuffle == groups));
+}
+
+/* Weight, and the bias of a convolution to `oc` channels of `input`, which has become `layer`. */
+static void add_conv_parameters(walsh_graph *graph, const char *name, walsh_layer *layer, const walsh_layer *input,
+                                bool bias)
+{
+    int groups = layer->groups, window = layer->window;
+    bool depthwise = groups > 1 && groups == input->c && groups == layer->c;
+    walsh_parameter weight = {.layout = depthwise ? WALSH_LAYOUT_DEPTHWISE : WALSH_LAYOUT_OIHW,
+                              .role = WALSH_ROLE_TRAINED,
+                              .rank = 4,
+                              .dims = {layer->c, input->c / groups, window, window},
+                              .groups = groups,
+                              .init = WALSH_INIT_HE_FAN_OUT};
+    if (depthwise || groups == 1) weight.lanes = input->lanes, weight.lane = input->lane;
+    layer->weight = add_parameter(graph, name, "weight", weight);
+    layer->bias = -1;
+    if (bias)
+        layer->bias = add_parameter(graph, name, "bias",
+                                    (walsh_parameter){.layout = WALSH_LAYOUT_VECTOR,
+                                                      .role = WALSH_ROLE_TRAINED,
+                                                      .rank = 1,
+                                                      .dims = {layer->c},
+                                                      .lanes = layer->lanes,
+                                                      .lane = layer->lane,
+                                                      .init = WALSH_INIT_ZERO});
+}
+
+static walsh_node add_conv(walsh_graph *graph, const char *name, walsh_node x, const walsh_conv *c, bool bias)
 {
     walsh_layer *layer = append(graph, WALSH_LAYER_CONV, name, x, -1);
     if (!layer) return -1;
-    int ic = layer->c;
-    walsh_conv conv = {.n = 1,
-                       .h = layer->h,
-                       .w = layer->w,
-                       .ic = ic,
-                       .oc = oc,
-                       .kh = kernel,
-                       .kw = kernel,
-                       .stride = stride,
-                       .pad = pad};
+    const walsh_layer input = *layer;
+    walsh_conv conv = *c;
+    conv.n = 1, conv.h = input.h, conv.w = input.w, conv.ic = input.c;
     walsh_shape xs, ws, ys;
     walsh_status status = walsh_conv_shapes(&conv, &xs, &ws, &ys);
+    if (!status && !finds_channels(&input, conv.groups))
+        status = walsh_fail(WALSH_E_ARGUMENT, "%d groups of channels that do not lie side by side", conv.groups);
     if (status) return refuse(graph, walsh_fail(status, "%s: %s", name, walsh_message()));
-    const walsh_layer input = *layer;
-    layer->h = ys.h, layer->w = ys.w, layer->c = layer->lanes = oc, layer->lane = NULL;
-    layer->window = kernel, layer->stride = stride, layer->pad = pad;
-    layer->weight = add_parameter(graph, name, "weight",
-                                  (walsh_parameter){.layout = WALSH_LAYOUT_OIHW,
-                                                    .role = WALSH_ROLE_TRAINED,
-                                                    .rank = 4,
-                                                    .dims = {oc, ic, kernel, kernel},
-                                                    .lanes = input.lanes,
-                                                    .lane = input.lane,
-                                                    .init = WALSH_INIT_HE_FAN_OUT});
+    layer->h = ys.h, layer->w = ys.w;
+    layer->window = conv.kh, layer->stride = conv.stride, layer->pad = conv.pad, layer->groups = conv.groups;
+    if (!walsh_conv_is_depthwise(&conv)) {
+        layer->shuffled = conv.groups > 1 && input.lane;
+        layer->c = layer->lanes = conv.oc, layer->lane = NULL, layer->shuffle = 0;
+    }
+    add_conv_parameters(graph, name, layer, &input, bias);
     return graph->count - 1;
+}
+
+walsh_node walsh_graph_conv(walsh_graph *graph, const char *name, walsh_node x, int oc, int kernel, int stride, int pad)
+{
+    const walsh_conv conv = {.oc = oc, .kh = kernel, .kw = kernel, .stride = stride, .pad = pad, .groups = 1};
+    return add_conv(graph, name, x, &conv, false);
+}
+
+walsh_node walsh_graph_conv_by(walsh_graph *graph, const char *name, walsh_node x, int oc, int kernel, int stride,
+                               int pad, int groups)
+{
+    const walsh_conv conv = {.oc = oc, .kh = kernel, .kw = kernel, .stride = stride, .pad = pad, .groups = groups};
+    return add_conv(graph, name, x, &conv, true);
+}
+
+walsh_node walsh_graph_shuffle(walsh_graph *graph, walsh_node x, int groups)
+{
+    int *lane = NULL;
+    if (graph->status || x < 0) return -1;
+    walsh_layer *layer = &graph->layers[x];
+    if (layer->consumers || layer->lane || groups < 1 || layer->c % groups)
+        return refuse(graph, walsh_fail(WALSH_E_ARGUMENT, "%s: its %d channels cannot be shuffled in %d groups",
+                                        layer->name, layer->c, groups));
+    walsh_status status = keep_lanes(graph, layer->c, &lane);
+    if (status) return refuse(graph, status);
+    for (int i = 0; i < layer->c; i++) lane[i] = i % groups * (layer->c / groups) + i / groups;
+    layer->lane = lane, layer->shuffle = groups;
+    return x;
 }
 
 walsh_node walsh_graph_batchnorm(walsh_graph *graph, const char *name, walsh_node x)
@@ -154,15 +216,14 @@ static const int *lanes_of(walsh_graph *graph, const walsh_layer *a, const walsh
 {
     int *lane = NULL;
     if (!a->lane && !b->lane && a->c == first) return NULL;
-    walsh_status status = walsh_grow(&graph->lanes, (size_t)graph->lanes_count, sizeof *graph->lanes, "a network");
-    if (!status) status = walsh_alloc(&lane, (size_t)(a->c + b->c), sizeof *lane, "a network");
+    walsh_status status = keep_lanes(graph, a->c + b->c, &lane);
     if (status) {
         refuse(graph, status);
         return NULL;
     }
     for (int i = 0; i < a->c; i++) lane[i] = lane_of(a, i);
     for (int i = 0; i < b->c; i++) lane[a->c + i] = first + lane_of(b, i);
-    return graph->lanes[graph->lanes_count++] = lane;
+    return lane;
 }
 
 walsh_node walsh_graph_concat(walsh_graph *graph, walsh_node a, walsh_node b)
@@ -182,7 +243,7 @@ walsh_node walsh_graph_concat(walsh_graph *graph, walsh_node a, walsh_node b)
     const int *lane = lanes_of(graph, p, q, first);
     walsh_layer *layer = append(graph, WALSH_LAYER_CONCAT, "concat", a, b);
     if (!layer) return -1;
-    layer->c = channels, layer->lanes = lanes, layer->lane = lane;
+    layer->c = channels, layer->lanes = lanes, layer->lane = lane, layer->shuffle = 0;
     return graph->count - 1;
 }
 

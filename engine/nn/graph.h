@@ -29,10 +29,12 @@ typedef struct walsh_layer {
     int h, w, c;             /* output of one image */
     int lanes;               /* room for its channels: c, or more where a concatenation lies between pads: */
     const int *lane;         /* [c] the lane of each channel; NULL: its number */
+    int shuffle;             /* groups by whose shuffle, and nothing else, `lane` came about; 0: none */
     bool joined;             /* it is part of a concatenation */
     int window, stride, pad; /* of a convolution or pooling */
     walsh_pool_kind pool;
-    int weight;                         /* parameters of a convolution: its weight; */
+    int groups, shuffled;               /* of a convolution: see walsh_conv */
+    int weight, bias;                   /* parameters of a convolution: its weight, and bias or -1; */
     int gamma, beta, run_mean, run_var; /* of a batch norm */
 } walsh_layer;
 
@@ -42,6 +44,12 @@ walsh_status walsh_graph_create(int h, int w, int c, walsh_graph **graph);
 /* Convolution without bias to `oc` channels, kernel x kernel, He normal (fan out) initial weights. */
 walsh_node walsh_graph_conv(walsh_graph *graph, const char *name, walsh_node x, int oc, int kernel, int stride,
                             int pad);
+/* The same by groups, with a bias, which is zero at first. */
+walsh_node walsh_graph_conv_by(walsh_graph *graph, const char *name, walsh_node x, int oc, int kernel, int stride,
+                               int pad, int groups);
+/* From here on the channels of `x`, which nobody has read, are counted as a shuffle of so many groups leaves them: the
+ * first of each group, then the second of each ... (Zhang et al., 2017). They stay where they are. Returns x. */
+walsh_node walsh_graph_shuffle(walsh_graph *graph, walsh_node x, int groups);
 walsh_node walsh_graph_batchnorm(walsh_graph *graph, const char *name, walsh_node x);
 walsh_node walsh_graph_relu(walsh_graph *graph, walsh_node x);
 /* Sum of two nodes of equal shape. */

@@ -112,6 +112,7 @@ bool walsh_lower_can(const walsh_lowering *l, const walsh_op *op, const void *pr
 walsh_conv walsh_lower_conv(const walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node), *from = walsh_lower_layer(l, layer->input[0]);
+    bool depthwise = layer->groups > 1 && layer->groups == from->c && layer->groups == layer->c;
     return (walsh_conv){.n = l->batch,
                         .h = from->h,
                         .w = from->w,
@@ -120,7 +121,9 @@ walsh_conv walsh_lower_conv(const walsh_lowering *l, walsh_node node)
                         .kh = layer->window,
                         .kw = layer->window,
                         .stride = layer->stride,
-                        .pad = layer->pad};
+                        .pad = layer->pad,
+                        .groups = depthwise ? layer->lanes : layer->groups,
+                        .shuffled = layer->shuffled};
 }
 
 walsh_bn walsh_lower_bn(const walsh_lowering *l, walsh_node node)
@@ -182,6 +185,11 @@ static walsh_node sole_reader(const walsh_lowering *l, walsh_node node, walsh_la
     return -1;
 }
 
+bool walsh_lower_is_centred(const walsh_lowering *l, walsh_node node)
+{
+    return sole_reader(l, node, WALSH_LAYER_BATCHNORM) >= 0;
+}
+
 bool walsh_lower_is_batchnorm(const walsh_lowering *l, walsh_node node)
 {
     return node >= 0 && walsh_lower_layer(l, node)->kind == WALSH_LAYER_BATCHNORM;
@@ -212,7 +220,8 @@ walsh_lower_grouping walsh_lower_group(const walsh_lowering *l, walsh_node node)
 
 walsh_lower_operand walsh_lower_source(const walsh_lowering *l, walsh_node node)
 {
-    if (!l->unstored[node]) return (walsh_lower_operand){l->output[node], WALSH_NO_VALUE, 0};
-    walsh_node norm = walsh_lower_group(l, node).main;
-    return (walsh_lower_operand){l->output[walsh_lower_layer(l, norm)->input[0]], l->saved[norm], WALSH_FUSE_AFFINE};
+    if (!l->unstored[node]) return (walsh_lower_operand){l->output[node], WALSH_NO_VALUE, 0, 0};
+    walsh_lower_grouping g = walsh_lower_group(l, node);
+    return (walsh_lower_operand){l->output[walsh_lower_layer(l, g.main)->input[0]], l->saved[g.main], WALSH_FUSE_AFFINE,
+                                 !g.relu};
 }

@@ -6,6 +6,7 @@
 #include "engine/nn/lowering.h"
 
 #include "engine/op/add.h"
+#include "engine/op/reduce.h"
 
 /* The layers that still need something of what is in a gradient's tensor. */
 static int holders(const walsh_lowering *l, walsh_value gradient)
@@ -78,15 +79,16 @@ static bool awaits_more(const walsh_lowering *l, walsh_node node, walsh_node by)
     return false;
 }
 
-/* Lets the convolution `by`, the last one to contribute to the gradient of a ReLU's output, `node`, mask it and compute
- * the sums for the batch norm before the ReLU. */
+/* Lets the convolution `by`, the last one to contribute to the gradient of the output `node` of a batch norm and a ReLU
+ * if there is one, mask it and compute the sums for the batch norm. */
 static void fuse_sums(walsh_lowering *l, walsh_node node, walsh_node by, walsh_conv *p, walsh_value *data)
 {
     walsh_lower_grouping g = walsh_lower_group(l, node);
     walsh_conv fused = *p;
     fused.fuse |= WALSH_FUSE_NORM_SUMS;
-    fused.gate = g.other < 0 ? WALSH_GATE_COMPUTED : WALSH_GATE_STORED;
-    if (g.last != node || !g.relu || !walsh_lower_is_pending(l, g.main) || awaits_more(l, node, by)) return;
+    fused.gate = !g.relu ? WALSH_GATE_OPEN : g.other < 0 ? WALSH_GATE_COMPUTED : WALSH_GATE_STORED;
+    bool masks = g.relu ? walsh_lower_is_pending(l, g.main) : g.other < 0 && g.main == node;
+    if (g.last != node || !masks || awaits_more(l, node, by)) return;
     if (l->gradient[node] >= 0 ? !accumulates(l, node, &walsh_conv_data, &fused)
                                : !walsh_lower_can(l, &walsh_conv_data, &fused))
         return;
@@ -95,6 +97,15 @@ static void fuse_sums(walsh_lowering *l, walsh_node node, walsh_node by, walsh_c
     data[WALSH_CONV_DATA_SAVED] = l->saved[g.main];
     data[WALSH_CONV_DATA_Z] = fused.gate == WALSH_GATE_STORED ? l->output[node] : WALSH_NO_VALUE;
     data[WALSH_CONV_DATA_PARTIAL] = l->sums[node] = walsh_lower_output(l, &walsh_conv_data, p, WALSH_CONV_DATA_PARTIAL);
+}
+
+/* What is added to every pixel. Before a batch norm this is zero, as it has been from the beginning. */
+static void backward_bias(walsh_lowering *l, walsh_node node, walsh_value dy)
+{
+    const walsh_layer *layer = walsh_lower_layer(l, node);
+    const walsh_reduce_problem p = {.rows = l->batch, .h = layer->h, .w = layer->w, .c = layer->lanes};
+    const walsh_value operands[] = {dy, walsh_lower_gradient(l, layer->bias)};
+    walsh_plan_add(l->plan, layer->name, &walsh_reduce, &p, operands);
 }
 
 static void backward_conv(walsh_lowering *l, walsh_node node)
@@ -106,11 +117,12 @@ static void backward_conv(walsh_lowering *l, walsh_node node)
     walsh_value y = factors < 0 ? WALSH_NO_VALUE : l->output[node];
     walsh_conv p = walsh_lower_conv(l, node);
     unsigned prologue = factors < 0 ? 0 : WALSH_FUSE_NORM_GRADIENT;
-    p.fuse = x.fuse | prologue;
+    p.fuse = x.fuse | prologue, p.linear = x.linear;
     const walsh_value filter[] = {x.x, dy, walsh_lower_gradient(l, layer->weight), x.saved, y, factors};
     walsh_plan_add(l->plan, layer->name, &walsh_conv_filter, &p, filter);
+    if (layer->bias >= 0 && !walsh_lower_is_centred(l, node)) backward_bias(l, node, dy);
     if (walsh_lower_layer(l, from)->kind == WALSH_LAYER_INPUT) return; /* nobody needs the image's gradient */
-    p.fuse = prologue;
+    p.fuse = prologue, p.linear = 0;
     walsh_value data[WALSH_CONV_DATA_OPERANDS];
     for (int i = 0; i < WALSH_CONV_DATA_OPERANDS; i++) data[i] = WALSH_NO_VALUE;
     data[WALSH_CONV_DATA_DY] = dy, data[WALSH_CONV_DATA_W] = walsh_lower_weights(l, layer->weight);
@@ -126,7 +138,8 @@ static bool takes_norm_gradient(const walsh_lowering *l, walsh_node node)
     if (layer->kind != WALSH_LAYER_CONV || layer->consumers != 1) return false;
     walsh_conv filter = walsh_lower_conv(l, node), data = filter;
     data.fuse = WALSH_FUSE_NORM_GRADIENT;
-    filter.fuse = WALSH_FUSE_NORM_GRADIENT | walsh_lower_source(l, layer->input[0]).fuse;
+    const walsh_lower_operand x = walsh_lower_source(l, layer->input[0]);
+    filter.fuse = WALSH_FUSE_NORM_GRADIENT | x.fuse, filter.linear = x.linear;
     return walsh_lower_can(l, &walsh_conv_filter, &filter) &&
            (walsh_lower_layer(l, layer->input[0])->kind == WALSH_LAYER_INPUT ||
             walsh_lower_can(l, &walsh_conv_data, &data));

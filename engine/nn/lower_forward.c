@@ -68,15 +68,16 @@ static walsh_value stored_input(const walsh_lowering *l, walsh_node node)
  * need not be stored. */
 static bool readers_normalise(const walsh_lowering *l, walsh_lower_grouping g)
 {
-    if (!g.relu || g.other >= 0 || !walsh_lower_layer(l, g.last)->consumers) return false;
+    if (g.other >= 0 || !walsh_lower_layer(l, g.last)->consumers) return false;
     for (walsh_node i = g.last + 1; i < walsh_graph_layers(l->graph); i++) {
         const walsh_layer *reader = walsh_lower_layer(l, i);
         if (reader->input[0] != g.last && reader->input[1] != g.last) continue;
         if (reader->kind != WALSH_LAYER_CONV) return false;
         walsh_conv p = walsh_lower_conv(l, i);
-        p.fuse = WALSH_FUSE_AFFINE;
-        if (!walsh_lower_can(l, &walsh_conv_forward, &p) || (l->train && !walsh_lower_can(l, &walsh_conv_filter, &p)))
-            return false;
+        p.fuse = WALSH_FUSE_AFFINE, p.linear = !g.relu;
+        if (l->train && !walsh_lower_can(l, &walsh_conv_filter, &p)) return false;
+        p.fuse |= reader->bias < 0 ? 0 : WALSH_FUSE_BIAS;
+        if (!walsh_lower_can(l, &walsh_conv_forward, &p)) return false;
     }
     return true;
 }
@@ -168,13 +169,15 @@ static void forward_conv(walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
     walsh_lower_operand from = walsh_lower_source(l, layer->input[0]);
-    walsh_conv p = walsh_lower_conv(l, node), counted = p;
-    p.fuse = from.fuse;
-    counted.fuse = from.fuse | WALSH_FUSE_STATS;
+    walsh_conv p = walsh_lower_conv(l, node), counted;
+    p.fuse = from.fuse | (layer->bias < 0 ? 0 : WALSH_FUSE_BIAS), p.linear = from.linear;
+    counted = p;
+    counted.fuse |= WALSH_FUSE_STATS;
     walsh_value operands[WALSH_CONV_FORWARD_OPERANDS];
     for (int i = 0; i < WALSH_CONV_FORWARD_OPERANDS; i++) operands[i] = WALSH_NO_VALUE;
     operands[WALSH_CONV_FORWARD_X] = from.x, operands[WALSH_CONV_FORWARD_SAVED] = from.saved;
     operands[WALSH_CONV_FORWARD_W] = walsh_lower_weights(l, layer->weight);
+    if (layer->bias >= 0) operands[WALSH_CONV_FORWARD_BIAS] = walsh_lower_weights(l, layer->bias);
     if (!fuse_norm(l, node, &p, operands))
         operands[WALSH_CONV_FORWARD_Y] = l->output[node] = walsh_lower_place(l, node);
     if (l->train && norm_of(l, node) >= 0 && walsh_lower_can(l, &walsh_conv_forward, &counted)) {

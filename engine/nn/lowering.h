@@ -60,6 +60,9 @@ walsh_pool walsh_lower_pool(const walsh_lowering *l, walsh_node node);
 bool walsh_lower_has_holes(const walsh_lowering *l);
 walsh_lanes_problem walsh_lower_lanes(const walsh_lowering *l, bool back);
 
+/* Whether a batch norm is all that reads a layer's output: then its gradient sums up to zero over a channel. */
+bool walsh_lower_is_centred(const walsh_lowering *l, walsh_node node);
+
 bool walsh_lower_is_batchnorm(const walsh_lowering *l, walsh_node node);
 
 /* Whether a batch norm is applied by the layer that reads it, not by itself. */
@@ -80,6 +83,7 @@ walsh_lower_grouping walsh_lower_group(const walsh_lowering *l, walsh_node node)
 typedef struct walsh_lower_operand {
     walsh_value x, saved;
     unsigned fuse;
+    int linear; /* there is no ReLU */
 } walsh_lower_operand;
 
 walsh_lower_operand walsh_lower_source(const walsh_lowering *l, walsh_node node);

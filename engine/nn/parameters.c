@@ -26,6 +26,8 @@ static walsh_shape device_shape(const walsh_parameter *p)
     switch (p->layout) {
     case WALSH_LAYOUT_OIHW:
         return walsh_shape_nhwc(d[2], d[3], walsh_pad(lanes ? lanes : d[1]), d[0]);
+    case WALSH_LAYOUT_DEPTHWISE:
+        return walsh_shape_nhwc(d[2], d[3], 1, lanes ? lanes : d[0]);
     case WALSH_LAYOUT_LINEAR:
         return walsh_shape_matrix(d[0], d[1]);
     default:
@@ -143,7 +145,8 @@ walsh_view walsh_parameters_trained_view(const walsh_parameters *parameters, wal
 static void fill(const walsh_parameter *p, walsh_rng rng, float *dense)
 {
     size_t n = walsh_parameter_elements(p);
-    double fan_out = p->layout == WALSH_LAYOUT_OIHW ? (double)p->dims[0] * p->dims[2] * p->dims[3] : p->dims[0];
+    double fan_out = p->dims[0];
+    if (p->rank == 4) fan_out *= (double)p->dims[2] * p->dims[3] / (p->groups > 1 ? p->groups : 1);
     double deviation = sqrt(2.0 / fan_out);
     for (size_t i = 0; i < n; i++) {
         switch (p->init) {
@@ -203,6 +206,8 @@ static size_t device_index(const walsh_parameter *p, int a, int b, int c, int d)
     case WALSH_LAYOUT_OIHW:
         b = p->lane ? p->lane[b] : b;
         return (((size_t)c * (size_t)p->dims[3] + (size_t)d) * width + (size_t)b) * pitch + (size_t)a;
+    case WALSH_LAYOUT_DEPTHWISE:
+        return ((size_t)c * (size_t)p->dims[3] + (size_t)d) * pitch + (size_t)(p->lane ? p->lane[a] : a);
     case WALSH_LAYOUT_LINEAR:
         return (size_t)a * pitch + (size_t)b;
     default:

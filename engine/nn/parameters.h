@@ -15,6 +15,7 @@ typedef struct walsh_parameters walsh_parameters;
 
 typedef enum walsh_layout {
     WALSH_LAYOUT_OIHW,   /* [oc][ic][kh][kw] on disk, [kh][kw][pad(ic)][pad(oc)] on the device */
+    WALSH_LAYOUT_DEPTHWISE, /* [c][1][kh][kw] on disk, [kh][kw][pad(c)] on the device */
     WALSH_LAYOUT_LINEAR, /* [out][in] on disk, the matrix [out][in] on the device */
     WALSH_LAYOUT_VECTOR  /* [c] */
 } walsh_layout;
@@ -28,7 +29,7 @@ typedef enum walsh_role_of {
 typedef enum walsh_init {
     WALSH_INIT_ZERO,
     WALSH_INIT_ONE,
-    WALSH_INIT_HE_FAN_OUT, /* normal, variance 2 / (oc*kh*kw) (He et al., 2015) */
+    WALSH_INIT_HE_FAN_OUT, /* normal, variance 2 / (oc/groups*kh*kw) (He et al., 2015) */
     WALSH_INIT_UNIFORM,    /* uniform in +-init_value */
     WALSH_INIT_VALUE       /* init_value everywhere */
 } walsh_init;
@@ -38,7 +39,8 @@ typedef struct walsh_parameter {
     walsh_layout layout;
     walsh_role_of role;
     int rank, dims[4]; /* as on disk */
-    int lanes;         /* input channels (OIHW), or elements of a vector, have this much room on the device; 0: as many */
+    int groups;        /* of a convolution, which initial weights depend on; 0: one */
+    int lanes;         /* input channels (OIHW), channels (depthwise), or elements of a vector, have this much room on the device; 0: as many */
     const int *lane;   /* and stand there; NULL: at their numbers. The graph's */
     walsh_init init;
     float init_value;

@@ -2,12 +2,23 @@
 
 enum { ONE_STAGE = 64 }; /* rows that a single launch adds up */
 
+static int at_least_one(int size)
+{
+    return size > 1 ? size : 1;
+}
+static int rows_of(const walsh_reduce_problem *p)
+{
+    return p->rows * at_least_one(p->h) * at_least_one(p->w);
+}
+
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
     const walsh_reduce_problem *p = problem;
-    if (p->rows < 1 || p->c < 1)
+    if (p->rows < 1 || p->c < 1 || p->h < 0 || p->w < 0)
         WALSH_FAIL(WALSH_E_ARGUMENT, "reduce: %d rows of %d, expected at least 1", p->rows, p->c);
-    operand[WALSH_REDUCE_X] = walsh_shape_matrix(p->rows, p->c);
+    if ((double)p->rows * at_least_one(p->h) * at_least_one(p->w) > 1 << 30)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "reduce: %dx%dx%d are more rows than 2^30", p->rows, p->h, p->w);
+    operand[WALSH_REDUCE_X] = walsh_shape_nhwc(p->rows, at_least_one(p->h), at_least_one(p->w), p->c);
     operand[WALSH_REDUCE_S] = walsh_shape_vector(p->c);
     return WALSH_OK;
 }
@@ -15,8 +26,8 @@ static walsh_status shapes(const void *problem, walsh_shape *operand)
 static void cost(const void *problem, double *flops, double *bytes)
 {
     const walsh_reduce_problem *p = problem;
-    *flops = (double)p->rows * p->c;
-    *bytes = 4.0 * p->c * (p->rows + 1.0);
+    *flops = (double)rows_of(p) * p->c;
+    *bytes = 4.0 * p->c * (rows_of(p) + 1.0);
 }
 
 static int suits(const walsh_device *device, const void *problem)
@@ -28,16 +39,16 @@ static int suits(const walsh_device *device, const void *problem)
 /* Rows that one item of the first stage adds up: about the square root, so that both stages' sums are equally long. */
 static int rows_of_a_group(const walsh_reduce_problem *p)
 {
-    if (p->rows <= ONE_STAGE) return p->rows;
+    if (rows_of(p) <= ONE_STAGE) return rows_of(p);
     int group = 8;
-    while ((double)group * group < p->rows) group *= 2;
+    while ((double)group * group < rows_of(p)) group *= 2;
     return group;
 }
 
 static int groups(const walsh_reduce_problem *p)
 {
     int group = rows_of_a_group(p);
-    return p->rows / group + (p->rows % group > 0);
+    return rows_of(p) / group + (rows_of(p) % group > 0);
 }
 
 static size_t workspace_bytes(const walsh_device *device, const void *problem)
@@ -70,10 +81,10 @@ static walsh_status emit(walsh_list *list, const void *problem, const walsh_view
     const walsh_view *x = &operand[WALSH_REDUCE_X], *s = &operand[WALSH_REDUCE_S];
     bool accumulate = p->fuse & WALSH_FUSE_ACCUMULATE;
     int parts = groups(p);
-    if (parts == 1) return stage(list, x, s, p->rows, p->rows, accumulate);
+    if (parts == 1) return stage(list, x, s, rows_of(p), rows_of(p), accumulate);
     walsh_view partial = *workspace;
     partial.shape = walsh_shape_matrix(parts, p->c);
-    WALSH_TRY(stage(list, x, &partial, p->rows, rows_of_a_group(p), false));
+    WALSH_TRY(stage(list, x, &partial, rows_of(p), rows_of_a_group(p), false));
     return stage(list, &partial, s, parts, parts, accumulate);
 }
 

@@ -1,4 +1,4 @@
-/* Sum of the rows of X [rows][c] into S [c], in two stages whose partition depends on the sizes alone, so that the same
+/* Sum of the rows of X [rows][h][w][c] into S [c], in two stages whose partition depends on the sizes alone, so that the same
  * numbers give the same bits on any number of threads. A total of everything is a reduction of rows first, then read.
  */
 #ifndef WALSH_ENGINE_OP_REDUCE_H
@@ -9,6 +9,7 @@
 typedef struct walsh_reduce_problem {
     unsigned fuse; /* WALSH_FUSE_ACCUMULATE: S += */
     int rows, c;
+    int h, w; /* each of the rows is so many; 0: 1 */
 } walsh_reduce_problem;
 
 extern const walsh_op walsh_reduce;
