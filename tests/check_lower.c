@@ -276,9 +276,31 @@ static void joined_branches(walsh_graph *g)
     global(g, walsh_graph_concat(g, walsh_graph_relu(g, walsh_graph_conv(g, "c5", j, 3, 1, 1, 0)), s));
 }
 
+static walsh_node conv_by(walsh_graph *g, const char *conv, const char *bn, walsh_node x, int c, int side, int stride,
+                          int groups)
+{
+    return walsh_graph_batchnorm(g, bn, walsh_graph_conv_by(g, conv, x, c, side, stride, side / 2, groups));
+}
+
+/* ShuffleNet's units, of groups that no vector divides; a bias that no batch norm follows; a shuffle that a convolution
+ * not by groups reads. */
+static void shuffled_units(walsh_graph *g)
+{
+    walsh_node x = walsh_graph_relu(g, walsh_graph_conv_by(g, "c0", 0, 12, 3, 1, 1, 1));
+    walsh_node y = walsh_graph_relu(g, conv_by(g, "c1", "b1", x, 18, 1, 1, 3));
+    y = conv_by(g, "c2", "b2", walsh_graph_shuffle(g, y, 3), 18, 3, 2, 18);
+    y = walsh_graph_relu(g, conv_by(g, "c3", "b3", y, 12, 1, 1, 3));
+    x = walsh_graph_concat(g, walsh_graph_pool(g, WALSH_POOL_AVERAGE, x, 3, 2, 1), y);
+    y = walsh_graph_shuffle(g, walsh_graph_relu(g, conv_by(g, "c4", "b4", x, 6, 1, 1, 3)), 3);
+    y = conv_by(g, "c5", "b5", y, 6, 3, 1, 6);
+    x = walsh_graph_relu(g, walsh_graph_add(g, conv_by(g, "c6", "b6", y, 24, 1, 1, 3), x));
+    x = walsh_graph_shuffle(g, walsh_graph_relu(g, conv_by(g, "c7", "b7", x, 8, 3, 1, 2)), 4);
+    global(g, walsh_graph_conv(g, "c8", x, 5, 1, 1, 0));
+}
+
 static const builder graphs[] = {residual_block, projected_block, bare_layers,    sums_of_sums,
                                  pools,          residual_stages, preactivation,  short_blocks,
-                                 branches,       dense_blocks,    joined_branches};
+                                 branches,       dense_blocks,    joined_branches, shuffled_units};
 
 static void gradients(void **state)
 {
@@ -432,6 +454,16 @@ static void graphs_that_cannot_be(void **state)
     a = walsh_graph_conv(g, "a", 0, 4, 3, 1, 1), b = walsh_graph_conv(g, "b", 0, 4, 3, 1, 1);
     walsh_graph_concat(g, walsh_graph_concat(g, a, b), a);
     assert_fails(WALSH_E_ARGUMENT, "concat and a", walsh_graph_check(g));
+    walsh_graph_destroy(&g);
+    assert_ok(walsh_graph_create(8, 8, 3, &g));
+    a = walsh_graph_shuffle(g, walsh_graph_conv(g, "a", 0, 12, 3, 1, 1), 3);
+    walsh_graph_conv_by(g, "b", a, 4, 1, 1, 0, 4);
+    walsh_graph_conv_by(g, "c", a, 4, 1, 1, 0, 2);
+    assert_fails(WALSH_E_ARGUMENT, "b: 4 groups of channels that do not lie side by side", walsh_graph_check(g));
+    walsh_graph_destroy(&g);
+    assert_ok(walsh_graph_create(8, 8, 3, &g));
+    assert_int_equal(walsh_graph_shuffle(g, walsh_graph_conv(g, "a", 0, 12, 3, 1, 1), 5), -1);
+    assert_fails(WALSH_E_ARGUMENT, "a: its 12 channels cannot be shuffled in 5 groups", walsh_graph_check(g));
     walsh_graph_destroy(&g);
     assert_ok(walsh_graph_create(8, 8, 3, &g));
     walsh_graph_conv(g, "a", 0, 4, 3, 1, 1);
