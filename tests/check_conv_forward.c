@@ -5,8 +5,7 @@
 static void against_double(void **state)
 {
     (void)state;
-    conv_case_check(&walsh_conv_forward,
-                    WALSH_FUSE_BIAS | WALSH_FUSE_AFFINE | WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE);
+    conv_case_check(&walsh_conv_forward, WALSH_FUSE_BIAS | WALSH_FUSE_AFFINE | WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE);
 }
 
 static void lets_nan_through(void **state)

@@ -298,8 +298,8 @@ static void shuffled_units(walsh_graph *g)
     global(g, walsh_graph_conv(g, "c8", x, 5, 1, 1, 0));
 }
 
-static const builder graphs[] = {residual_block, projected_block, bare_layers,    sums_of_sums,
-                                 pools,          residual_stages, preactivation,  short_blocks,
+static const builder graphs[] = {residual_block, projected_block, bare_layers,     sums_of_sums,
+                                 pools,          residual_stages, preactivation,   short_blocks,
                                  branches,       dense_blocks,    joined_branches, shuffled_units};
 
 static void gradients(void **state)

@@ -28,18 +28,30 @@ static void parameters_are_exact(void **state)
         walsh_head_kind head;
         size_t parameters;
     } known[] = {
-        {"resnet20", 10, WALSH_HEAD_LEARNED, 272474},      {"resnet32", 10, WALSH_HEAD_LEARNED, 466906},
-        {"resnet44", 10, WALSH_HEAD_LEARNED, 661338},      {"resnet56", 10, WALSH_HEAD_LEARNED, 855770},
-        {"resnet110", 10, WALSH_HEAD_LEARNED, 1730714},    {"resnet20", 10, WALSH_HEAD_HADAMARD, 271835},
-        {"resnet32", 10, WALSH_HEAD_HADAMARD, 466267},     {"resnet44", 10, WALSH_HEAD_ORTHONORMAL, 660699},
-        {"resnet56", 10, WALSH_HEAD_HADAMARD, 855131},     {"resnet110", 10, WALSH_HEAD_ORTHONORMAL, 1730075},
-        {"resnet20", 100, WALSH_HEAD_LEARNED, 278324},     {"resnet32", 100, WALSH_HEAD_LEARNED, 472756},
-        {"resnet44", 100, WALSH_HEAD_LEARNED, 667188},     {"resnet56", 100, WALSH_HEAD_LEARNED, 861620},
-        {"resnet110", 100, WALSH_HEAD_LEARNED, 1736564},   {"resnet20", 100, WALSH_HEAD_HADAMARD, 271925},
-        {"resnet32", 100, WALSH_HEAD_ORTHONORMAL, 466357}, {"resnet44", 100, WALSH_HEAD_HADAMARD, 660789},
-        {"resnet56", 100, WALSH_HEAD_HADAMARD, 855221},    {"resnet110", 100, WALSH_HEAD_HADAMARD, 1730165},
-        {"resnet18", 1000, WALSH_HEAD_LEARNED, 11689512},  {"resnet34", 1000, WALSH_HEAD_LEARNED, 21797672},
-        {"resnet50", 1000, WALSH_HEAD_LEARNED, 25557032},  {"resnet50", 1000, WALSH_HEAD_HADAMARD, 23509033},
+        {"resnet20", 10, WALSH_HEAD_LEARNED, 272474},
+        {"resnet32", 10, WALSH_HEAD_LEARNED, 466906},
+        {"resnet44", 10, WALSH_HEAD_LEARNED, 661338},
+        {"resnet56", 10, WALSH_HEAD_LEARNED, 855770},
+        {"resnet110", 10, WALSH_HEAD_LEARNED, 1730714},
+        {"resnet20", 10, WALSH_HEAD_HADAMARD, 271835},
+        {"resnet32", 10, WALSH_HEAD_HADAMARD, 466267},
+        {"resnet44", 10, WALSH_HEAD_ORTHONORMAL, 660699},
+        {"resnet56", 10, WALSH_HEAD_HADAMARD, 855131},
+        {"resnet110", 10, WALSH_HEAD_ORTHONORMAL, 1730075},
+        {"resnet20", 100, WALSH_HEAD_LEARNED, 278324},
+        {"resnet32", 100, WALSH_HEAD_LEARNED, 472756},
+        {"resnet44", 100, WALSH_HEAD_LEARNED, 667188},
+        {"resnet56", 100, WALSH_HEAD_LEARNED, 861620},
+        {"resnet110", 100, WALSH_HEAD_LEARNED, 1736564},
+        {"resnet20", 100, WALSH_HEAD_HADAMARD, 271925},
+        {"resnet32", 100, WALSH_HEAD_ORTHONORMAL, 466357},
+        {"resnet44", 100, WALSH_HEAD_HADAMARD, 660789},
+        {"resnet56", 100, WALSH_HEAD_HADAMARD, 855221},
+        {"resnet110", 100, WALSH_HEAD_HADAMARD, 1730165},
+        {"resnet18", 1000, WALSH_HEAD_LEARNED, 11689512},
+        {"resnet34", 1000, WALSH_HEAD_LEARNED, 21797672},
+        {"resnet50", 1000, WALSH_HEAD_LEARNED, 25557032},
+        {"resnet50", 1000, WALSH_HEAD_HADAMARD, 23509033},
         {"densenet-bc-100-12", 100, WALSH_HEAD_LEARNED, 800032},
         {"densenet121", 1000, WALSH_HEAD_LEARNED, 7978856},
         {"densenet169", 1000, WALSH_HEAD_LEARNED, 14149480},
@@ -60,10 +72,9 @@ static void parameters_are_exact(void **state)
 static void names_are_models(void **state)
 {
     (void)state;
-    static const char *const expected[] = {"resnet20",           "resnet32",    "resnet44",   "resnet56",
-                                           "resnet110",          "resnet18",    "resnet34",   "resnet50",
-                                           "densenet-bc-100-12", "densenet121", "densenet169",
-                                           "shufflenet"};
+    static const char *const expected[] = {"resnet20",           "resnet32",    "resnet44",    "resnet56",
+                                           "resnet110",          "resnet18",    "resnet34",    "resnet50",
+                                           "densenet-bc-100-12", "densenet121", "densenet169", "shufflenet"};
     enum { COUNT = sizeof expected / sizeof *expected };
     const char *const *names = walsh_model_names();
     for (int i = 0; i < COUNT; i++) assert_string_equal(names[i], expected[i]);

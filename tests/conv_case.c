@@ -58,8 +58,10 @@ static const sizes cases[] = {
     {2, 14, 14, 8, 256, 3, 3, 1, 1, ONE_GROUP},
     {1, 4, 300, 64, 64, 3, 3, 1, 1, ONE_GROUP}, /* not even a line of it can be */
     {2, 9, 13, 64, 24, 1, 1, 3, 0, ONE_GROUP},
-    {67, 32, 32, 1, 2, 8, 8, 1, 4, ONE_GROUP},  /* columns of 76 MiB: more than one slice of images, the last one smaller */
-    {131, 64, 64, 3, 4, 1, 1, 1, 0, ONE_GROUP}, /* a product that CLBlast wants larger copies for than a slice may have */
+    {67, 32, 32, 1, 2, 8, 8, 1, 4,
+     ONE_GROUP}, /* columns of 76 MiB: more than one slice of images, the last one smaller */
+    {131, 64, 64, 3, 4, 1, 1, 1, 0,
+     ONE_GROUP},                            /* a product that CLBlast wants larger copies for than a slice may have */
     {2, 28, 28, 240, 60, 1, 1, 1, 0, 3, 0}, /* ShuffleNet */
     {2, 28, 28, 60, 240, 1, 1, 1, 0, 3, 1},
     {3, 9, 7, 54, 216, 1, 1, 1, 0, 3, 1}, /* groups of 18, of which the last two lanes of a vector are the next one's */
@@ -152,10 +154,11 @@ static void compare(op_case *k, const walsh_conv *c, const walsh_variant *varian
     op_case_get(k, operand, got);
     double error = op_error(got, want, count);
     if (!(error < tolerance(k->op, c)))
-        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d, groups %d, shuffled %d, extras %u, gate %d, add %d, relu %d, "
+        fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d, groups %d, shuffled %d, extras %u, gate %d, "
+                 "add %d, relu %d, "
                  "linear %d: error %g",
-                 variant->name, c->n, c->h, c->w, c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, c->groups,
-                 c->shuffled, c->fuse, c->gate, c->add, c->relu, c->linear, error);
+                 variant->name, c->n, c->h, c->w, c->ic, c->oc, c->kh, c->kw, c->stride, c->pad, c->groups, c->shuffled,
+                 c->fuse, c->gate, c->add, c->relu, c->linear, error);
     free(want), free(got);
 }
 
@@ -352,7 +355,8 @@ static float *run_on(const walsh_op *op, const walsh_variant *variant, walsh_con
 
 void conv_case_threads(const walsh_op *op)
 {
-    static const sizes many[] = {{16, 16, 16, 16, 32, 3, 3, 1, 1, ONE_GROUP}, {9, 15, 15, 12, 20, 3, 3, 2, 1, ONE_GROUP}};
+    static const sizes many[] = {{16, 16, 16, 16, 32, 3, 3, 1, 1, ONE_GROUP},
+                                 {9, 15, 15, 12, 20, 3, 3, 2, 1, ONE_GROUP}};
     if (op_device()->info.kind != WALSH_DEVICE_CPU || op_device()->info.compute_units < 2) skip();
     for (size_t i = 0; i < sizeof many / sizeof many[0]; i++)
         for (const walsh_variant *const *v = op->variants; *v; v++)

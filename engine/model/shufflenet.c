@@ -1,7 +1,8 @@
-/* ShuffleNet (Zhang, Zhou, Lin and Sun, 2017, table 1), 1x with 3 groups. The paper leaves open what decides the number of
- * parameters; with 1000 classes it prints one more than 1,826,554, which of the readings tried only this one gives:
- * convolutions have biases, no batch norm follows the first one, a unit's bottleneck is a quarter of what its own branch
- * gives (with stride 2 the output less what the shortcut adds), and the very first 1x1 of stage 2 is not by groups.
+/* ShuffleNet (Zhang, Zhou, Lin and Sun, 2017, table 1), 1x with 3 groups. The paper leaves open what decides the number
+ * of parameters; with 1000 classes it prints one more than 1,826,554, which of the readings tried only this one gives:
+ * convolutions have biases, no batch norm follows the first one, a unit's bottleneck is a quarter of what its own
+ * branch gives (with stride 2 the output less what the shortcut adds), and the very first 1x1 of stage 2 is not by
+ * groups.
  *
  * Two ReLUs stand where they cost less, and change no number: after the maximum of the first pooling, and within a
  * concatenation on the branch alone, since the averages beside it are of what a ReLU gave. */
@@ -54,8 +55,8 @@ static walsh_node stage(walsh_graph *graph, int number, walsh_node x, int channe
         if (i == 0)
             x = opening(graph, prefix, x, channels, number == 2 ? 1 : groups, groups);
         else
-            x = walsh_graph_relu(
-                graph, walsh_graph_add(graph, branch(graph, prefix, x, channels, 1, groups, groups), x));
+            x = walsh_graph_relu(graph,
+                                 walsh_graph_add(graph, branch(graph, prefix, x, channels, 1, groups, groups), x));
     }
     return x;
 }

@@ -90,7 +90,8 @@ static int add_parameter(walsh_graph *graph, const char *layer, const char *fiel
  * them. Depthwise, the lanes do not matter. */
 static bool finds_channels(const walsh_layer *input, int groups)
 {
-    return groups == 1 || groups == input->c || (input->lanes == input->c && (!input->lane || input->shuffle == groups));
+    return groups == 1 || groups == input->c ||
+           (input->lanes == input->c && (!input->lane || input->shuffle == groups));
 }
 
 /* Weight, and the bias of a convolution to `oc` channels of `input`, which has become `layer`. */

@@ -54,8 +54,8 @@ walsh_node walsh_graph_batchnorm(walsh_graph *graph, const char *name, walsh_nod
 walsh_node walsh_graph_relu(walsh_graph *graph, walsh_node x);
 /* Sum of two nodes of equal shape. */
 walsh_node walsh_graph_add(walsh_graph *graph, walsh_node a, walsh_node b);
-/* The channels of `a`, then those of `b`, of as many pixels. Its output is where its parts have been written, so nothing
- * may be part of two; the lanes of `b` begin at a multiple of 4. */
+/* The channels of `a`, then those of `b`, of as many pixels. Its output is where its parts have been written, so
+ * nothing may be part of two; the lanes of `b` begin at a multiple of 4. */
 walsh_node walsh_graph_concat(walsh_graph *graph, walsh_node a, walsh_node b);
 walsh_node walsh_graph_pool(walsh_graph *graph, walsh_pool_kind kind, walsh_node x, int window, int stride, int pad);
 

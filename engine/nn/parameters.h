@@ -14,10 +14,10 @@
 typedef struct walsh_parameters walsh_parameters;
 
 typedef enum walsh_layout {
-    WALSH_LAYOUT_OIHW,   /* [oc][ic][kh][kw] on disk, [kh][kw][pad(ic)][pad(oc)] on the device */
+    WALSH_LAYOUT_OIHW,      /* [oc][ic][kh][kw] on disk, [kh][kw][pad(ic)][pad(oc)] on the device */
     WALSH_LAYOUT_DEPTHWISE, /* [c][1][kh][kw] on disk, [kh][kw][pad(c)] on the device */
-    WALSH_LAYOUT_LINEAR, /* [out][in] on disk, the matrix [out][in] on the device */
-    WALSH_LAYOUT_VECTOR  /* [c] */
+    WALSH_LAYOUT_LINEAR,    /* [out][in] on disk, the matrix [out][in] on the device */
+    WALSH_LAYOUT_VECTOR     /* [c] */
 } walsh_layout;
 
 typedef enum walsh_role_of {
@@ -40,8 +40,9 @@ typedef struct walsh_parameter {
     walsh_role_of role;
     int rank, dims[4]; /* as on disk */
     int groups;        /* of a convolution, which initial weights depend on; 0: one */
-    int lanes;         /* input channels (OIHW), channels (depthwise), or elements of a vector, have this much room on the device; 0: as many */
-    const int *lane;   /* and stand there; NULL: at their numbers. The graph's */
+    int lanes;       /* input channels (OIHW), channels (depthwise), or elements of a vector, have this much room on the
+                        device; 0: as many */
+    const int *lane; /* and stand there; NULL: at their numbers. The graph's */
     walsh_init init;
     float init_value;
     walsh_shape shape; /* on the device; filled in by walsh_parameters_add */

@@ -52,9 +52,9 @@ walsh_shape walsh_conv_partial_shape(const walsh_conv *c);
 /* Y = X * W. Extras that a variant may fuse:
  * WALSH_FUSE_BIAS: + BIAS [oc], before what else follows.
  * WALSH_FUSE_AFFINE: X stands for relu(scale*X + shift), or `linear` for scale*X + shift, the two being rows of SAVED
- * [4][ic] (batchnorm.h); zero padding pads that, so a pixel outside is 0 and not relu(shift). WALSH_FUSE_STATS: PARTIAL, as walsh_bn_stats
- * would compute it from Y. WALSH_FUSE_NORMALISE, not together with statistics: Y = [relu](scale*(X*W) + shift [+ RES]),
- * scale and shift being rows of Y_SAVED [4][oc]; pad lanes of these are zero. */
+ * [4][ic] (batchnorm.h); zero padding pads that, so a pixel outside is 0 and not relu(shift). WALSH_FUSE_STATS:
+ * PARTIAL, as walsh_bn_stats would compute it from Y. WALSH_FUSE_NORMALISE, not together with statistics: Y =
+ * [relu](scale*(X*W) + shift [+ RES]), scale and shift being rows of Y_SAVED [4][oc]; pad lanes of these are zero. */
 extern const walsh_op walsh_conv_forward;
 enum {
     WALSH_CONV_FORWARD_X,

@@ -137,11 +137,12 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk
         list, launch, WALSH_TENSOR(&o->x), WALSH_TENSOR(&o->with), WALSH_TENSOR(&o->rows), WALSH_TENSOR(&o->packed),
         WALSH_TENSOR(&o->bias), WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u), WALSH_TENSOR(&o->saved), WALSH_TENSOR(&o->z),
         WALSH_TENSOR(&o->partial), WALSH_INT(stage_mode(c->fuse)), WALSH_INT(epilogue(c)),
-        WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0), WALSH_INT(lines), WALSH_INT(group), WALSH_INT(strip.lines),
-        WALSH_INT(each), WALSH_INT(in), WALSH_INT(out), WALSH_INT(x_h), WALSH_INT(x_w), WALSH_INT(o->x.shape.pitch),
-        WALSH_INT(o->with.shape.pitch), WALSH_INT(o->rows.shape.pitch), WALSH_INT(y_h), WALSH_INT(y_w),
-        WALSH_INT(o->y.shape.pitch), WALSH_INT(o->u.shape.pitch), WALSH_INT(o->saved.shape.pitch),
-        WALSH_INT(o->z.shape.pitch), WALSH_INT(o->partial.shape.pitch), WALSH_INT(c->kh), WALSH_INT(c->kw),
-        WALSH_INT(back ? 1 : c->stride), WALSH_INT(back ? c->stride : 1), WALSH_INT(back ? c->pad : -c->pad),
-        WALSH_INT(back), WALSH_INT(back ? 1 : walsh_strip_skip(c)), WALSH_INT(strip.slice), WALSH_INT(strip.pitch));
+        WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0),
+        WALSH_INT(lines), WALSH_INT(group), WALSH_INT(strip.lines), WALSH_INT(each), WALSH_INT(in), WALSH_INT(out),
+        WALSH_INT(x_h), WALSH_INT(x_w), WALSH_INT(o->x.shape.pitch), WALSH_INT(o->with.shape.pitch),
+        WALSH_INT(o->rows.shape.pitch), WALSH_INT(y_h), WALSH_INT(y_w), WALSH_INT(o->y.shape.pitch),
+        WALSH_INT(o->u.shape.pitch), WALSH_INT(o->saved.shape.pitch), WALSH_INT(o->z.shape.pitch),
+        WALSH_INT(o->partial.shape.pitch), WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(back ? 1 : c->stride),
+        WALSH_INT(back ? c->stride : 1), WALSH_INT(back ? c->pad : -c->pad), WALSH_INT(back),
+        WALSH_INT(back ? 1 : walsh_strip_skip(c)), WALSH_INT(strip.slice), WALSH_INT(strip.pitch));
 }

@@ -97,8 +97,8 @@ static walsh_status direct_emit(walsh_list *list, const void *problem, const wal
 }
 
 static const walsh_variant direct = {.name = "conv_forward_direct",
-                                     .fuses = WALSH_FUSE_BIAS | WALSH_FUSE_AFFINE | WALSH_FUSE_STATS |
-                                              WALSH_FUSE_NORMALISE,
+                                     .fuses =
+                                         WALSH_FUSE_BIAS | WALSH_FUSE_AFFINE | WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE,
                                      .suits = direct_suits,
                                      .workspace = workspace_bytes,
                                      .emit = direct_emit};
@@ -111,15 +111,14 @@ static const walsh_variant plain = {.name = "conv_forward_plain",
 const walsh_op walsh_conv_forward = {
     .name = "conv_forward",
     .problem_size = sizeof(walsh_conv),
-    .operands =
-        {{"x", WALSH_READ},
-         {"w", WALSH_READ},
-         {"y", WALSH_WRITE},
-         {"saved", WALSH_READ},
-         {"partial", WALSH_WRITE},
-         {"y_saved", WALSH_READ},
-         {"res", WALSH_READ},
-         {"bias", WALSH_READ}},
+    .operands = {{"x", WALSH_READ},
+                 {"w", WALSH_READ},
+                 {"y", WALSH_WRITE},
+                 {"saved", WALSH_READ},
+                 {"partial", WALSH_WRITE},
+                 {"y_saved", WALSH_READ},
+                 {"res", WALSH_READ},
+                 {"bias", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
     .variants = (const walsh_variant *const[]){&direct, &walsh_conv_forward_clblast, &plain, NULL},

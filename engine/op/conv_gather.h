@@ -25,7 +25,7 @@ typedef struct walsh_gather {
     int in, out; /* channels, padded */
     int accumulate;
     const walsh_view *bias; /* [out], or absent */
-    double flops, bytes; /* for profiles */
+    double flops, bytes;    /* for profiles */
 } walsh_gather;
 
 /* How the packing reads W: element (tap, in, out) at first + tap*by_tap + in*by_in + out*by_out. Taps are packed in the

@@ -12,10 +12,10 @@ static walsh_launch launch_of(const walsh_conv *c, const char *function, int lan
 }
 
 /* SIZES of the kernels. */
-#define SIZES(c, x, w, y)                                                                                          \
-    WALSH_INT((c)->n), WALSH_INT((c)->h), WALSH_INT((c)->w), WALSH_INT((c)->ic), WALSH_INT((y)->shape.h),          \
-        WALSH_INT((y)->shape.w), WALSH_INT((c)->oc), WALSH_INT((c)->kh), WALSH_INT((c)->kw), WALSH_INT((c)->stride), \
-        WALSH_INT((c)->pad), WALSH_INT(walsh_conv_groups(c)), WALSH_INT((c)->shuffled), WALSH_INT((w)->shape.w),   \
+#define SIZES(c, x, w, y)                                                                                              \
+    WALSH_INT((c)->n), WALSH_INT((c)->h), WALSH_INT((c)->w), WALSH_INT((c)->ic), WALSH_INT((y)->shape.h),              \
+        WALSH_INT((y)->shape.w), WALSH_INT((c)->oc), WALSH_INT((c)->kh), WALSH_INT((c)->kw), WALSH_INT((c)->stride),   \
+        WALSH_INT((c)->pad), WALSH_INT(walsh_conv_groups(c)), WALSH_INT((c)->shuffled), WALSH_INT((w)->shape.w),       \
         WALSH_INT((x)->shape.pitch), WALSH_INT((w)->shape.pitch), WALSH_INT((y)->shape.pitch)
 
 walsh_status walsh_groups_forward(walsh_list *list, const walsh_conv *c, const walsh_view *operand)

@@ -1,5 +1,6 @@
-/* Sum of the rows of X [rows][h][w][c] into S [c], in two stages whose partition depends on the sizes alone, so that the same
- * numbers give the same bits on any number of threads. A total of everything is a reduction of rows first, then read.
+/* Sum of the rows of X [rows][h][w][c] into S [c], in two stages whose partition depends on the sizes alone, so that
+ * the same numbers give the same bits on any number of threads. A total of everything is a reduction of rows first,
+ * then read.
  */
 #ifndef WALSH_ENGINE_OP_REDUCE_H
 #define WALSH_ENGINE_OP_REDUCE_H
