@@ -147,6 +147,7 @@ static bool observe(void *context, const walsh_train_progress *progress)
 {
     trace *t = context;
     size_t step = progress->run_step;
+    if (progress->memory) return false; /* before the first step */
     assert_true(step >= 1 && step <= STEPS && !progress->evaluating && !progress->row);
     double sum = progress->loss * (double)step; /* progress tells the mean so far */
     t->loss[step - 1] = sum - t->sum;
