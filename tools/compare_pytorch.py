@@ -6,7 +6,7 @@ Contenders: PyTorch eager (NCHW), eager with channels_last, torch.compile, and `
 its own that is set up once and then times K steps whenever it is its turn (Walsh starts anew each time), so that drift
 hits all alike and nobody runs beside another; the median of the turns counts. PyTorch gets its images as normalised
 floats; Walsh begins with bytes, and its evaluation includes loss and errors. Training is SGD with momentum 0.9 and
-weight decay 1e-4, the recipe of CIFAR ResNets, on random images.
+weight decay 1e-4, the recipe of CIFAR ResNets, on random images of the network's own size.
 
 The first step is timed from the start of the process, compilation included: with what earlier runs left in the caches
 of compiled code, and "cold" without. The share of the FMA peak counts the arithmetic of convolutions and matrix
@@ -20,6 +20,7 @@ names an interpreter that has one. torch.compile needs a C++ compiler, and is le
 
     tools/compare_pytorch.py
     tools/compare_pytorch.py --case train:resnet20 --rounds 7 --json > comparison.json
+    tools/compare_pytorch.py --case train:densenet169 --batch 8 --classes 1000
     tools/compare_pytorch.py --head
     tools/compare_pytorch.py --gemm
 """
@@ -37,6 +38,7 @@ from peers import OpenBLAS, PyTorch, Walsh, WalshHead, WalshProduct
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CASES = "train:resnet20", "train:resnet56", "evaluate:resnet56"
+MODES = "train", "evaluate"
 STYLES = "eager", "channels_last", "compile"
 HEADS = ("64,10", "64,100", "342,100", "512,1000", "960,1000", "1664,1000", "2048,1000", "512,33278", "2048,18291",
          "512,1000000")
@@ -162,13 +164,13 @@ def make_environment(folder):
     if not python.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True, stdout=sys.stderr)
-    if subprocess.run([python, "-c", "import torch, numpy"], capture_output=True).returncode:
+    if subprocess.run([python, "-c", "import torch, torchvision, numpy"], capture_output=True).returncode:
         note(f"installing pip's newest torch into {folder}: up to 6 GB, once")
         free = shutil.disk_usage(folder).free
         if free < LEAST_FREE:
             raise RuntimeError(f"{folder}: expected {LEAST_FREE >> 30} GB of free space, found {free / 2**30:.1f}")
-        subprocess.run([python, "-m", "pip", "install", "--upgrade", *cpu_index(), "torch", "numpy"], check=True,
-                       stdout=sys.stderr)
+        subprocess.run([python, "-m", "pip", "install", "--upgrade", *cpu_index(), "torch", "torchvision",
+                        "numpy"], check=True, stdout=sys.stderr)
     return str(python)
 
 
@@ -179,6 +181,13 @@ def at_least_one(text):
     return value
 
 
+def model_case(text):
+    mode, model = text.split(":")
+    if mode not in MODES or not model:
+        raise ValueError
+    return text
+
+
 def head_size(text):
     features, classes = map(at_least_one, text.split(","))
     return f"{features},{classes}"
@@ -187,7 +196,8 @@ def head_size(text):
 def parse():
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     parser = argparse.ArgumentParser(description="Times Walsh beside PyTorch, in turns, on the same cores.")
-    parser.add_argument("--case", choices=CASES, action="append", help="only this case (default: all)")
+    parser.add_argument("--case", metavar="MODE:MODEL", type=model_case, action="append",
+                        help=f"only this case, {' or '.join(MODES)} a model (default: {' '.join(CASES)})")
     parser.add_argument("--style", choices=STYLES, action="append", help="only this PyTorch (default: all)")
     parser.add_argument("--head", nargs="*", metavar="N,C", type=head_size,
                         help=f"instead, classifier heads of these features and classes (default: {' '.join(HEADS)})")
@@ -195,12 +205,13 @@ def parse():
                         help=f"instead, matrix products of {', '.join(map(str, GEMM_SIZES))} cubed beside OpenBLAS's,"
                         " with one thread and with --threads")
     parser.add_argument("--batch", type=at_least_one, default=128, help="images a step (default: %(default)s)")
+    parser.add_argument("--classes", type=at_least_one, default=10, help="of a case (default: %(default)s)")
     parser.add_argument("--rounds", type=at_least_one, default=5, help="turns (default: %(default)s)")
     parser.add_argument("--steps", type=at_least_one,
                         help="steps of a turn (default: 3, heads 10), or products (default: 9)")
     parser.add_argument("--threads", type=at_least_one, default=len(os.sched_getaffinity(0)), help="default: all cores")
     parser.add_argument("--venv", type=pathlib.Path, default=cache / "walsh" / "pytorch", help="default: %(default)s")
-    parser.add_argument("--python", help="an interpreter that has PyTorch and numpy, instead of --venv")
+    parser.add_argument("--python", help="an interpreter that has PyTorch, torchvision and numpy, instead of --venv")
     parser.add_argument("--openblas", help="the library's file (default: the system's)")
     parser.add_argument("--walsh", default=str(ROOT / "build/apps/walsh"), help="the command (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")

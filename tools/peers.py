@@ -57,7 +57,7 @@ class PyTorch:
     def __init__(self, args, style, case):
         self.name, self.batch, self.steps = f"pytorch {style}", args.batch, args.steps
         command = [args.python, TOOLS / "pytorch_worker.py"]
-        wanted = {"case": case, "style": style, "batch": args.batch, "threads": args.threads}
+        wanted = {"case": case, "classes": args.classes, "style": style, "batch": args.batch, "threads": args.threads}
         self.cold, self.cache = None, tempfile.TemporaryDirectory()
         environment = dict(os.environ, TORCHINDUCTOR_CACHE_DIR=self.cache.name)
         if style == "compile":
@@ -137,7 +137,8 @@ class Walsh:
     def __init__(self, args, case):
         mode, model = case.split(":")
         self.args, self.rss, self.arithmetic = args, 0, 0
-        self.arguments = ["step", "--model", model, "--mode", mode, "--batch", str(args.batch), "--repeats", "1"]
+        self.arguments = ["step", "--model", model, "--mode", mode, "--batch", str(args.batch), "--classes",
+                          str(args.classes), "--repeats", "1"]
         with tempfile.TemporaryDirectory() as empty:
             self.cold = self.bench(1, dict(os.environ, WALSH_CACHE=empty, POCL_CACHE_DIR=empty))[0]["first_step_ms"]
         self.warm = self.bench(1)[0]["first_step_ms"]

@@ -1,5 +1,6 @@
 """A PyTorch contender of compare_pytorch.py: a line of JSON after the first step, then, for each number read from
-stdin, one with the time of so many steps. Arguments: a JSON object with case, style, batch and threads."""
+stdin, one with the time of so many steps. Arguments: a JSON object with case, classes, style, batch and
+threads."""
 import json
 import resource
 import sys
@@ -7,9 +8,7 @@ import time
 
 import torch
 
-from resnet_pytorch import FEATURES, ResNet
-
-CLASSES, SIZE = 10, 32
+from networks_pytorch import image_size, make_network
 
 
 def make_head_step(features, classes, batch):
@@ -26,12 +25,13 @@ def make_head_step(features, classes, batch):
     return train
 
 
-def make_step(mode, model, style, batch):
+def make_step(mode, name, classes, style, batch):
     # Compiled too, the images are NCHW: the compiler chooses layouts itself.
     layout = torch.channels_last if style == "channels_last" else torch.contiguous_format
+    model, size = make_network(name, classes), image_size(name)
     model.to(memory_format=layout).train(mode == "train")
-    images = torch.randn(batch, 3, SIZE, SIZE).to(memory_format=layout)
-    labels = torch.arange(batch) % CLASSES
+    images = torch.randn(batch, 3, size, size).to(memory_format=layout)
+    labels = torch.arange(batch) % classes
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
     run = torch.compile(model) if style == "compile" else model
 
@@ -60,8 +60,7 @@ def main():
     if mode == "head":
         step = make_head_step(*map(int, name.split(",")), wanted["batch"])
     else:
-        model = ResNet(int(name.removeprefix("resnet")), torch.nn.Linear(FEATURES, CLASSES))
-        step = make_step(mode, model, wanted["style"], wanted["batch"])
+        step = make_step(mode, name, wanted["classes"], wanted["style"], wanted["batch"])
     step()
     tell()
     for line in sys.stdin:
