@@ -48,7 +48,8 @@ __kernel void bn_backward_apply_plain(__global const float *dy, const ulong dy_a
                                       __global const float *saved, const ulong saved_at, __global float *dx,
                                       const ulong dx_at, const int rows, const int vectors, const int each,
                                       const int dy_pitch, const int x_pitch, const int factors_pitch,
-                                      const int saved_pitch, const int dx_pitch, const int relu)
+                                      const int saved_pitch, const int dx_pitch, const int relu,
+                                      const int accumulate)
 {
     if ((int)get_global_id(0) >= vectors) return;
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
@@ -60,6 +61,9 @@ __kernel void bn_backward_apply_plain(__global const float *dy, const ulong dy_a
         const floatv v = LOADV(x + x_at + (size_t)r * x_pitch + channel);
         floatv g = LOADV(dy + dy_at + (size_t)r * dy_pitch + channel);
         if (relu) g = RELU_MASKV(g, scale * v + shift);
-        STOREV(scale * g - (offset + slope * (v - mean)), dx + dx_at + (size_t)r * dx_pitch + channel);
+        __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+        g = scale * g - (offset + slope * (v - mean));
+        if (accumulate) g += LOADV(out);
+        STOREV(g, out);
     }
 }

@@ -67,8 +67,8 @@ __kernel void bn_backward_finalize_plain(__global const float *partial, const ul
                                          __global const float *saved, const ulong saved_at, __global float *dgamma,
                                          const ulong dgamma_at, __global float *dbeta, const ulong dbeta_at,
                                          __global float *factors, const ulong factors_at, const int groups,
-                                         const int rows, const int partial_pitch, const int saved_pitch,
-                                         const int factors_pitch)
+                                         const int rows, const int c, const int partial_pitch, const int saved_pitch,
+                                         const int factors_pitch, const int rest, const int accumulate)
 {
     __local float4 scratch[GROUP_ITEMS];
     const int channel = 4 * (int)get_group_id(0);
@@ -85,8 +85,10 @@ __kernel void bn_backward_finalize_plain(__global const float *partial, const ul
     STORE4(gamma, dgamma + dgamma_at + channel);
     const float4 scale = LOAD4(bn + 2 * saved_pitch), share = scale / (float)rows;
     __global float *out = factors + factors_at + channel;
+    float4 offset = share * beta, slope = share * LOAD4(bn + saved_pitch) * gamma;
+    if (accumulate) offset += LOAD4(out + 2 * factors_pitch), slope += LOAD4(out + 3 * factors_pitch);
     STORE4(LOAD4(bn), out);
-    STORE4(scale, out + factors_pitch);
-    STORE4(share * beta, out + 2 * factors_pitch);
-    STORE4(share * LOAD4(bn + saved_pitch) * gamma, out + 3 * factors_pitch);
+    STORE4(rest ? existing(channel, c) : scale, out + factors_pitch);
+    STORE4(offset, out + 2 * factors_pitch);
+    STORE4(slope, out + 3 * factors_pitch);
 }

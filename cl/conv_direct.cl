@@ -17,12 +17,13 @@ enum {
     STATISTICS,
     SUMS_GATE_COMPUTED,
     SUMS_GATE_STORED,
+    SUMS_GATE_SCALED = 5, /* 4, without a gate, is not for this kernel */
     NORMALISE,
     NORMALISE_RELU,
     NORMALISE_ADD,
     NORMALISE_ADD_RELU
 };
-#define SUMS(epilogue) ((epilogue) == SUMS_GATE_COMPUTED || (epilogue) == SUMS_GATE_STORED)
+#define SUMS(epilogue) ((epilogue) >= SUMS_GATE_COMPUTED && (epilogue) <= SUMS_GATE_SCALED)
 
 #define BLOCK (ACROSS * VW)
 
@@ -93,7 +94,8 @@ INLINE floatv normalise(floatv v, const floatv scale, const floatv shift, const 
 INLINE floatv finish_pixel(floatv v, __global float *p, const int to, const int room, const int accumulate,
                            const int epilogue, const gate *g, floatv *sums)
 {
-    if (accumulate) v += load_part(p, room);
+    const int scaled = epilogue == SUMS_GATE_SCALED;
+    if (accumulate && !scaled) v += load_part(p, room);
     if (epilogue < SUMS_GATE_COMPUTED) return v;
     if (epilogue >= NORMALISE)
         return normalise(v, load_part(g->saved + 2 * g->saved_pitch, room),
@@ -107,7 +109,8 @@ INLINE floatv finish_pixel(floatv v, __global float *p, const int to, const int 
     v = RELU_MASKV(v, z);
     sums[0] += v;
     sums[1] += v * (u - load_part(g->saved, room));
-    return v;
+    if (scaled) v *= load_part(g->saved + 2 * g->saved_pitch, room);
+    return scaled && accumulate ? v + load_part(p, room) : v;
 }
 
 /* Writes the sums of pixels, or adds them to what was there, as rows of `pitch` floats at `to`. */

@@ -207,10 +207,37 @@ static void check_finalize(const walsh_bn *p, int extra, passed *with, const ref
     free(got);
 }
 
+/* What is left for a gradient that scale has been applied to; of two batch norms that read the same, twice as much. */
+static void check_rest(walsh_bn p, int extra, const passed *with)
+{
+    size_t c = (size_t)p.c;
+    float *got = op_floats(4 * c);
+    op_case k;
+    p.rest = 1;
+    for (int times = 1; times <= 2; times++) {
+        p.fuse = times > 1 ? WALSH_FUSE_ACCUMULATE : 0;
+        op_case_open(&k, &walsh_bn_backward_finalize, &p, extra);
+        op_case_set(&k, WALSH_BN_BACKWARD_FINALIZE_PARTIAL, with->partial);
+        op_case_set(&k, WALSH_BN_BACKWARD_FINALIZE_SAVED, with->saved);
+        if (p.fuse) op_case_set(&k, WALSH_BN_BACKWARD_FINALIZE_FACTORS, got);
+        op_case_run(&k, walsh_bn_backward_finalize.variants[0]);
+        op_case_get(&k, WALSH_BN_BACKWARD_FINALIZE_FACTORS, got);
+        for (size_t i = 0; i < c; i++) {
+            assert_true(got[i] == with->factors[i] && got[c + i] == 1);
+            for (size_t row = 2; row < 4; row++)
+                assert_true(got[row * c + i] == (float)times * with->factors[row * c + i]);
+        }
+        op_case_close(&k);
+    }
+    free(got);
+}
+
 static void check_apply(const walsh_bn *p, int extra, int in_place, const passed *with, const reference *f)
 {
     size_t count = count_of(p);
     float *got = op_floats(count);
+    double *want = op_doubles(count);
+    for (size_t i = 0; i < count; i++) want[i] = f->dx[i] + (p->fuse ? with->x[i] : 0);
     op_case k;
     op_case_open(&k, &walsh_bn_backward_apply, p, extra);
     if (in_place != APART) op_case_alias(&k, WALSH_BN_BACKWARD_APPLY_DX, in_place);
@@ -220,12 +247,13 @@ static void check_apply(const walsh_bn *p, int extra, int in_place, const passed
         op_case_set(&k, WALSH_BN_BACKWARD_APPLY_X, with->x);
         op_case_set(&k, WALSH_BN_BACKWARD_APPLY_FACTORS, with->factors);
         if (p->relu) op_case_set(&k, WALSH_BN_BACKWARD_APPLY_SAVED, with->saved);
+        if (p->fuse) op_case_set(&k, WALSH_BN_BACKWARD_APPLY_DX, with->x); /* any values */
         op_case_run(&k, *v);
         op_case_get(&k, WALSH_BN_BACKWARD_APPLY_DX, got);
-        if (rows_of(p) > 1) assert_true(op_error(got, f->dx, count) < 2e-6);
+        if (rows_of(p) > 1) assert_true(op_error(got, want, count) < 2e-6);
     }
     op_case_close(&k);
-    free(got);
+    free(got), free(want);
 }
 
 static void backward_one(const walsh_bn *p, int extra, int in_place)
@@ -243,7 +271,11 @@ static void backward_one(const walsh_bn *p, int extra, int in_place)
     ref_backward(p, &f, mean, invstd);
     check_sums(p, extra, &with);
     check_finalize(p, extra, &with, &f);
+    check_rest(*p, extra, &with);
     check_apply(p, extra, in_place, &with, &f);
+    walsh_bn onto = *p;
+    onto.fuse = WALSH_FUSE_ACCUMULATE;
+    check_apply(&onto, extra, APART, &with, &f);
     reference_free(&f);
     free(with.x), free(with.dy), free(with.saved), free(with.partial), free(with.factors), free(mean), free(invstd);
 }

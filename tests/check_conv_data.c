@@ -15,6 +15,7 @@ static void lets_nan_through(void **state)
     conv_case_nan(&walsh_conv_data, WALSH_FUSE_NORM_GRADIENT, "y");
     conv_case_nan_gate(WALSH_GATE_COMPUTED);
     conv_case_nan_gate(WALSH_GATE_STORED);
+    conv_case_nan_gate(WALSH_GATE_SCALED);
 }
 
 static void any_number_of_threads(void **state)

@@ -47,8 +47,8 @@ static void wrong_sizes(void **state)
     assert_fails(WALSH_E_ARGUMENT, "-1", walsh_conv_forward.shapes(&c, operand));
     c = good, c.w = 2;
     assert_fails(WALSH_E_ARGUMENT, "3x3 does not fit an input of 3x2", walsh_conv_forward.shapes(&c, operand));
-    c = good, c.gate = 3;
-    assert_fails(WALSH_E_ARGUMENT, "the gate must be 0, 1 or 2, and is 3", walsh_conv_forward.shapes(&c, operand));
+    c = good, c.gate = 4;
+    assert_fails(WALSH_E_ARGUMENT, "the gate must be 0 to 3, and is 4", walsh_conv_forward.shapes(&c, operand));
     c = good, c.fuse = WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE;
     assert_fails(WALSH_E_ARGUMENT, "statistics of a normalised output", walsh_conv_forward.shapes(&c, operand));
     c = good, c.groups = 2;

@@ -325,6 +325,7 @@ static void check_stages(void *context)
 {
     (void)context;
     check_gradients(residual_stages);
+    check_gradients(dense_blocks);
 }
 
 /* Whatever a variant does not fuse has passes of its own. */
@@ -415,6 +416,24 @@ static void few_sweeps(void **state)
     close_net(&n);
 }
 
+/* Where convolutions can, they take a dense layer's gradient through its first batch norm into the block's: what is left
+ * is the last batch norm, which a pool follows, and the rest of the gradient of the pool that begins the second block.
+ */
+static void few_sweeps_of_dense_blocks(void **state)
+{
+    (void)state;
+    net n;
+    walsh_conv c = {.n = BATCH, .h = SIZE, .w = SIZE, .ic = 5, .oc = 5, .kh = 3, .kw = 3, .stride = 1, .pad = 1};
+    c.fuse = WALSH_FUSE_NORM_GRADIENT | WALSH_FUSE_NORM_SUMS | WALSH_FUSE_ACCUMULATE;
+    c.gate = WALSH_GATE_SCALED;
+    if (!walsh_op_can(op_device(), &walsh_conv_data, &c)) skip();
+    open_net(&n, dense_blocks, true);
+    assert_int_equal(count_of(n.plan, &walsh_bn_backward_sums), 1);
+    assert_int_equal(count_of(n.plan, &walsh_bn_backward_apply), 2);
+    assert_int_equal(count_of(n.plan, &walsh_add), 1); /* the test's own */
+    close_net(&n);
+}
+
 /* Where convolutions can, they do all that is elementwise in evaluation. */
 static void no_sweeps_in_evaluation(void **state)
 {
@@ -478,6 +497,7 @@ int main(void)
         cmocka_unit_test(gradients),
         cmocka_unit_test(gradients_without_some_variants),
         cmocka_unit_test(few_sweeps),
+        cmocka_unit_test(few_sweeps_of_dense_blocks),
         cmocka_unit_test(evaluation),
         cmocka_unit_test(no_sweeps_in_evaluation),
         cmocka_unit_test(graphs_that_cannot_be),

@@ -70,10 +70,11 @@ void conv_extras_inputs(op_case *k, const walsh_conv *c, double *x, double *dy)
     if (c->fuse & WALSH_FUSE_NORM_GRADIENT) norm_gradient(k, c, dy);
 }
 
-void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx)
+void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx, const double *before)
 {
     if (!(c->fuse & WALSH_FUSE_NORM_SUMS)) return;
     bool stored = c->gate == WALSH_GATE_STORED, open = c->gate == WALSH_GATE_OPEN;
+    bool scaled = c->gate == WALSH_GATE_SCALED;
     size_t ic = (size_t)c->ic, count = ref_conv_x(c);
     double *saved = ref_conv_draw(WALSH_BN_SAVED_ROWS * ic, 7), *u = ref_conv_draw(count, 8);
     double *z = ref_conv_draw(count, 9), *scale = saved + WALSH_BN_SCALE * ic, *shift = saved + WALSH_BN_SHIFT * ic;
@@ -82,7 +83,10 @@ void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx)
         size_t o = i % ic;
         while (!stored && fabs(scale[o] * u[i] + shift[o]) < 1e-3) u[i] += 0.25;
         z[i] = fmax(stored ? z[i] : scale[o] * u[i] + shift[o], 0);
-        if (!open && !(z[i] > 0)) dx[i] = 0;
+        if (scaled)
+            dx[i] = (z[i] > 0 ? scale[o] * (dx[i] - before[i]) : 0) + before[i];
+        else if (!open && !(z[i] > 0))
+            dx[i] = 0;
     }
     for (size_t i = 0; (stored || open) && i < ic; i++) scale[i] = shift[i] = NAN; /* not to be used */
     put(k, "saved", saved);
@@ -131,17 +135,21 @@ static bool statistics_agree(const group *g, const float *y, const float *partia
     return fabs(partial[0] - mean) <= 3e-7 * largest && fabs(partial[g->c] - squares) <= 3e-6 * squares;
 }
 
-static bool sums_agree(const group *g, const float *dx, const float *u, const float *saved, const float *partial)
+/* `before`: NULL unless dX is scaled. */
+static bool sums_agree(const group *g, const float *dx, const double *before, const float *u, const float *saved,
+                       const float *partial)
 {
-    double mean = saved[g->o], invstd = saved[g->c + g->o], sum = 0, with_u = 0, size = 0, size_u = 0;
+    double mean = saved[g->o], invstd = saved[g->c + g->o], scale = before ? saved[2 * g->c + g->o] : 1;
+    double sum = 0, with_u = 0, size = 0, size_u = 0;
     for (size_t i = g->first * g->c + g->o; i < g->end * g->c; i += g->c) {
-        double term = dx[i] * (u[i] - mean) * invstd;
-        sum += dx[i], with_u += term, size += fabs(dx[i]), size_u += fabs(term);
+        double was = before ? (float)before[i] : 0, masked = (dx[i] - was) / scale, xhat = (u[i] - mean) * invstd;
+        sum += masked, with_u += masked * xhat;
+        size += fabs(masked) + fabs(was), size_u += (fabs(masked) + fabs(was)) * fabs(xhat);
     }
     return fabs(partial[0] - sum) <= 1e-6 * size && fabs(partial[g->c] - with_u) <= 1e-6 * size_u;
 }
 
-void conv_extras_compare(op_case *k, const walsh_conv *c, const char *variant)
+void conv_extras_compare(op_case *k, const walsh_conv *c, const char *variant, const double *before)
 {
     bool statistics = c->fuse & WALSH_FUSE_STATS, sums = c->fuse & WALSH_FUSE_NORM_SUMS;
     if (!statistics && !sums) return;
@@ -149,12 +157,13 @@ void conv_extras_compare(op_case *k, const walsh_conv *c, const char *variant)
     size_t rows = (size_t)c->n * (size_t)h * (size_t)w, each = (size_t)walsh_bn_group_rows(c->n, h, w);
     float *out = get(k, sums ? "dx" : "y"), *partial = get(k, "partial");
     float *u = sums ? get(k, "u") : NULL, *saved = sums ? get(k, "saved") : NULL;
+    if (c->gate != WALSH_GATE_SCALED) before = NULL;
     group g = {.c = (size_t)(sums ? c->ic : c->oc)};
     for (; g.first < rows; g.first += each) {
         g.end = g.first + each < rows ? g.first + each : rows;
         for (g.o = 0; g.o < g.c; g.o++) {
             const float *got = partial + g.first / each * 2 * g.c + g.o;
-            if (!(sums ? sums_agree(&g, out, u, saved, got) : statistics_agree(&g, out, got)))
+            if (!(sums ? sums_agree(&g, out, before, u, saved, got) : statistics_agree(&g, out, got)))
                 fail_msg("%s: %dx%dx%d, channel %zu, rows %zu to %zu: partial sums %g and %g", variant, c->n, h, w, g.o,
                          g.first, g.end, got[0], got[g.c]);
         }

@@ -12,8 +12,9 @@ int conv_operand(const walsh_op *op, const char *name);
 /* Prologues: X and dY become what they stand for. */
 void conv_extras_inputs(op_case *k, const walsh_conv *c, double *x, double *dy);
 
-/* WALSH_FUSE_NORM_SUMS: masks the expected dX. No value is so near the gate that rounding could decide. */
-void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx);
+/* WALSH_FUSE_NORM_SUMS: masks the expected dX, to which `before` has been or, where it is scaled, then is added. No value
+ * is so near the gate that rounding could decide. */
+void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx, const double *before);
 
 /* WALSH_FUSE_BIAS: added to the expected Y. */
 void conv_extras_bias(const walsh_conv *c, double *y);
@@ -21,7 +22,8 @@ void conv_extras_bias(const walsh_conv *c, double *y);
 /* WALSH_FUSE_NORMALISE: the expected Y becomes what is stored of it. */
 void conv_extras_normalise(op_case *k, const walsh_conv *c, double *y);
 
-/* Compares PARTIAL with what the output, as the device has it, gives; fails in the name of `variant`. */
-void conv_extras_compare(op_case *k, const walsh_conv *c, const char *variant);
+/* Compares PARTIAL with what the output, as the device has it, gives; fails in the name of `variant`. `before` as in
+ * conv_extras_gate. */
+void conv_extras_compare(op_case *k, const walsh_conv *c, const char *variant, const double *before);
 
 #endif

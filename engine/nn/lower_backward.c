@@ -2,7 +2,11 @@
  *
  * Layers may share the tensor of a gradient: an addition hands its own on as it is, and a convolution that takes a
  * batch norm's gradient on the way in reads that of the batch norm's output. A tensor is written into only where a
- * single layer holds it. */
+ * single layer holds it.
+ *
+ * A batch norm's gradient is scale*g - (offset + slope*(X - mean)), whose second part depends on g by two sums alone. So
+ * where many batch norms read the same tensor, as in a dense block, their convolutions add scale*g to its gradient, and
+ * the second parts, added up channel by channel, are its `rest`, which whoever uses the gradient takes care of. */
 #include "engine/nn/lowering.h"
 
 #include "engine/op/add.h"
@@ -108,6 +112,54 @@ static void backward_bias(walsh_lowering *l, walsh_node node, walsh_value dy)
     walsh_plan_add(l->plan, layer->name, &walsh_reduce, &p, operands);
 }
 
+/* Merges a batch norm's sums into its parameters' gradients and `factors`. */
+static void finalize(walsh_lowering *l, walsh_node norm, const walsh_bn *p, walsh_value sums, walsh_value factors)
+{
+    const walsh_layer *layer = walsh_lower_layer(l, norm);
+    const walsh_value operands[] = {sums, l->saved[norm], walsh_lower_gradient(l, layer->gamma),
+                                    walsh_lower_gradient(l, layer->beta), factors};
+    walsh_plan_add(l->plan, layer->name, &walsh_bn_backward_finalize, p, operands);
+}
+
+/* Lets the convolution `by`, if it alone reads the ReLU `node` and a variant can, go through that and the batch norm
+ * before it, to the part of a concatenation that this reads. */
+static bool goes_through(walsh_lowering *l, walsh_node node, walsh_node by, walsh_conv *p, walsh_value *data)
+{
+    walsh_lower_grouping g = walsh_lower_group(l, node);
+    if (g.last != node || !g.relu || g.other >= 0 || g.main < 0 || walsh_lower_layer(l, node)->consumers != 1)
+        return false;
+    walsh_node from = walsh_lower_layer(l, g.main)->input[0];
+    walsh_conv through = *p;
+    through.fuse |= WALSH_FUSE_NORM_SUMS;
+    through.gate = WALSH_GATE_SCALED;
+    if (l->home[from].root < 0 || !walsh_lower_can(l, &walsh_conv_data, &through)) return false;
+    data[WALSH_CONV_DATA_U] = l->output[from];
+    data[WALSH_CONV_DATA_SAVED] = l->saved[g.main];
+    walsh_value sums = data[WALSH_CONV_DATA_PARTIAL] =
+        walsh_lower_output(l, &walsh_conv_data, &through, WALSH_CONV_DATA_PARTIAL);
+    contribute(l, from, walsh_lower_layer(l, by)->name, &walsh_conv_data, &through, data, WALSH_CONV_DATA_DX);
+    walsh_bn norm = walsh_lower_bn(l, g.main);
+    norm.rest = 1;
+    norm.fuse = l->rest[from] < 0 ? 0 : WALSH_FUSE_ACCUMULATE;
+    if (l->rest[from] < 0)
+        l->rest[from] = walsh_lower_output(l, &walsh_bn_backward_finalize, &norm, WALSH_BN_BACKWARD_FINALIZE_FACTORS);
+    finalize(l, g.main, &norm, sums, l->rest[from]);
+    return true;
+}
+
+/* Takes the rest of a node's gradient care of. */
+static void settle(walsh_lowering *l, walsh_node node)
+{
+    walsh_value dy = l->gradient[node], rest = l->rest[node];
+    if (rest < 0) return;
+    walsh_value dx = holders(l, dy) > 1 ? walsh_plan_value(l->plan, walsh_lower_shape(l, node)) : dy;
+    const walsh_bn p = walsh_lower_bn(l, node);
+    const walsh_value operands[] = {dy, l->output[node], rest, WALSH_NO_VALUE, dx};
+    walsh_plan_add(l->plan, walsh_lower_layer(l, node)->name, &walsh_bn_backward_apply, &p, operands);
+    l->gradient[node] = dx;
+    l->rest[node] = WALSH_NO_VALUE;
+}
+
 static void backward_conv(walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
@@ -127,15 +179,16 @@ static void backward_conv(walsh_lowering *l, walsh_node node)
     for (int i = 0; i < WALSH_CONV_DATA_OPERANDS; i++) data[i] = WALSH_NO_VALUE;
     data[WALSH_CONV_DATA_DY] = dy, data[WALSH_CONV_DATA_W] = walsh_lower_weights(l, layer->weight);
     data[WALSH_CONV_DATA_Y] = y, data[WALSH_CONV_DATA_FACTORS] = factors;
+    if (goes_through(l, from, node, &p, data)) return;
     fuse_sums(l, from, node, &p, data);
     contribute(l, from, layer->name, &walsh_conv_data, &p, data, WALSH_CONV_DATA_DX);
 }
 
-/* Whether `node` is a convolution that a batch norm alone reads, and can take that one's gradient on the way in. */
+/* Whether `node` is a convolution that can take the gradient of a batch norm behind it on the way in. */
 static bool takes_norm_gradient(const walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
-    if (layer->kind != WALSH_LAYER_CONV || layer->consumers != 1) return false;
+    if (layer->kind != WALSH_LAYER_CONV) return false;
     walsh_conv filter = walsh_lower_conv(l, node), data = filter;
     data.fuse = WALSH_FUSE_NORM_GRADIENT;
     const walsh_lower_operand x = walsh_lower_source(l, layer->input[0]);
@@ -160,10 +213,8 @@ static void backward_batchnorm(walsh_lowering *l, walsh_node node, walsh_value d
         walsh_plan_add(l->plan, layer->name, &walsh_bn_backward_sums, &p, operands);
     }
     walsh_value factors = walsh_lower_output(l, &walsh_bn_backward_finalize, &p, WALSH_BN_BACKWARD_FINALIZE_FACTORS);
-    const walsh_value finalize[] = {sums, saved, walsh_lower_gradient(l, layer->gamma),
-                                    walsh_lower_gradient(l, layer->beta), factors};
-    walsh_plan_add(l->plan, layer->name, &walsh_bn_backward_finalize, &p, finalize);
-    if (!relu && takes_norm_gradient(l, from)) {
+    finalize(l, node, &p, sums, factors);
+    if (!relu && walsh_lower_layer(l, from)->consumers == 1 && takes_norm_gradient(l, from)) {
         l->gradient[from] = dy;
         l->factors[from] = factors;
         return;
@@ -210,23 +261,31 @@ static void backward_pool(walsh_lowering *l, walsh_node node)
     contribute(l, from, "pool", &walsh_pool_backward, &p, operands, WALSH_POOL_BACKWARD_DX);
 }
 
-/* The parts' gradients are parts of the gradient. */
+/* The parts' gradients, and their rests, are parts of the gradient and its rest. */
 static void backward_concat(walsh_lowering *l, walsh_node node)
 {
-    walsh_value g = take(l, node);
+    const walsh_node *parts = walsh_lower_layer(l, node)->input;
+    if (l->gradient[parts[0]] >= 0 || l->gradient[parts[1]] >= 0) settle(l, node);
+    walsh_value g = take(l, node), rest = l->rest[node];
+    l->rest[node] = WALSH_NO_VALUE;
     for (int i = 0; i < 2; i++) {
-        walsh_node part = walsh_lower_layer(l, node)->input[i];
-        int first = l->home[part].first - l->home[node].first;
-        pass_on(l, part, walsh_plan_slice(l->plan, g, first, walsh_lower_layer(l, part)->lanes));
+        int first = l->home[parts[i]].first - l->home[node].first, lanes = walsh_lower_layer(l, parts[i])->lanes;
+        pass_on(l, parts[i], walsh_plan_slice(l->plan, g, first, lanes));
+        if (rest >= 0) l->rest[parts[i]] = walsh_plan_slice(l->plan, rest, first, lanes);
     }
 }
 
 static void backward_layer(walsh_lowering *l, walsh_node node)
 {
-    switch (walsh_lower_layer(l, node)->kind) {
-    case WALSH_LAYER_CONCAT:
+    if (walsh_lower_layer(l, node)->kind == WALSH_LAYER_CONCAT) {
         backward_concat(l, node);
         return;
+    }
+    if (l->rest[node] >= 0 && takes_norm_gradient(l, node))
+        l->factors[node] = l->rest[node];
+    else
+        settle(l, node);
+    switch (walsh_lower_layer(l, node)->kind) {
     case WALSH_LAYER_CONV:
         backward_conv(l, node);
         return;
@@ -237,7 +296,7 @@ static void backward_layer(walsh_lowering *l, walsh_node node)
         break;
     }
     walsh_lower_grouping g = walsh_lower_group(l, node);
-    if (g.last < 0) return;
+    if (g.last < 0 || l->gradient[node] < 0) return; /* a part of what ends later, or gone through */
     if (g.main >= 0) {
         backward_group(l, g);
         return;

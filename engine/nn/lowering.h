@@ -27,6 +27,8 @@ struct walsh_lowering {
                                them: that gradient then has been masked by the group's ReLU too */
     walsh_value *factors;   /* [layers] a convolution's: that gradient is the one of the batch norm behind it, whose
                                gradient the convolution takes on the way in */
+    walsh_value *rest;      /* [layers] of a concatenation's part: the factors of what that gradient still lacks, since
+                               batch norms that read the layer have left it to be done for all of them at once */
     bool *unstored;         /* [layers] its readers normalise what the batch norm before it reads */
     walsh_lower_home *home; /* [layers] where its output is a part of a concatenation */
     walsh_value *whole,

@@ -41,6 +41,7 @@ typedef struct walsh_bn {
     int n, h, w, c;
     int relu;     /* bn_apply: Y = max(0, .); bn_backward_*: mask dY by Y > 0, computed again from X */
     int residual; /* bn_apply: 0 none, 1 adds RES, 2 adds RES normalised by RES_SAVED */
+    int rest;     /* bn_backward_finalize: FACTORS are for a gradient that scale has been applied to */
 } walsh_bn;
 
 /* WALSH_E_ARGUMENT unless the problem's sizes and options are possible. */
@@ -101,7 +102,9 @@ enum {
     WALSH_BN_BACKWARD_SUMS_OPERANDS
 };
 
-/* Merges the groups. */
+/* Merges the groups. With `rest`, FACTORS' scale is 1: what is left to do for a gradient that already holds scale*g.
+ * WALSH_FUSE_ACCUMULATE, with `rest` only: to offset and slope those of this batch norm are added, so that FACTORS are
+ * the rest for all that read the same X, whose mean they share. */
 extern const walsh_op walsh_bn_backward_finalize;
 enum {
     WALSH_BN_BACKWARD_FINALIZE_PARTIAL,
@@ -112,7 +115,7 @@ enum {
     WALSH_BN_BACKWARD_FINALIZE_OPERANDS
 };
 
-/* dX, which may be dY or X. SAVED is there with `relu` only. */
+/* dX, which may be dY or X. SAVED is there with `relu` only. WALSH_FUSE_ACCUMULATE: dX += . */
 extern const walsh_op walsh_bn_backward_apply;
 enum {
     WALSH_BN_BACKWARD_APPLY_DY,

@@ -92,8 +92,10 @@ static walsh_status finalize_emit(walsh_list *list, const void *problem, const w
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(partial), WALSH_TENSOR(saved),
                         WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_FINALIZE_DGAMMA]),
                         WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_FINALIZE_DBETA]), WALSH_TENSOR(factors),
-                        WALSH_INT(partial->shape.n), WALSH_INT(p->n * p->h * p->w), WALSH_INT(partial->shape.pitch),
-                        WALSH_INT(saved->shape.pitch), WALSH_INT(factors->shape.pitch));
+                        WALSH_INT(partial->shape.n), WALSH_INT(p->n * p->h * p->w), WALSH_INT(p->c),
+                        WALSH_INT(partial->shape.pitch),
+                        WALSH_INT(saved->shape.pitch), WALSH_INT(factors->shape.pitch), WALSH_INT(p->rest),
+                        WALSH_INT((p->fuse & WALSH_FUSE_ACCUMULATE) != 0));
 }
 
 static walsh_status apply_shapes(const void *problem, walsh_shape *operand)
@@ -111,7 +113,7 @@ static void apply_cost(const void *problem, double *flops, double *bytes)
 {
     const walsh_bn *p = problem;
     *flops = elements(p) * (5 + (p->relu ? 2 : 0));
-    *bytes = 12 * elements(p);
+    *bytes = (p->fuse & WALSH_FUSE_ACCUMULATE ? 16 : 12) * elements(p);
 }
 
 static walsh_status apply_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -130,13 +132,15 @@ static walsh_status apply_emit(walsh_list *list, const void *problem, const wals
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(x), WALSH_TENSOR(factors), WALSH_TENSOR(saved),
                         WALSH_TENSOR(dx), WALSH_INT((int)rows), WALSH_INT(on.vectors), WALSH_INT(on.each),
                         WALSH_INT(dy->shape.pitch), WALSH_INT(x->shape.pitch), WALSH_INT(factors->shape.pitch),
-                        WALSH_INT(saved->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(p->relu));
+                        WALSH_INT(saved->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(p->relu),
+                        WALSH_INT((p->fuse & WALSH_FUSE_ACCUMULATE) != 0));
 }
 
 static const walsh_variant sums_plain = {.name = "bn_backward_sums_plain", .suits = suits, .emit = sums_emit};
 static const walsh_variant finalize_plain = {
-    .name = "bn_backward_finalize_plain", .suits = suits, .emit = finalize_emit};
-static const walsh_variant apply_plain = {.name = "bn_backward_apply_plain", .suits = suits, .emit = apply_emit};
+    .name = "bn_backward_finalize_plain", .fuses = WALSH_FUSE_ACCUMULATE, .suits = suits, .emit = finalize_emit};
+static const walsh_variant apply_plain = {
+    .name = "bn_backward_apply_plain", .fuses = WALSH_FUSE_ACCUMULATE, .suits = suits, .emit = apply_emit};
 
 const walsh_op walsh_bn_backward_sums = {
     .name = "bn_backward_sums",

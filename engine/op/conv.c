@@ -31,8 +31,8 @@ walsh_status walsh_conv_shapes(const walsh_conv *c, walsh_shape *x, walsh_shape 
     if (c->n < 1 || c->h < 1 || c->w < 1 || c->ic < 1 || c->oc < 1 || c->kh < 1 || c->kw < 1 || c->stride < 1)
         WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: every size and the stride must be at least 1");
     if (c->pad < 0) WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: the padding must not be negative, and is %d", c->pad);
-    if (c->gate != WALSH_GATE_COMPUTED && c->gate != WALSH_GATE_STORED && c->gate != WALSH_GATE_OPEN)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: the gate must be 0, 1 or 2, and is %d", c->gate);
+    if (c->gate < WALSH_GATE_COMPUTED || c->gate > WALSH_GATE_SCALED)
+        WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: the gate must be 0 to 3, and is %d", c->gate);
     int groups = walsh_conv_groups(c);
     if (c->groups < 0 || c->ic % groups || c->oc % groups)
         WALSH_FAIL(WALSH_E_ARGUMENT, "convolution: %d groups do not divide %d input and %d output channels", c->groups,

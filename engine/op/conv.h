@@ -9,8 +9,9 @@
 
 #include "engine/op/op.h"
 
-/* Where WALSH_FUSE_NORM_SUMS finds what a ReLU let through; open: there is no ReLU. */
-enum { WALSH_GATE_COMPUTED, WALSH_GATE_STORED, WALSH_GATE_OPEN };
+/* Where WALSH_FUSE_NORM_SUMS finds what a ReLU let through; open: there is no ReLU. Scaled: dX goes through the batch
+ * norm, too. */
+enum { WALSH_GATE_COMPUTED, WALSH_GATE_STORED, WALSH_GATE_OPEN, WALSH_GATE_SCALED };
 
 typedef struct walsh_conv {
     unsigned fuse; /* WALSH_FUSE_*; first in every problem */
@@ -80,7 +81,9 @@ enum {
  * WALSH_GATE_OPEN batchnorm(U), and nothing is masked. dX, after accumulation, is
  * masked by that ReLU before it is stored: kept where scale*U + shift > 0 (gate WALSH_GATE_COMPUTED, scale and shift
  * being rows of SAVED [4][ic]) or where Z > 0 (WALSH_GATE_STORED: z itself), else 0; NaN counts as > 0. PARTIAL, as
- * walsh_bn_backward_sums would compute it from the masked dX, U and SAVED. */
+ * walsh_bn_backward_sums would compute it from the masked dX, U and SAVED. WALSH_GATE_SCALED masks as
+ * WALSH_GATE_COMPUTED does, but before accumulation; what is stored in dX, or added to it, is scale times what is
+ * summed up: U's gradient, but for what walsh_bn_backward_finalize gives as the rest of it. */
 extern const walsh_op walsh_conv_data;
 enum {
     WALSH_CONV_DATA_DY,

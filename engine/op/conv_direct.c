@@ -21,8 +21,8 @@ static const walsh_staging stagings[WALSH_TILES_KINDS] = {
                          .gap = 4},
 };
 
-/* conv_direct.cl's epilogues; NORMALISE may be followed by either or both, added to it. */
-enum { STORE_ONLY, STATISTICS, SUMS_GATE_COMPUTED, SUMS_GATE_STORED, NORMALISE, AND_RELU = 1, AND_ADD = 2 };
+/* conv_direct.cl's epilogues; NORMALISE may be followed by either or both, added to it; SUMS by the gate. */
+enum { STORE_ONLY, STATISTICS, SUMS, NORMALISE = 6, AND_RELU = 1, AND_ADD = 2 };
 
 static int divide_up(int a, int b)
 {
@@ -111,7 +111,7 @@ static int stage_mode(unsigned fuse)
 
 static int epilogue(const walsh_conv *c)
 {
-    if (c->fuse & WALSH_FUSE_NORM_SUMS) return c->gate == WALSH_GATE_STORED ? SUMS_GATE_STORED : SUMS_GATE_COMPUTED;
+    if (c->fuse & WALSH_FUSE_NORM_SUMS) return SUMS + c->gate;
     if (c->fuse & WALSH_FUSE_NORMALISE) return NORMALISE + (c->relu ? AND_RELU : 0) + (c->add ? AND_ADD : 0);
     return c->fuse & WALSH_FUSE_STATS ? STATISTICS : STORE_ONLY;
 }
