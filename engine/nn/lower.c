@@ -26,8 +26,8 @@ walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, i
     *lowering = NULL;
     WALSH_TRY(walsh_alloc(&made, 1, sizeof *made, "a plan"));
     *made = (walsh_lowering){.plan = plan, .graph = graph, .batch = batch, .train = train};
-    walsh_value **array[] = {&made->output, &made->saved,   &made->partial, &made->gradient,
-                             &made->sums,   &made->factors, &made->whole,   &made->moments,  &made->rest};
+    walsh_value **array[] = {&made->output,  &made->saved, &made->partial, &made->gradient, &made->sums,
+                             &made->factors, &made->whole, &made->moments, &made->rest};
     for (size_t i = 0; i < sizeof array / sizeof *array; i++) {
         walsh_status status = walsh_alloc(array[i], n, sizeof **array[i], "a plan");
         if (status) {

@@ -4,9 +4,9 @@
  * batch norm's gradient on the way in reads that of the batch norm's output. A tensor is written into only where a
  * single layer holds it.
  *
- * A batch norm's gradient is scale*g - (offset + slope*(X - mean)), whose second part depends on g by two sums alone. So
- * where many batch norms read the same tensor, as in a dense block, their convolutions add scale*g to its gradient, and
- * the second parts, added up channel by channel, are its `rest`, which whoever uses the gradient takes care of. */
+ * A batch norm's gradient is scale*g - (offset + slope*(X - mean)), whose second part depends on g by two sums alone.
+ * So where many batch norms read the same tensor, as in a dense block, their convolutions add scale*g to its gradient,
+ * and the second parts, added up channel by channel, are its `rest`, which whoever uses the gradient takes care of. */
 #include "engine/nn/lowering.h"
 
 #include "engine/op/add.h"

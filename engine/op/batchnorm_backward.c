@@ -93,9 +93,8 @@ static walsh_status finalize_emit(walsh_list *list, const void *problem, const w
                         WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_FINALIZE_DGAMMA]),
                         WALSH_TENSOR(&operand[WALSH_BN_BACKWARD_FINALIZE_DBETA]), WALSH_TENSOR(factors),
                         WALSH_INT(partial->shape.n), WALSH_INT(p->n * p->h * p->w), WALSH_INT(p->c),
-                        WALSH_INT(partial->shape.pitch),
-                        WALSH_INT(saved->shape.pitch), WALSH_INT(factors->shape.pitch), WALSH_INT(p->rest),
-                        WALSH_INT((p->fuse & WALSH_FUSE_ACCUMULATE) != 0));
+                        WALSH_INT(partial->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(factors->shape.pitch),
+                        WALSH_INT(p->rest), WALSH_INT((p->fuse & WALSH_FUSE_ACCUMULATE) != 0));
 }
 
 static walsh_status apply_shapes(const void *problem, walsh_shape *operand)
