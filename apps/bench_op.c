@@ -98,7 +98,7 @@ static walsh_status prepare(void *context)
     }
     if (bytes) WALSH_TRY(slot(r->bench, WORKSPACE_SLOT, 0, walsh_shape_vector((int)((bytes + 3) / 4)), &workspace));
     WALSH_TRY(walsh_list_create(r->bench->device, &r->list));
-    return r->variant->emit(r->list, r->problem, views, &workspace);
+    return walsh_variant_emit(r->variant, r->list, r->problem, views, &workspace);
 }
 
 static walsh_status run(void *context, int times)

@@ -91,6 +91,7 @@ static void print_title(const walsh_profile_line *line, const char *by)
 {
     const char *runs = !strcmp(line->phase, "evaluation")     ? "batches"
                        : !strcmp(line->phase, "accumulation") ? "parts of steps"
+                       : !strcmp(line->phase, "preparation")  ? "times"
                                                               : "steps";
     printf("\n%s, %llu %s: launches and ms of one, by %s\n", line->phase, (unsigned long long)line->runs, runs, by);
 }

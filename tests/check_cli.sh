@@ -250,8 +250,9 @@ small_run() {
 profile() {
     succeed "profile" "GFLOP/s of multiply-adds" $new $two --profile
     awk 'function differ(a, b, by) { return a - b > by || b - a > by }
-        /^(training|evaluation), / { table++; phase = phase " " $1 " " $2 + 0; sum = share = 0; next }
-        !table || !NF || /^(operation|layer) / { next }
+        /^(training|evaluation), / { table++; phase = phase " " $1 " " $2 + 0; sum = share = once = 0; next }
+        /^preparation, 1 times: / { once = ++preparations }
+        once || !table || !NF || /^(operation|layer) / { next }
         { ms = $(NF - 7) }
         $1 == "total" { total[table] = ms; if (differ(ms, sum, 0.001 * lines[table])) bad = bad " sum" }
         $1 == "total" { if (differ(share, 100, 0.06 * lines[table])) bad = bad " share"; next }
@@ -261,6 +262,7 @@ profile() {
             if (phase != " training, 2 evaluation, 7 training, 2 evaluation, 7") bad = bad " phases:" phase
             if (total[1] != total[3] || total[2] != total[4] || total[1] <= 0 || total[2] <= 0) bad = bad " totals"
             if (lines[3] <= lines[1] || lines[4] <= lines[2]) bad = bad " lines"
+            if (preparations != 2) bad = bad " preparations:" preparations
             print bad
             exit bad != ""
         }' out >err || problem "the tables:$(cat err)"

@@ -1,4 +1,5 @@
-/* Networks that run: a training step in parts against the same step at once. */
+/* Networks that run: a training step in parts against the same step at once, memory as it was measured, evaluation of
+ * weights that change. */
 #include "tests/op_case.h"
 
 #include <math.h>
@@ -171,6 +172,56 @@ static void measures_are_true(void **state)
     walsh_network_destroy(&network);
 }
 
+static void read_logits(walsh_network *network, float logits[BATCH * CLASSES])
+{
+    walsh_batch_metrics ignored;
+    assert_ok(walsh_network_evaluate(network, pixels, labels, BATCH));
+    assert_ok(walsh_network_metrics(network, &ignored));
+    assert_ok(walsh_network_logits(network, logits));
+}
+
+/* Logits of the network as it is, and of another one that has only ever seen these weights, are the same. */
+static void assert_logits_are_of_the_weights(walsh_network *network, float logits[BATCH * CLASSES])
+{
+    walsh_parameters *parameters = walsh_network_parameters(network);
+    walsh_network *fresh = make(WALSH_HEAD_LEARNED, true);
+    float *weights = op_floats(walsh_parameters_extent(parameters, WALSH_COPY_WEIGHTS)), expected[BATCH * CLASSES];
+    assert_ok(walsh_parameters_read(parameters, WALSH_COPY_WEIGHTS, weights, NULL));
+    assert_ok(walsh_parameters_write(walsh_network_parameters(fresh), WALSH_COPY_WEIGHTS, weights));
+    assert_ok(walsh_network_prepare(fresh, &(walsh_network_purpose){.batch = BATCH}));
+    read_logits(fresh, expected);
+    read_logits(network, logits);
+    assert_memory_equal(logits, expected, sizeof expected);
+    free(weights);
+    walsh_network_destroy(&fresh);
+}
+
+/* What evaluation keeps of the weights from batch to batch is made anew when they have changed, by training or by
+ * writing them, and when a step has used the arena. */
+static void evaluation_follows_the_weights(void **state)
+{
+    (void)state;
+    walsh_network *network = make(WALSH_HEAD_LEARNED, true);
+    walsh_parameters *parameters = walsh_network_parameters(network);
+    float before[BATCH * CLASSES], now[BATCH * CLASSES];
+    walsh_batch_metrics ignored;
+    assert_ok(walsh_network_prepare(network, &(walsh_network_purpose){.batch = BATCH, .train = true}));
+    assert_logits_are_of_the_weights(network, before);
+    for (int step = 0; step < 3; step++) { /* the last one without effect on the weights */
+        const walsh_hyper hyper = {.lr = step < 2 ? 0.1f : 0};
+        assert_ok(walsh_network_train(network, pixels, labels, BATCH, &hyper));
+        assert_ok(walsh_network_metrics(network, &ignored));
+        assert_logits_are_of_the_weights(network, now);
+        assert_memory_not_equal(now, before, sizeof now);
+        read_logits(network, before);
+        assert_memory_equal(now, before, sizeof now);
+    }
+    assert_ok(walsh_parameters_initialise(parameters, 8));
+    assert_logits_are_of_the_weights(network, now);
+    assert_memory_not_equal(now, before, sizeof now);
+    walsh_network_destroy(&network);
+}
+
 static void wrong_counts_are_refused(void **state)
 {
     (void)state;
@@ -187,9 +238,8 @@ static void wrong_counts_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parts_add_up_to_the_step),
-        cmocka_unit_test(batch_norm_sees_the_parts),
-        cmocka_unit_test(measures_are_true),
+        cmocka_unit_test(parts_add_up_to_the_step), cmocka_unit_test(batch_norm_sees_the_parts),
+        cmocka_unit_test(measures_are_true),        cmocka_unit_test(evaluation_follows_the_weights),
         cmocka_unit_test(wrong_counts_are_refused),
     };
     return cmocka_run_group_tests(tests, make_images, op_device_close);

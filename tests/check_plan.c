@@ -264,6 +264,96 @@ static void threads_change_nothing(void **state)
     assert_memory_equal(w[0], w[1], sizeof w[0]);
 }
 
+/* y = w + w and z = x + y, with passes between them that would use y's memory again, if it were not kept; `once`: w is
+ * constant, and with it y. */
+typedef struct keeper {
+    walsh_tensor *w, *x, *z;
+    walsh_plan *plan;
+    walsh_arena *arena;
+} keeper;
+
+static void open_keeper(keeper *k, walsh_device *device)
+{
+    const walsh_shape shape = walsh_shape_matrix(ROWS, COLUMNS);
+    const walsh_add_problem add = {.n = ROWS, .h = 1, .w = 1, .c = COLUMNS};
+    *k = (keeper){.w = tensor(device, shape, 1), .x = tensor(device, shape, 2), .z = tensor(device, shape, 3)};
+    assert_ok(walsh_plan_create(device, &k->plan));
+    walsh_plan *p = k->plan;
+    walsh_value w = walsh_plan_bind_constant(p, &k->w->view), x = walsh_plan_bind(p, &k->x->view);
+    walsh_value y = walsh_plan_value(p, shape), z = walsh_plan_bind(p, &k->z->view);
+    walsh_value before = walsh_plan_value(p, shape),
+                after[2] = {walsh_plan_value(p, shape), walsh_plan_value(p, shape)};
+    walsh_plan_add(p, "before", &walsh_add, &add, (walsh_value[]){x, x, before}); /* 2x */
+    walsh_plan_add(p, "once", &walsh_add, &add, (walsh_value[]){w, w, y});
+    walsh_plan_add(p, "sum", &walsh_add, &add, (walsh_value[]){before, y, after[0]});     /* 2x + y */
+    walsh_plan_add(p, "later", &walsh_add, &add, (walsh_value[]){after[0], x, after[1]}); /* 3x + y */
+    walsh_plan_add(p, "end", &walsh_add, &add, (walsh_value[]){after[0], after[1], z});   /* 5x + 2y */
+    assert_ok(walsh_arena_create(device, &k->arena));
+    assert_ok(walsh_plan_layout(p, k->arena));
+    assert_ok(walsh_arena_commit(k->arena));
+    assert_ok(walsh_plan_emit(p, k->arena));
+}
+
+/* Runs, and checks z = 5 small(i + x) + 4 small(i + w). */
+static void run_keeper(const keeper *k, int x, int w)
+{
+    float *z = op_floats(ROWS * COLUMNS);
+    assert_ok(walsh_plan_run(k->plan));
+    assert_ok(walsh_view_download(op_device(), &k->z->view, z));
+    for (int i = 0; i < ROWS * COLUMNS; i++) assert_true(z[i] == (float)(5 * small(i + x) + 4 * small(i + w)));
+    free(z);
+}
+
+static void refill(walsh_tensor *to, int seed)
+{
+    float *dense = op_floats(ROWS * COLUMNS);
+    for (int i = 0; i < ROWS * COLUMNS; i++) dense[i] = (float)small(i + seed);
+    assert_ok(walsh_tensor_upload(to, dense));
+    free(dense);
+}
+
+static void constants_are_kept(void **state)
+{
+    (void)state;
+    keeper k;
+    open_keeper(&k, op_device());
+    run_keeper(&k, 2, 1);
+    run_keeper(&k, 2, 1);
+    refill(k.x, 5);
+    run_keeper(&k, 5, 1);
+    refill(k.w, 7); /* not noticed ... */
+    run_keeper(&k, 5, 1);
+    walsh_plan_renew(k.plan); /* ... until now */
+    run_keeper(&k, 5, 7);
+    run_keeper(&k, 5, 7);
+    walsh_plan_destroy(&k.plan);
+    walsh_arena_destroy(&k.arena);
+    walsh_tensor_destroy(&k.w), walsh_tensor_destroy(&k.x), walsh_tensor_destroy(&k.z);
+}
+
+/* A constant cannot be written, neither one from outside nor one that the plan keeps. */
+static void constants_cannot_be_written(void **state)
+{
+    (void)state;
+    const walsh_add_problem add = {.n = ROWS, .h = 1, .w = 1, .c = COLUMNS};
+    const walsh_shape shape = walsh_shape_matrix(ROWS, COLUMNS);
+    for (int made = 0; made < 2; made++) {
+        walsh_tensor *w = tensor(op_device(), shape, 1), *x = tensor(op_device(), shape, 2);
+        walsh_plan *p = NULL;
+        walsh_arena *arena = NULL;
+        assert_ok(walsh_arena_create(op_device(), &arena));
+        assert_ok(walsh_plan_create(op_device(), &p));
+        walsh_value constant = walsh_plan_bind_constant(p, &w->view), y = walsh_plan_value(p, shape);
+        walsh_value other = walsh_plan_bind(p, &x->view);
+        walsh_plan_add(p, "once", &walsh_add, &add, (walsh_value[]){constant, constant, y});
+        walsh_plan_add(p, "wrong", &walsh_add, &add, (walsh_value[]){other, other, made ? y : constant});
+        assert_fails(WALSH_E_ARGUMENT, "wrong: add: operand y is constant", walsh_plan_layout(p, arena));
+        walsh_plan_destroy(&p);
+        walsh_arena_destroy(&arena);
+        walsh_tensor_destroy(&w), walsh_tensor_destroy(&x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +362,8 @@ int main(void)
         cmocka_unit_test(mistakes),
         cmocka_unit_test(disabling),
         cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(constants_are_kept),
+        cmocka_unit_test(constants_cannot_be_written),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
 }

@@ -118,7 +118,7 @@ void op_case_run(op_case *c, const walsh_variant *variant)
     walsh_tensor *workspace = make_workspace(c, variant);
     walsh_list *list = NULL;
     assert_ok(walsh_list_create(c->device, &list));
-    assert_ok(variant->emit(list, c->problem, views, workspace ? &workspace->view : &absent));
+    assert_ok(walsh_variant_emit(variant, list, c->problem, views, workspace ? &workspace->view : &absent));
     assert_ok(walsh_list_run(list));
     assert_int_equal(clFinish(c->device->queue), CL_SUCCESS);
     walsh_list_destroy(&list);

@@ -84,20 +84,16 @@ walsh_value walsh_lower_place(walsh_lowering *l, walsh_node node)
     return walsh_plan_slice(l->plan, *whole, home.first, walsh_lower_layer(l, node)->lanes);
 }
 
-static walsh_value bind(walsh_lowering *l, walsh_copy copy, int parameter)
-{
-    walsh_view view = walsh_parameters_view(walsh_graph_parameters(l->graph), copy, parameter);
-    return walsh_plan_bind(l->plan, &view);
-}
-
 walsh_value walsh_lower_weights(walsh_lowering *l, int parameter)
 {
-    return bind(l, WALSH_COPY_WEIGHTS, parameter);
+    walsh_view view = walsh_parameters_view(walsh_graph_parameters(l->graph), WALSH_COPY_WEIGHTS, parameter);
+    return l->train ? walsh_plan_bind(l->plan, &view) : walsh_plan_bind_constant(l->plan, &view);
 }
 
 walsh_value walsh_lower_gradient(walsh_lowering *l, int parameter)
 {
-    return bind(l, WALSH_COPY_GRADIENT, parameter);
+    walsh_view view = walsh_parameters_view(walsh_graph_parameters(l->graph), WALSH_COPY_GRADIENT, parameter);
+    return walsh_plan_bind(l->plan, &view);
 }
 
 walsh_value walsh_lower_output(walsh_lowering *l, const walsh_op *op, const void *problem, int operand)

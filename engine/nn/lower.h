@@ -8,8 +8,8 @@
 typedef struct walsh_lowering walsh_lowering;
 
 /* Prepares to add a graph's operations to `plan` for `batch` images. `train`: batch norm uses and updates the batch's
- * statistics, and a backward pass may follow; otherwise it uses the running ones. The graph's parameters are allocated.
- */
+ * statistics, and a backward pass may follow; otherwise it uses the running ones, and parameters are constant to the
+ * plan (walsh_plan_bind_constant). The graph's parameters are allocated. */
 walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, int batch, bool train,
                                    walsh_lowering **lowering);
 

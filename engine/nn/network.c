@@ -188,6 +188,16 @@ static float *read_back(const walsh_network *network, unsigned slot, int part)
     return network->read_back + ((size_t)slot * (size_t)network->plans.purpose.parts + (size_t)part) * WALSH_METRICS;
 }
 
+/* Runs a plan; what it keeps of constants is made anew if the arena has been another's or parameters have changed. */
+static walsh_status run_plan(walsh_network *network, walsh_plan *plan)
+{
+    unsigned version = walsh_parameters_version(walsh_graph_parameters(network->graph));
+    if (network->latest != plan || network->version != version) walsh_plan_renew(plan);
+    network->latest = plan;
+    network->version = version;
+    return walsh_plan_run(plan);
+}
+
 /* Runs a plan on one part of a batch: its images, of which `count` count. */
 static walsh_status enqueue_part(walsh_network *network, walsh_plan *plan, const uint8_t *pixels, const int32_t *labels,
                                  size_t count, float *metrics, cl_event *arrived)
@@ -196,7 +206,7 @@ static walsh_status enqueue_part(walsh_network *network, walsh_plan *plan, const
     WALSH_TRY(enqueue_write(network, network->plans.pixels, pixels));
     WALSH_TRY(enqueue_write(network, network->plans.labels, labels));
     WALSH_TRY(enqueue_words(network, network->plans.valid, valid));
-    WALSH_TRY(walsh_plan_run(plan));
+    WALSH_TRY(run_plan(network, plan));
     WALSH_CL(clEnqueueReadBuffer(network->device->queue, network->plans.metrics->view.memory, CL_FALSE, 0,
                                  WALSH_METRICS * sizeof *metrics, metrics, 0, NULL, arrived));
     return WALSH_OK;

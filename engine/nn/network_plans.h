@@ -25,6 +25,8 @@ struct walsh_network {
     walsh_tensor *constant;  /* Q or the sign diagonal */
     walsh_wisdom *wisdom;    /* NULL: by rule */
     walsh_network_plans plans;
+    const walsh_plan *latest; /* the plan that ran last, and the version of the parameters then */
+    unsigned version;
     float *read_back;               /* [slots][parts][WALSH_METRICS] */
     int parts[WALSH_NETWORK_SLOTS]; /* that the batch of a slot has */
     cl_event arrived[WALSH_NETWORK_SLOTS];

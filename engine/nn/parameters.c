@@ -13,6 +13,7 @@ struct walsh_parameters {
     walsh_device *device;
     size_t decayed, trained, all; /* ends of the three zones, elements */
     walsh_view buffer[WALSH_COPIES];
+    unsigned version;
 };
 
 walsh_status walsh_parameters_create(walsh_parameters **parameters)
@@ -193,8 +194,14 @@ walsh_status walsh_parameters_read(const walsh_parameters *parameters, walsh_cop
                    : walsh_view_read(parameters->device, from, raw);
 }
 
+unsigned walsh_parameters_version(const walsh_parameters *parameters)
+{
+    return parameters->version;
+}
+
 walsh_status walsh_parameters_write(walsh_parameters *parameters, walsh_copy copy, const float *raw)
 {
+    parameters->version++;
     return walsh_view_write(parameters->device, &parameters->buffer[copy], raw);
 }
 

@@ -93,6 +93,9 @@ size_t walsh_parameters_extent(const walsh_parameters *parameters, walsh_copy co
 walsh_status walsh_parameters_read(const walsh_parameters *parameters, walsh_copy copy, float *raw, cl_event *arrived);
 walsh_status walsh_parameters_write(walsh_parameters *parameters, walsh_copy copy, const float *raw);
 
+/* Changes with each walsh_parameters_write. */
+unsigned walsh_parameters_version(const walsh_parameters *parameters);
+
 /* Between one parameter's place in such a host copy and its dense form on disk. */
 void walsh_parameter_pack(const walsh_parameter *parameter, const float *raw, float *dense);
 void walsh_parameter_unpack(const walsh_parameter *parameter, const float *dense, float *raw);

@@ -70,15 +70,27 @@ static walsh_status pack(walsh_list *list, walsh_packing packing, const walsh_co
     return walsh_gather_pack(list, packing, &weights, packed);
 }
 
+static walsh_status plain_pack(walsh_list *list, const void *problem, const walsh_view *operand,
+                               const walsh_view *workspace)
+{
+    if (!walsh_conv_is_common(problem)) return WALSH_OK;
+    return pack(list, walsh_gather_packing(walsh_list_device(list)), problem, &operand[WALSH_CONV_FORWARD_W],
+                workspace);
+}
+
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                const walsh_view *workspace)
 {
     if (!walsh_conv_is_common(problem)) return walsh_groups_forward(list, problem, operand);
     walsh_gather gather = gather_of(problem);
     gather.bias = &operand[WALSH_CONV_FORWARD_BIAS];
-    const walsh_packing packing = walsh_gather_packing(walsh_list_device(list));
-    WALSH_TRY(pack(list, packing, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
     return walsh_gather_emit(list, &gather, &operand[WALSH_CONV_FORWARD_X], workspace, &operand[WALSH_CONV_FORWARD_Y]);
+}
+
+static walsh_status direct_pack(walsh_list *list, const void *problem, const walsh_view *operand,
+                                const walsh_view *workspace)
+{
+    return pack(list, walsh_direct_packing, problem, &operand[WALSH_CONV_FORWARD_W], workspace);
 }
 
 static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -92,7 +104,6 @@ static walsh_status direct_emit(walsh_list *list, const void *problem, const wal
                                    .saved = operand[WALSH_CONV_FORWARD_Y_SAVED],
                                    .z = operand[WALSH_CONV_FORWARD_RES],
                                    .partial = operand[WALSH_CONV_FORWARD_PARTIAL]};
-    WALSH_TRY(pack(list, walsh_direct_packing, problem, &operand[WALSH_CONV_FORWARD_W], workspace));
     return walsh_direct_emit(list, problem, WALSH_WALK_FORWARD, &operands);
 }
 
@@ -101,12 +112,16 @@ static const walsh_variant direct = {.name = "conv_forward_direct",
                                          WALSH_FUSE_BIAS | WALSH_FUSE_AFFINE | WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE,
                                      .suits = direct_suits,
                                      .workspace = workspace_bytes,
-                                     .emit = direct_emit};
+                                     .emit = direct_emit,
+                                     .pack = direct_pack,
+                                     .packs = 1 << WALSH_CONV_FORWARD_W};
 static const walsh_variant plain = {.name = "conv_forward_plain",
                                     .fuses = WALSH_FUSE_BIAS,
                                     .suits = plain_suits,
                                     .workspace = workspace_bytes,
-                                    .emit = plain_emit};
+                                    .emit = plain_emit,
+                                    .pack = plain_pack,
+                                    .packs = 1 << WALSH_CONV_FORWARD_W};
 
 const walsh_op walsh_conv_forward = {
     .name = "conv_forward",

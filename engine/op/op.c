@@ -3,6 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+walsh_status walsh_variant_emit(const walsh_variant *variant, walsh_list *list, const void *problem,
+                                const walsh_view *operand, const walsh_view *workspace)
+{
+    if (variant->pack) WALSH_TRY(variant->pack(list, problem, operand, workspace));
+    return variant->emit(list, problem, operand, workspace);
+}
+
 int walsh_op_operands(const walsh_op *op)
 {
     int n = 0;

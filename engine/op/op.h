@@ -44,8 +44,14 @@ typedef struct walsh_variant {
     int (*suits)(const walsh_device *device, const void *problem);
     /* Bytes of scratch memory it needs during its own launches; NULL: none. */
     size_t (*workspace)(const walsh_device *device, const void *problem);
-    /* Appends its launches. `operand` are views as in walsh_op.operands; `workspace` is an F32 vector view. */
+    /* Appends its launches, but for pack's. `operand` are views as in walsh_op.operands; `workspace` is an F32 vector
+     * view. */
     walsh_status (*emit)(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace);
+    /* The part of the work that depends on the operands in `packs` alone (bit i: operand i): appends launches that fill
+     * the workspace from them, which emit's launches, coming later, read but do not change. Where these operands are
+     * constant a plan runs it once. NULL: there is no such part. */
+    walsh_status (*pack)(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace);
+    unsigned packs;
     bool starts_slowly; /* its first use may take many seconds, so that tuning tries it last */
 } walsh_variant;
 
@@ -60,6 +66,10 @@ typedef struct walsh_op {
     void (*cost)(const void *problem, double *flops, double *bytes);
     const walsh_variant *const *variants; /* ended by NULL; the plain one last */
 } walsh_op;
+
+/* Appends all launches of a variant: pack's, and then emit's. */
+walsh_status walsh_variant_emit(const walsh_variant *variant, walsh_list *list, const void *problem,
+                                const walsh_view *operand, const walsh_view *workspace);
 
 /* Number of operands. */
 int walsh_op_operands(const walsh_op *op);

@@ -8,6 +8,7 @@
 typedef struct value {
     walsh_view view;
     bool bound;
+    bool constant;     /* its content, or what is kept of it, is the same in all runs */
     walsh_block block; /* bytes 0: never used, or a slice */
     walsh_value of;    /* a slice: of this value, which is none, from this channel on */
     int first;
@@ -19,12 +20,14 @@ typedef struct step {
     void *problem;
     walsh_value operands[WALSH_MAX_OPERANDS];
     walsh_value workspace;
+    bool once, packs_once; /* it depends on constants alone; or its pack does */
     char label[64];
 } step;
 
 struct walsh_plan {
     walsh_device *device;
-    walsh_list *list;
+    walsh_list *once, *list;    /* what depends on constants alone, and what does not */
+    bool fresh;                 /* the former has been run */
     const walsh_wisdom *wisdom; /* NULL: by rule */
     value *values;
     int value_count;
@@ -38,7 +41,8 @@ walsh_status walsh_plan_create(walsh_device *device, walsh_plan **plan)
 {
     WALSH_TRY(walsh_alloc(plan, 1, sizeof **plan, "a plan"));
     (*plan)->device = device;
-    walsh_status status = walsh_list_create(device, &(*plan)->list);
+    walsh_status status = walsh_list_create(device, &(*plan)->once);
+    if (!status) status = walsh_list_create(device, &(*plan)->list);
     if (status) walsh_plan_destroy(plan);
     return status;
 }
@@ -80,6 +84,13 @@ walsh_value walsh_plan_bind(walsh_plan *plan, const walsh_view *view)
     return add_value(plan, *view, true);
 }
 
+walsh_value walsh_plan_bind_constant(walsh_plan *plan, const walsh_view *view)
+{
+    walsh_value v = walsh_plan_bind(plan, view);
+    if (v >= 0) plan->values[v].constant = true;
+    return v;
+}
+
 walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape)
 {
     return add_value(plan, (walsh_view){.shape = shape}, false);
@@ -97,12 +108,15 @@ walsh_value walsh_plan_slice(walsh_plan *plan, walsh_value of, int first, int c)
     const value *from = &plan->values[of];
     walsh_view view = from->view;
     walsh_value root = whole(plan, of);
-    bool bound = from->bound;
+    bool bound = from->bound, constant = from->constant;
     view.shape.c = c;
     view.offset += (size_t)first;
     first += from->first;
     walsh_value slice = add_value(plan, view, bound);
-    if (slice >= 0) plan->values[slice].of = root, plan->values[slice].first = first;
+    if (slice < 0) return slice;
+    plan->values[slice].of = root;
+    plan->values[slice].first = first;
+    plan->values[slice].constant = constant;
     return slice;
 }
 
@@ -125,8 +139,58 @@ static void touch(walsh_plan *plan, walsh_value v)
     v = whole(plan, v);
     walsh_block *block = &plan->values[v].block;
     if (block->first < 0) block->first = plan->step_count;
-    block->last = plan->step_count;
+    if (block->last < plan->step_count) block->last = plan->step_count;
     block->bytes = walsh_shape_bytes(plan->values[v].view.shape);
+}
+
+/* Lets a value live through all runs. */
+static void keep(walsh_plan *plan, walsh_value v)
+{
+    if (v < 0) return;
+    walsh_block *block = &plan->values[whole(plan, v)].block;
+    plan->values[v].constant = true;
+    block->first = 0;
+    block->last = INT_MAX;
+}
+
+static bool is_constant(const walsh_plan *plan, walsh_value v)
+{
+    return v < 0 || plan->values[v].constant;
+}
+
+/* Whether a step reads constants alone, and writes only what the plan may keep. */
+static bool runs_once(const walsh_plan *plan, const walsh_op *op, const void *problem, const walsh_value *operands)
+{
+    int reads = 0;
+    if (*(const unsigned *)problem & WALSH_FUSE_ACCUMULATE) return false;
+    for (int i = 0; i < walsh_op_operands(op); i++) {
+        walsh_value v = operands[i];
+        if (v < 0) continue;
+        if (op->operands[i].role == WALSH_READ ? !is_constant(plan, v)
+                                               : op->operands[i].role == WALSH_UPDATE || plan->values[v].bound)
+            return false;
+        reads += op->operands[i].role == WALSH_READ;
+    }
+    return reads > 0;
+}
+
+/* Whether all operands that a step's variant packs are constant. */
+static bool packs_once(const walsh_plan *plan, const step *s)
+{
+    if (!s->variant->pack) return false;
+    for (int i = 0; i < walsh_op_operands(s->op); i++)
+        if (s->variant->packs >> i & 1 && !is_constant(plan, s->operands[i])) return false;
+    return true;
+}
+
+/* Refuses to write into what is constant. */
+static walsh_status check_writes(const walsh_plan *plan, const walsh_op *op, const walsh_value *operands)
+{
+    for (int i = 0; i < walsh_op_operands(op); i++)
+        if (op->operands[i].role != WALSH_READ && operands[i] >= 0 && plan->values[operands[i]].constant)
+            WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is constant and cannot be written", op->name,
+                       op->operands[i].name);
+    return WALSH_OK;
 }
 
 static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const void *problem,
@@ -142,6 +206,7 @@ static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const
                        op->operands[i].name);
     }
     WALSH_TRY(walsh_op_check(op, problem, views));
+    WALSH_TRY(check_writes(plan, op, operands));
     WALSH_TRY(walsh_wisdom_choose(plan->wisdom, plan->device, op, problem, &s->variant));
     *workspace = s->variant->workspace ? s->variant->workspace(plan->device, problem) : 0;
     if (*workspace / sizeof(float) > INT_MAX / 2) /* its floats are counted by an int */
@@ -168,6 +233,11 @@ void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, con
     if (bytes) s->workspace = walsh_plan_value(plan, walsh_shape_vector((int)((bytes + 3) / 4)));
     for (int i = 0; i < walsh_op_operands(op); i++) touch(plan, operands[i]);
     touch(plan, s->workspace);
+    s->once = runs_once(plan, op, problem, operands);
+    s->packs_once = s->once || packs_once(plan, s);
+    if (s->packs_once) keep(plan, s->workspace);
+    for (int i = 0; i < walsh_op_operands(op) && s->once; i++)
+        if (op->operands[i].role == WALSH_WRITE) keep(plan, operands[i]);
     plan->step_count++;
 }
 
@@ -219,14 +289,24 @@ walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
         for (int o = 0; o < walsh_op_operands(s->op); o++)
             views[o] = s->operands[o] < 0 ? absent : plan->values[s->operands[o]].view;
         const walsh_view *workspace = s->workspace < 0 ? &absent : &plan->values[s->workspace].view;
-        walsh_list_label(plan->list, s->label, s->op->name);
-        WALSH_TRY(s->variant->emit(plan->list, s->problem, views, workspace));
+        walsh_list *list = s->once ? plan->once : plan->list, *packing = s->packs_once ? plan->once : plan->list;
+        walsh_list_label(list, s->label, s->op->name);
+        walsh_list_label(packing, s->label, s->op->name);
+        if (s->variant->pack) WALSH_TRY(s->variant->pack(packing, s->problem, views, workspace));
+        WALSH_TRY(s->variant->emit(list, s->problem, views, workspace));
     }
     return WALSH_OK;
 }
 
+void walsh_plan_renew(walsh_plan *plan)
+{
+    plan->fresh = false;
+}
+
 walsh_status walsh_plan_run(walsh_plan *plan)
 {
+    if (!plan->fresh && walsh_list_count(plan->once)) WALSH_TRY(walsh_list_run(plan->once));
+    plan->fresh = true;
     return walsh_list_run(plan->list);
 }
 
@@ -246,13 +326,15 @@ walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom)
 
 walsh_status walsh_plan_profile(const walsh_plan *plan, const char *phase, walsh_profile_line **lines, size_t *count)
 {
-    return walsh_list_profile(plan->list, phase, lines, count);
+    WALSH_TRY(walsh_list_profile(plan->list, phase, lines, count));
+    return walsh_list_profile(plan->once, "preparation", lines, count);
 }
 
 void walsh_plan_destroy(walsh_plan **plan)
 {
     if (!*plan) return;
     for (int i = 0; i < (*plan)->step_count; i++) free((*plan)->steps[i].problem);
+    walsh_list_destroy(&(*plan)->once);
     walsh_list_destroy(&(*plan)->list);
     free((*plan)->steps);
     free((*plan)->values);

@@ -27,6 +27,11 @@ void walsh_plan_consult(walsh_plan *plan, const walsh_wisdom *wisdom);
 /* A value whose memory lives outside the plan and longer than it. */
 walsh_value walsh_plan_bind(walsh_plan *plan, const walsh_view *view);
 
+/* The same, and its content changes only between runs, if at all. Operations on constants alone, and what variants make
+ * of constants alone (walsh_variant.pack), run once, before the first run; what they write is constant too, and keeps
+ * its memory in the arena. Nothing else may write into it. */
+walsh_value walsh_plan_bind_constant(walsh_plan *plan, const walsh_view *view);
+
 /* A value in the arena: its memory is its own from the first to the last operation that names it, so its content does
  * not survive a run. */
 walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape);
@@ -65,6 +70,10 @@ walsh_status walsh_plan_layout(walsh_plan *plan, walsh_arena *arena);
 /* Makes the launches; the arena must be committed. */
 walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena);
 
+/* What depends on constants alone runs again before the next run: constants have changed, or another plan that shares
+ * the arena has run. */
+void walsh_plan_renew(walsh_plan *plan);
+
 /* Enqueues the whole plan without waiting. */
 walsh_status walsh_plan_run(walsh_plan *plan);
 
@@ -74,7 +83,7 @@ walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value value);
 /* Adds the plan's choices to `wisdom`: consulting it later repeats them. */
 walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom);
 
-/* See walsh_list_profile. */
+/* See walsh_list_profile; what depends on constants alone is of the phase "preparation". */
 walsh_status walsh_plan_profile(const walsh_plan *plan, const char *phase, walsh_profile_line **lines, size_t *count);
 
 void walsh_plan_destroy(walsh_plan **plan);

@@ -73,7 +73,7 @@ static walsh_status open_contender(bench *b, contender *c)
     size_t bytes = c->variant->workspace ? c->variant->workspace(b->device, b->problem) : 0;
     if (bytes) WALSH_TRY(walsh_tensor_make(b->device, walsh_shape_vector((int)((bytes + 3) / 4)), &c->workspace));
     WALSH_TRY(walsh_list_create(b->device, &c->list));
-    return c->variant->emit(c->list, b->problem, views, c->workspace ? &c->workspace->view : &absent);
+    return walsh_variant_emit(c->variant, c->list, b->problem, views, c->workspace ? &c->workspace->view : &absent);
 }
 
 static walsh_status run(bench *b, contender *c, double *seconds)

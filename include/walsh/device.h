@@ -61,11 +61,12 @@ WALSH_API walsh_status walsh_device_open(const walsh_device_options *options, wa
 
 /* Where a profiled device's time went: the launches of one kernel for one operation of one layer. */
 typedef struct walsh_profile_line {
-    char phase[16];      /* "training" or "evaluation"; in steps of several parts "accumulation" and "update" */
+    char phase[16];      /* "training" or "evaluation"; in steps of several parts "accumulation" and "update";
+                            "preparation": what is done once before the batches of the phase before */
     char layer[48];      /* "layer1.0.conv1" */
     char operation[32];  /* "conv_forward" */
     char kernel[48];     /* the function; "library call" for those of a library */
-    uint64_t runs;       /* steps, parts of steps, or evaluated batches */
+    uint64_t runs;       /* steps, parts of steps, evaluated batches, or times of preparation */
     uint64_t launches;   /* in all runs, as all that follows */
     double seconds;      /* of the device */
     double flops, bytes; /* computed, and at least moved */
