@@ -91,7 +91,8 @@ static walsh_status add(walsh_bench *bench, stage *s, bool train, int batch, int
                          .context = m,
                          .images = batch,
                          .least_times = steps};
-    walsh_bench_cost(walsh_network_plan(s->model->network, train), true, &c.flops, &c.bytes);
+    walsh_bench_cost(walsh_network_plan(s->model->network, train ? WALSH_NETWORK_TRAIN : WALSH_NETWORK_EVALUATE), true,
+                     &c.flops, &c.bytes);
     return walsh_bench_add(bench, &c);
 }
 

@@ -1,12 +1,13 @@
 /* walsh train: trains a model, shows how it goes, and ends in one line. */
 #include "apps/commands.h"
+#include "apps/plan.h"
 #include "apps/profile.h"
 #include "apps/progress.h"
 #include "apps/signals.h"
 #include "apps/values.h"
-#include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
+#include "engine/train/trainer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,19 +122,14 @@ typedef struct watch {
 static void announce(const watch *w, const walsh_train_memory *memory)
 {
     const walsh_train_options *o = w->options;
-    char length[48], parts[64] = "";
+    char length[48], line[WALSH_MEMORY_LINE];
     if (o->steps)
         snprintf(length, sizeof length, "steps %llu", (unsigned long long)o->steps);
     else
         snprintf(length, sizeof length, "epochs %d", o->epochs);
     walsh_note("%s, %s head, on %s (%s); %s, batch %d, lr %g", o->model.name, walsh_head_kind_name(o->model.head),
                w->device->name, w->device->platform, length, o->batch, o->lr);
-    if (o->accumulate > 1)
-        snprintf(parts, sizeof parts, " in %d parts of %d", o->accumulate, o->batch / o->accumulate);
-    walsh_note("memory: %s of %s (weights, gradients and momentum %s, activations %s, images %s), batch %d%s",
-               walsh_show_bytes(memory->total).text, walsh_show_bytes(memory->available).text,
-               walsh_show_bytes(memory->parameters).text, walsh_show_bytes(memory->activations).text,
-               walsh_show_bytes(memory->images).text, o->batch, parts);
+    walsh_note("%s", walsh_memory_line(o, memory, line));
     if (!o->out) walsh_note("without --out nothing is saved");
 }
 
@@ -204,7 +200,10 @@ static walsh_status run(const walsh_arguments *arguments)
     WALSH_TRY(walsh_bar_begin(arguments, &w.bar));
     walsh_status status = read_options(arguments, &options, &memory, &device_options);
     if (!status) status = walsh_device_open(&device_options, &device);
-    if (!status) status = train(device, &options, &w);
+    if (!status && walsh_argument(arguments, WALSH_OPTION_PLAN))
+        status = walsh_train_visit(device, &options, walsh_plan_print, &options);
+    else if (!status)
+        status = train(device, &options, &w);
     walsh_device_close(&device);
     free(memory);
     return status;
@@ -263,6 +262,7 @@ static const struct argp_option running[] = {
     {"skip-bad-images", WALSH_OPTION_SKIP_BAD_IMAGES, NULL, 0, "go on without images that cannot be decoded", 0},
     {"math", WALSH_OPTION_MATH, "MATH", 0, "fast (default), or exact: nothing that trades accuracy for speed", 0},
     {"tune", WALSH_OPTION_TUNE, NULL, 0, "measure the kernels' variants first, about half a minute ('walsh tune')", 0},
+    {"plan", WALSH_OPTION_PLAN, NULL, 0, "print the memory map and the launches of a step, instead of training", 0},
     {"profile", WALSH_OPTION_PROFILE, NULL, 0, "print where the device's time went, beside its peaks", 0},
     {0},
 };

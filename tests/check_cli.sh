@@ -268,6 +268,30 @@ profile() {
         }' out >err || problem "the tables:$(cat err)"
 }
 
+# The memory map of --plan: no two blocks that are in use at a time share memory, and it ends where the arena does.
+plan() {
+    succeed "plan" "launches" $new $two --plan --out none/run
+    absent none/run
+    awk '/^memory: / { mib = $14 + 0 }
+        /^[a-z]+: activations/ { maps++; n = 0; next }
+        /^[a-z]+, .* launches$/ { n = -1; launches[$1] += $(NF - 1); next }
+        !NF || n < 0 || !maps || /^buffer/ { next }
+        {
+            end = $2 + $3
+            if (end > top) top = end
+            for (i = 0; i < n; i++)
+                if ($4 <= to[i] && from[i] <= $5 && $2 + 0.01 < high[i] && low[i] + 0.01 < end) bad = bad " shared:" $0
+            low[n] = $2; high[n] = end; from[n] = $4; to[n++] = $5; blocks++
+        }
+        END {
+            if (maps != 2 || blocks < 100) bad = bad " maps"
+            if (top < 1024 * (mib - 1) || top > 1024 * (mib + 1)) bad = bad " end:" top
+            if (launches["training,"] < 100 || launches["evaluation,"] != 68) bad = bad " launches"
+            print bad
+            exit bad != ""
+        }' out >err || problem "the plan:$(cat err)"
+}
+
 weights() {
     succeed "eval" "top-5 error" eval $weights
     succeed "eval as JSON" '"images":	100,' eval $weights --json
@@ -443,6 +467,7 @@ data
 folders_of_images
 small_run
 profile
+plan
 weights
 fine_tuning
 folders

@@ -2,6 +2,8 @@
  * named. */
 #include "tests/op_case.h"
 
+#include <limits.h>
+
 #include "engine/op/add.h"
 #include "engine/op/gemm.h"
 #include "engine/op/reduce.h"
@@ -264,8 +266,7 @@ static void threads_change_nothing(void **state)
     assert_memory_equal(w[0], w[1], sizeof w[0]);
 }
 
-/* y = w + w and z = x + y, with passes between them that would use y's memory again, if it were not kept; `once`: w is
- * constant, and with it y. */
+/* y = w + w is made once, as w is constant; z = 5x + 2y by passes that would use y's memory again, were it not kept. */
 typedef struct keeper {
     walsh_tensor *w, *x, *z;
     walsh_plan *plan;
@@ -304,6 +305,13 @@ static void run_keeper(const keeper *k, int x, int w)
     free(z);
 }
 
+static void close_keeper(keeper *k)
+{
+    walsh_plan_destroy(&k->plan);
+    walsh_arena_destroy(&k->arena);
+    walsh_tensor_destroy(&k->w), walsh_tensor_destroy(&k->x), walsh_tensor_destroy(&k->z);
+}
+
 static void refill(walsh_tensor *to, int seed)
 {
     float *dense = op_floats(ROWS * COLUMNS);
@@ -326,9 +334,46 @@ static void constants_are_kept(void **state)
     walsh_plan_renew(k.plan); /* ... until now */
     run_keeper(&k, 5, 7);
     run_keeper(&k, 5, 7);
-    walsh_plan_destroy(&k.plan);
-    walsh_arena_destroy(&k.arena);
-    walsh_tensor_destroy(&k.w), walsh_tensor_destroy(&k.x), walsh_tensor_destroy(&k.z);
+    close_keeper(&k);
+}
+
+/* What a plan tells of its memory and launches: those of the keeper, whose y is kept and made before the first run. */
+static void plans_tell_of_themselves(void **state)
+{
+    (void)state;
+    keeper k;
+    walsh_plan_block *blocks = NULL;
+    size_t count = 0;
+    open_keeper(&k, op_device());
+    assert_ok(walsh_plan_blocks(k.plan, &blocks, &count));
+    static const struct {
+        const char *layer;
+        int first, last;
+    } known[] = {{"once", 0, INT_MAX}, {"before", 0, 2}, {"sum", 2, 4}, {"later", 3, 4}};
+    assert_int_equal(count, 4);
+    for (size_t i = 0; i < count; i++) {
+        assert_string_equal(blocks[i].layer, known[i].layer);
+        assert_string_equal(blocks[i].operation, "add");
+        assert_string_equal(blocks[i].operand, "y");
+        assert_int_equal(blocks[i].block.first, known[i].first);
+        assert_int_equal(blocks[i].block.last, known[i].last);
+        assert_int_equal(blocks[i].block.bytes, ROWS * COLUMNS * sizeof(float));
+    }
+    free(blocks);
+    const walsh_list *once = walsh_plan_launches(k.plan, true), *each = walsh_plan_launches(k.plan, false);
+    assert_int_equal(walsh_list_count(once), 1);
+    assert_int_equal(walsh_list_count(each), 4);
+    assert_string_equal(walsh_list_at(once, 0).layer, "once");
+    assert_int_equal(walsh_list_at(once, 0).number, 2);
+    static const int numbers[] = {1, 3, 4, 5};
+    for (size_t i = 0; i < 4; i++) {
+        walsh_listed launch = walsh_list_at(each, i);
+        assert_int_equal(launch.number, numbers[i]);
+        assert_string_equal(launch.kernel, "add_plain");
+        assert_true(launch.global[0] * launch.global[1] >= ROWS * COLUMNS / 4 && launch.local[1] > 0);
+        assert_true(launch.flops == ROWS * COLUMNS);
+    }
+    close_keeper(&k);
 }
 
 /* A constant cannot be written, neither one from outside nor one that the plan keeps. */
@@ -363,6 +408,7 @@ int main(void)
         cmocka_unit_test(disabling),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(constants_are_kept),
+        cmocka_unit_test(plans_tell_of_themselves),
         cmocka_unit_test(constants_cannot_be_written),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);

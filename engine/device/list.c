@@ -8,6 +8,7 @@
 #include "engine/device/program.h"
 
 typedef struct entry {
+    int number;       /* of its label */
     cl_kernel kernel; /* NULL: `function` is called */
     size_t global[3], local[3];
     walsh_list_function function;
@@ -23,6 +24,7 @@ struct walsh_list {
     cl_event *events; /* [count], used while profiling */
     size_t count;
     size_t runs; /* that were profiled */
+    int labels;  /* so far */
     char layer[48], operation[32];
 };
 
@@ -45,6 +47,7 @@ size_t walsh_list_count(const walsh_list *list)
 
 void walsh_list_label(walsh_list *list, const char *layer, const char *operation)
 {
+    list->labels++;
     snprintf(list->layer, sizeof list->layer, "%s", layer);
     snprintf(list->operation, sizeof list->operation, "%s", operation);
 }
@@ -55,6 +58,7 @@ static walsh_status append(walsh_list *list, const char *name, double flops, dou
     WALSH_TRY(walsh_grow(&list->events, list->count, sizeof *list->events, "a list of launches"));
     *out = &list->entries[list->count];
     memset(*out, 0, sizeof **out);
+    (*out)->number = list->labels;
     list->events[list->count] = NULL;
     memcpy((*out)->layer, list->layer, sizeof list->layer);
     memcpy((*out)->operation, list->operation, sizeof list->operation);
@@ -154,6 +158,19 @@ static void collect(walsh_list *list)
         list->events[i] = NULL;
     }
     list->runs++;
+}
+
+walsh_listed walsh_list_at(const walsh_list *list, size_t index)
+{
+    const entry *e = &list->entries[index];
+    return (walsh_listed){.number = e->number,
+                          .layer = e->layer,
+                          .operation = e->operation,
+                          .kernel = e->name,
+                          .global = e->global,
+                          .local = e->local,
+                          .flops = e->flops,
+                          .bytes = e->bytes};
 }
 
 walsh_status walsh_list_run(walsh_list *list)

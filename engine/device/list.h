@@ -64,6 +64,15 @@ walsh_status walsh_list_call(walsh_list *list, walsh_list_function function, voi
 /* Number of launches so far: the index of the next one. */
 size_t walsh_list_count(const walsh_list *list);
 
+/* A launch as it was appended. */
+typedef struct walsh_listed {
+    int number;                             /* of the walsh_list_label before it, from 1 */
+    const char *layer, *operation, *kernel; /* the last: "library call" for one */
+    const size_t *global, *local;           /* [3] work-items, and of a group; zeros for a library call */
+    double flops, bytes;
+} walsh_listed;
+walsh_listed walsh_list_at(const walsh_list *list, size_t index);
+
 /* Enqueues every launch in order and flushes; does not wait. Where the device profiles, it waits and adds up times. */
 walsh_status walsh_list_run(walsh_list *list);
 

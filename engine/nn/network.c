@@ -300,9 +300,12 @@ size_t walsh_network_arena_bytes(const walsh_network *network)
     return walsh_arena_bytes(network->plans.arena);
 }
 
-const walsh_plan *walsh_network_plan(const walsh_network *network, bool train)
+const walsh_plan *walsh_network_plan(const walsh_network *network, walsh_network_phase phase)
 {
-    return train ? network->plans.train : network->plans.evaluate;
+    const walsh_network_plans *plans = &network->plans;
+    return phase == WALSH_NETWORK_TRAIN    ? plans->train
+           : phase == WALSH_NETWORK_UPDATE ? plans->update
+                                           : plans->evaluate;
 }
 
 walsh_status walsh_network_profile(const walsh_network *network, walsh_profile_line **lines, size_t *count)

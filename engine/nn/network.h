@@ -97,8 +97,15 @@ walsh_status walsh_network_logits(walsh_network *network, float *logits);
 /* Bytes of the arena of activations and workspaces. */
 size_t walsh_network_arena_bytes(const walsh_network *network);
 
-/* The plan that trains or evaluates a batch; NULL before walsh_network_prepare, or where it was not asked for. */
-const walsh_plan *walsh_network_plan(const walsh_network *network, bool train);
+/* A step, or where it has several parts one of them, and then its end; and an evaluated batch. */
+typedef enum walsh_network_phase {
+    WALSH_NETWORK_TRAIN,
+    WALSH_NETWORK_UPDATE,
+    WALSH_NETWORK_EVALUATE
+} walsh_network_phase;
+
+/* The plan of a phase; NULL before walsh_network_prepare, or where there is none. */
+const walsh_plan *walsh_network_plan(const walsh_network *network, walsh_network_phase phase);
 
 /* Adds the times of the plans, as "training" and "evaluation"; where a step has parts, as "accumulation", "update" and
  * "evaluation". See walsh_list_profile. */

@@ -290,8 +290,8 @@ walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
             views[o] = s->operands[o] < 0 ? absent : plan->values[s->operands[o]].view;
         const walsh_view *workspace = s->workspace < 0 ? &absent : &plan->values[s->workspace].view;
         walsh_list *list = s->once ? plan->once : plan->list, *packing = s->packs_once ? plan->once : plan->list;
-        walsh_list_label(list, s->label, s->op->name);
-        walsh_list_label(packing, s->label, s->op->name);
+        walsh_list_label(plan->once, s->label, s->op->name);
+        walsh_list_label(plan->list, s->label, s->op->name);
         if (s->variant->pack) WALSH_TRY(s->variant->pack(packing, s->problem, views, workspace));
         WALSH_TRY(s->variant->emit(list, s->problem, views, workspace));
     }
@@ -313,6 +313,42 @@ walsh_status walsh_plan_run(walsh_plan *plan)
 walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value v)
 {
     return plan->values[v].view;
+}
+
+const walsh_list *walsh_plan_launches(const walsh_plan *plan, bool once)
+{
+    return once ? plan->once : plan->list;
+}
+
+/* The name of the operand by which a step writes value `v` or a part of it; NULL: it does not. */
+static const char *written_as(const walsh_plan *plan, const step *s, walsh_value v)
+{
+    if (s->workspace == v) return "workspace";
+    for (int i = 0; i < walsh_op_operands(s->op); i++)
+        if (s->op->operands[i].role != WALSH_READ && s->operands[i] >= 0 && whole(plan, s->operands[i]) == v)
+            return s->op->operands[i].name;
+    return NULL;
+}
+
+static walsh_plan_block describe_block(const walsh_plan *plan, walsh_value v)
+{
+    walsh_plan_block b = {.layer = "", .operation = "", .block = plan->values[v].block};
+    for (int i = 0; i < plan->step_count && !b.operand; i++) {
+        const step *s = &plan->steps[i];
+        b.operand = written_as(plan, s, v);
+        if (b.operand) b.layer = s->label, b.operation = s->op->name;
+    }
+    if (!b.operand) b.operand = "";
+    return b;
+}
+
+walsh_status walsh_plan_blocks(const walsh_plan *plan, walsh_plan_block **blocks, size_t *count)
+{
+    *count = 0;
+    WALSH_TRY(walsh_alloc(blocks, (size_t)plan->value_count, sizeof **blocks, "a memory map"));
+    for (int v = 0; v < plan->value_count; v++)
+        if (plan->values[v].block.bytes) (*blocks)[(*count)++] = describe_block(plan, v);
+    return WALSH_OK;
 }
 
 walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom)

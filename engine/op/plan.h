@@ -80,6 +80,18 @@ walsh_status walsh_plan_run(walsh_plan *plan);
 /* Where a value lies; after walsh_plan_emit. */
 walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value value);
 
+/* The launches of a run, or those before the first one; each labelled once for every operation. After walsh_plan_emit. */
+const walsh_list *walsh_plan_launches(const walsh_plan *plan, bool once);
+
+/* What lies in the arena: who writes it first. */
+typedef struct walsh_plan_block {
+    const char *layer, *operation, *operand; /* the last: "workspace" for one; valid while the plan lives */
+    walsh_block block;                       /* its steps: indices of operations, to INT_MAX where it is kept */
+} walsh_plan_block;
+
+/* An array of all blocks, which the caller frees with free(); after walsh_plan_layout. */
+walsh_status walsh_plan_blocks(const walsh_plan *plan, walsh_plan_block **blocks, size_t *count);
+
 /* Adds the plan's choices to `wisdom`: consulting it later repeats them. */
 walsh_status walsh_plan_choices(const walsh_plan *plan, walsh_wisdom *wisdom);
 

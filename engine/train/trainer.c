@@ -1,7 +1,7 @@
 /* The training loop. The device is kept one batch ahead: while it computes step k+1, the host reads the metrics of step
  * k and prepares step k+2, so that the queue never drains between steps. Nor does it for a checkpoint in mid-epoch: its
  * tensors are read in the order of the queue, behind the metrics of the same step, and a thread writes the files. */
-#include <walsh/train.h>
+#include "engine/train/trainer.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -434,6 +434,16 @@ walsh_status walsh_train(walsh_device *device, const walsh_train_options *option
         *result = t.result;
     else
         free(t.result.profile);
+    return status;
+}
+
+walsh_status walsh_train_visit(walsh_device *device, const walsh_train_options *options, walsh_train_visitor visit,
+                               void *context)
+{
+    trainer t = {.options = options};
+    walsh_status status = prepare(&t, device);
+    if (!status) status = visit(context, t.model, &t.memory);
+    close_trainer(&t);
     return status;
 }
 
