@@ -36,8 +36,8 @@ walsh_value walsh_plan_bind_constant(walsh_plan *plan, const walsh_view *view);
  * not survive a run. */
 walsh_value walsh_plan_value(walsh_plan *plan, walsh_shape shape);
 
-/* Channels [first, first + c) of every pixel of another value, first being a multiple of 4: the same memory, which lives
- * as long as any of its parts. */
+/* Channels [first, first + c) of every pixel of another value, first being a multiple of 4: the same memory, which
+ * lives as long as any of its parts. */
 walsh_value walsh_plan_slice(walsh_plan *plan, walsh_value of, int first, int c);
 
 /* Whether two values share memory: the same one, or slices that meet. */
@@ -80,7 +80,8 @@ walsh_status walsh_plan_run(walsh_plan *plan);
 /* Where a value lies; after walsh_plan_emit. */
 walsh_view walsh_plan_view(const walsh_plan *plan, walsh_value value);
 
-/* The launches of a run, or those before the first one; each labelled once for every operation. After walsh_plan_emit. */
+/* The launches of a run, or those before the first one; each labelled once for every operation. After walsh_plan_emit.
+ */
 const walsh_list *walsh_plan_launches(const walsh_plan *plan, bool once);
 
 /* What lies in the arena: who writes it first. */
