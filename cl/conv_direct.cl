@@ -181,17 +181,25 @@ INLINE void finish(const floatv *acc, SHARED const int *to, const int valid, __g
     sums[1] += part[1];
 }
 
-/* The memory that finish() will touch comes near while the sums are computed. */
-INLINE void prefetch_tile(SHARED const int *to, const int valid, __global const float *y, const int y_pitch,
-                          const int epilogue, const gate *g)
+/* VW floats at p, which may lie in two cache lines. */
+#define PREFETCH_VECTOR(p)                                                                             \
+    {                                                                                                  \
+        WALSH_PREFETCH(p);                                                                             \
+        WALSH_PREFETCH((p) + VW - 1);                                                                  \
+    }
+
+/* The memory that finish() of the next tile will touch comes near while the sums of this one are computed: `apart`
+ * floats from that of this tile's channels. */
+INLINE void prefetch_tile(SHARED const int *to, const int valid, const int apart, __global const float *y,
+                          const int y_pitch, const int epilogue, const gate *g)
 {
 #pragma unroll
     for (int j = 0; j < TX; j++) {
         const int pixel = to[NTH(j, valid)];
-        WALSH_PREFETCH(y + (size_t)pixel * y_pitch);
-        if (SUMS(epilogue)) WALSH_PREFETCH(g->u + (size_t)pixel * g->u_pitch);
+        PREFETCH_VECTOR(y + apart + (size_t)pixel * y_pitch);
+        if (SUMS(epilogue)) PREFETCH_VECTOR(g->u + apart + (size_t)pixel * g->u_pitch);
         if (epilogue == SUMS_GATE_STORED || epilogue >= NORMALISE_ADD)
-            WALSH_PREFETCH(g->z + (size_t)pixel * g->z_pitch);
+            PREFETCH_VECTOR(g->z + apart + (size_t)pixel * g->z_pitch);
     }
 }
 
@@ -306,7 +314,9 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
 #pragma unroll
                     for (int j = 0; j < TX; j++) acc[j] = start;
                     if (o_block == o_first && !class) prefetch_part(&from, &next, first / TX);
-                    prefetch_tile(its_to, valid, y + o, y_pitch, in_tile, &g);
+                    const int next_first = first + TX * DEALT < n ? first + TX * DEALT : 0;
+                    prefetch_tile(to + next_first + TILE_LANE, n - next_first - TILE_LANE, next_first ? 0 : BLOCK,
+                                  y + o, y_pitch, in_tile, &g);
                     for (int i = 0; i < slices; i++) {
                         c.first = i * each, c.end = min(c.first + each, in);
                         BARRIER; /* the last slice has been read */

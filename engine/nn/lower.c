@@ -69,10 +69,17 @@ const walsh_layer *walsh_lower_layer(const walsh_lowering *l, walsh_node node)
     return walsh_graph_layer(l->graph, node);
 }
 
+/* Concatenations are gone through by 16 lanes of many pixels: each begins with a cache line, and neighbours, not
+ * multiples of four lines apart, are in different sets of the caches. */
 walsh_shape walsh_lower_shape(const walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
-    return walsh_shape_nhwc(l->batch, layer->h, layer->w, layer->lanes);
+    walsh_shape shape = walsh_shape_nhwc(l->batch, layer->h, layer->w, layer->lanes);
+    if (layer->kind == WALSH_LAYER_CONCAT) {
+        shape.pitch = (shape.pitch + 15) / 16 * 16;
+        if (shape.pitch % 64 == 0) shape.pitch += 16;
+    }
+    return shape;
 }
 
 walsh_value walsh_lower_place(walsh_lowering *l, walsh_node node)
