@@ -2,10 +2,12 @@
 torchvision's own."""
 from torch import nn
 
+import shufflenet_pytorch
 from resnet_pytorch import FEATURES, ResNet
 
 CIFAR_RESNETS = "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"
-IMAGENET = "resnet18", "resnet34", "resnet50", "densenet121", "densenet169"
+SHUFFLENET = "shufflenet"
+IMAGENET = "resnet18", "resnet34", "resnet50", "densenet121", "densenet169", SHUFFLENET
 DENSENET_BC = "densenet-bc-100-12"
 NAMES = (*CIFAR_RESNETS, DENSENET_BC, *IMAGENET)
 
@@ -32,6 +34,8 @@ def make_network(name, classes):
         return ResNet(int(name.removeprefix("resnet")), nn.Linear(FEATURES, classes))
     if name == DENSENET_BC:
         return densenet_bc(classes)
+    if name == SHUFFLENET:
+        return shufflenet_pytorch.shufflenet(classes)
     from torchvision import models
 
     return getattr(models, name)(num_classes=classes)
