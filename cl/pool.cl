@@ -20,17 +20,34 @@ INLINE floatv larger(floatv m, floatv v)
 /* X and Y by pixel: offset of pixel (image, y, x) of an image of h x w. */
 #define PIXEL(image, h, y, w, x, pitch) ((((size_t)(image) * (h) + (y)) * (w) + (x)) * (pitch))
 
+/* What X stands for: itself, or with `affine` relu(scale*x + shift), by SAVED's rows of these channels. */
+typedef struct meaning {
+    floatv scale, shift;
+    int affine;
+} meaning;
+INLINE meaning meaning_of(__global const float *saved, const int pitch, const int affine)
+{
+    const floatv none = (floatv)(0.0f);
+    return (meaning){affine ? LOADV(saved + 2 * pitch) : none, affine ? LOADV(saved + 3 * pitch) : none, affine};
+}
+INLINE floatv meant(const meaning *m, const floatv v)
+{
+    return m->affine ? RELUV(m->scale * v + m->shift) : v;
+}
+
 /* Y of every output pixel: the maximum, or the sum times `factor` (1/window^2, so that padding counts as zeros). */
 __kernel void pool_forward_plain(__global const float *x, const ulong x_at, __global float *y, const ulong y_at,
-                                 const int rows, const int vectors, const int each, const int h, const int w,
-                                 const int oh, const int ow, const int window, const int stride, const int pad,
-                                 const int x_pitch, const int y_pitch, const int maximum)
+                                 __global const float *saved, const ulong saved_at, const int rows, const int vectors,
+                                 const int each, const int h, const int w, const int oh, const int ow, const int window,
+                                 const int stride, const int pad, const int x_pitch, const int y_pitch,
+                                 const int saved_pitch, const int maximum, const int affine)
 {
     if ((int)get_global_id(0) >= vectors) return;
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
     const float factor = 1.0f / (float)(window * window);
     x += x_at + channel;
     y += y_at + channel;
+    const meaning as = meaning_of(saved + saved_at + channel, saved_pitch, affine);
     for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
         const int line = r / ow, image = line / oh;
         const span iy = window_inputs(line - image * oh, window, stride, pad, h);
@@ -38,7 +55,7 @@ __kernel void pool_forward_plain(__global const float *x, const ulong x_at, __gl
         floatv result = maximum ? -INFINITY : 0.0f;
         for (int i = iy.first; i < iy.end; i++) {
             for (int j = ix.first; j < ix.end; j++) {
-                const floatv v = LOADV(x + PIXEL(image, h, i, w, j, x_pitch));
+                const floatv v = meant(&as, LOADV(x + PIXEL(image, h, i, w, j, x_pitch)));
                 result = maximum ? larger(result, v) : result + v;
             }
         }
@@ -48,13 +65,16 @@ __kernel void pool_forward_plain(__global const float *x, const ulong x_at, __gl
 
 /* The mean of each image: one work-group an image and vectors of channels. */
 __kernel void pool_forward_global_plain(__global const float *x, const ulong x_at, __global float *y, const ulong y_at,
-                                        const int vectors, const int pixels, const int x_pitch, const int y_pitch)
+                                        __global const float *saved, const ulong saved_at, const int vectors,
+                                        const int pixels, const int x_pitch, const int y_pitch, const int saved_pitch,
+                                        const int affine)
 {
     __local floatv scratch[GROUP_ITEMS];
     const int image = (int)get_group_id(1), channel = VW * min((int)get_global_id(0), vectors - 1);
     __global const float *in = x + x_at + (size_t)image * pixels * x_pitch + channel;
+    const meaning as = meaning_of(saved + saved_at + channel, saved_pitch, affine);
     floatv sum = 0.0f;
-    for (int r = (int)get_local_id(1); r < pixels; r += LANE_STEP) sum += LOADV(in + (size_t)r * x_pitch);
+    for (int r = (int)get_local_id(1); r < pixels; r += LANE_STEP) sum += meant(&as, LOADV(in + (size_t)r * x_pitch));
     sum = group_sum(scratch, sum);
     if (get_local_id(1) != 0 || (int)get_global_id(0) >= vectors) return;
     STOREV(sum / (float)pixels, y + y_at + (size_t)image * y_pitch + channel);
@@ -96,6 +116,58 @@ __kernel void pool_backward_average_plain(__global const float *dy, const ulong 
         if (accumulate) g += LOADV(out);
         STOREV(g, out);
     }
+}
+
+/* Rows whose terms are added up before they meet the running sum: many in a row may be equal, as those of an image are
+ * where its average is global. */
+#define BLOCK_ROWS 16
+
+/* Averages' gradient through a ReLU and the batch norm of U before it, but for the part that is linear in U. One
+ * work-group a group of rows and vectors of channels; PARTIAL [groups][2][pitch]: sum g, sum g*xhat. */
+__kernel void pool_backward_through_plain(__global const float *dy, const ulong dy_at, __global const float *u,
+                                          const ulong u_at, __global const float *saved, const ulong saved_at,
+                                          __global float *dx, const ulong dx_at, __global float *partial,
+                                          const ulong partial_at, const int rows, const int group_rows,
+                                          const int vectors, const int h, const int w, const int oh, const int ow,
+                                          const int window, const int stride, const int pad, const float factor,
+                                          const int dy_pitch, const int u_pitch, const int saved_pitch,
+                                          const int dx_pitch, const int partial_pitch, const int accumulate)
+{
+    __local floatv scratch[GROUP_ITEMS];
+    const int exists = (int)get_global_id(0) < vectors, channel = VW * min((int)get_global_id(0), vectors - 1);
+    const int group = (int)get_group_id(1), first = group * group_rows, end = min(rows, first + group_rows);
+    __global const float *bn = saved + saved_at + channel;
+    const floatv mean = LOADV(bn), scale = LOADV(bn + 2 * saved_pitch), shift = LOADV(bn + 3 * saved_pitch);
+    floatv sum = 0.0f, with_u = 0.0f;
+    dy += dy_at + channel;
+    for (int r = first + (int)get_local_id(1); r < end;) {
+        const int block_end = min(end, r + BLOCK_ROWS * LANE_STEP);
+        floatv block = 0.0f, block_with_u = 0.0f;
+        for (; r < block_end; r += LANE_STEP) {
+            const int line = r / w, image = line / h;
+            const span oy = covering_windows(line - image * h, window, stride, pad, oh);
+            const span ox = covering_windows(r - line * w, window, stride, pad, ow);
+            const floatv v = LOADV(u + u_at + (size_t)r * u_pitch + channel);
+            floatv g = 0.0f;
+            for (int i = oy.first; i < oy.end; i++)
+                for (int j = ox.first; j < ox.end; j++) g += LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch));
+            g = RELU_MASKV(g * factor, scale * v + shift);
+            block += g;
+            block_with_u += g * (v - mean);
+            __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+            g *= scale;
+            if (accumulate) g += LOADV(out);
+            if (exists) STOREV(g, out);
+        }
+        sum += block;
+        with_u += block_with_u;
+    }
+    sum = group_sum(scratch, sum);
+    with_u = group_sum(scratch, with_u);
+    if (get_local_id(1) != 0 || !exists) return;
+    __global float *out = partial + partial_at + (size_t)group * 2 * partial_pitch + channel;
+    STOREV(sum, out);
+    STOREV(with_u * LOADV(bn + saved_pitch), out + partial_pitch);
 }
 
 typedef WALSH_GLUE(int, VW) intv;

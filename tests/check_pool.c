@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "engine/base/rng.h"
+#include "engine/op/batchnorm.h"
 #include "engine/op/pool.h"
 
 /* The input pixels of one output pixel's window. */
@@ -68,23 +69,49 @@ static void coarse(float *x, double *exact, size_t count, uint64_t seed, double 
     }
 }
 
-static void check_forward(const walsh_pool *p, int extra, const float *x, const double *exact)
+/* SAVED [4][c]: such scales and shifts that coarse values are exact, and never 0, behind them. */
+static float *draw_saved(const walsh_pool *p)
 {
+    size_t c = (size_t)p->c;
+    float *saved = op_floats(WALSH_BN_SAVED_ROWS * c);
+    walsh_rng rng = {5, 0};
+    for (size_t i = 0; i < c; i++) {
+        saved[i] = walsh_rng_uniform(rng, i) - 0.5f;
+        saved[c + i] = 1 + walsh_rng_uniform(rng, c + i);
+        saved[2 * c + i] = (i % 2 ? -1.0f : 1.0f) / (float)(1 + i % 3 / 2);
+        saved[3 * c + i] = (float)(i % 7) / 16 - 5.0f / 32;
+    }
+    return saved;
+}
+
+/* What enters the ReLU for element i of X. */
+static double affine(const walsh_pool *p, const float *saved, const double *x, size_t i)
+{
+    size_t c = (size_t)p->c, k = i % c;
+    return saved[WALSH_BN_SCALE * c + k] * x[i] + saved[WALSH_BN_SHIFT * c + k];
+}
+
+static void check_forward(walsh_pool p, int extra, const float *x, const double *exact, unsigned fuse)
+{
+    p.fuse = fuse;
+    if (fuse && p.kind == WALSH_POOL_MAX) return;
     op_case k;
-    op_case_open(&k, &walsh_pool_forward, p, extra);
-    size_t count = op_case_count(&k, WALSH_POOL_FORWARD_Y);
-    float *y = op_floats(count);
-    double *want = op_doubles(count);
-    ref(p, exact, want, NULL, NULL);
+    op_case_open(&k, &walsh_pool_forward, &p, extra);
+    size_t count = op_case_count(&k, WALSH_POOL_FORWARD_Y), inputs = op_case_count(&k, WALSH_POOL_FORWARD_X);
+    float *y = op_floats(count), *saved = draw_saved(&p);
+    double *want = op_doubles(count), *meant = op_doubles(inputs);
+    for (size_t i = 0; i < inputs; i++) meant[i] = fuse ? fmax(affine(&p, saved, exact, i), 0) : exact[i];
+    ref(&p, meant, want, NULL, NULL);
     op_case_set(&k, WALSH_POOL_FORWARD_X, x);
+    if (fuse) op_case_set(&k, WALSH_POOL_FORWARD_SAVED, saved);
     for (const walsh_variant *const *v = walsh_pool_forward.variants; *v; v++) {
         op_case_poison(&k, WALSH_POOL_FORWARD_Y);
         op_case_run(&k, *v);
         op_case_get(&k, WALSH_POOL_FORWARD_Y, y);
-        assert_true(op_error(y, want, count) < (p->kind == WALSH_POOL_MAX ? 1e-12 : 1e-6));
+        assert_true(op_error(y, want, count) < (p.kind == WALSH_POOL_MAX ? 1e-12 : 1e-6));
     }
     op_case_close(&k);
-    free(y), free(want);
+    free(y), free(want), free(saved), free(meant);
 }
 
 /* Y of the maximum, as the forward pass leaves it. */
@@ -96,6 +123,58 @@ static void set_output(op_case *k, const walsh_pool *p, const double *exact, siz
     for (size_t i = 0; i < outputs; i++) rounded[i] = (float)y[i];
     op_case_set(k, WALSH_POOL_BACKWARD_Y, rounded);
     free(y), free(rounded);
+}
+
+/* Masks the gradient g by the ReLU, and compares PARTIAL with its sums. */
+static void check_sums(op_case *k, const walsh_pool *p, const float *saved, const double *u, double *g)
+{
+    size_t c = (size_t)p->c, rows = (size_t)p->n * (size_t)p->h * (size_t)p->w;
+    size_t each = (size_t)walsh_bn_group_rows(p->n, p->h, p->w);
+    float *partial = op_floats(op_case_count(k, WALSH_POOL_BACKWARD_PARTIAL));
+    op_case_get(k, WALSH_POOL_BACKWARD_PARTIAL, partial);
+    for (size_t i = 0; i < rows * c; i++)
+        if (affine(p, saved, u, i) < 0) g[i] = 0;
+    for (size_t first = 0; first < rows; first += each)
+        for (size_t o = 0; o < c; o++) {
+            double sum = 0, with_u = 0, size = 0;
+            for (size_t r = first; r < first + each && r < rows; r++) {
+                double term = g[r * c + o] * (u[r * c + o] - saved[o]) * saved[c + o];
+                sum += g[r * c + o], with_u += term, size += fabs(g[r * c + o]) + fabs(term);
+            }
+            const float *got = partial + first / each * 2 * c + o;
+            assert_true(fabs(got[0] - sum) <= 1e-6 * size && fabs(got[c] - with_u) <= 1e-6 * size);
+        }
+    free(partial);
+}
+
+/* WALSH_FUSE_NORM_SUMS: x is what the batch norm read. */
+static void check_through(walsh_pool p, int extra, const float *x, const double *exact, unsigned fuse)
+{
+    op_case k;
+    p.fuse = fuse;
+    op_case_open(&k, &walsh_pool_backward, &p, extra);
+    size_t inputs = op_case_count(&k, WALSH_POOL_BACKWARD_DX), outputs = op_case_count(&k, WALSH_POOL_BACKWARD_DY);
+    float *dy = op_floats(outputs), *dx = op_floats(inputs), *before = op_floats(inputs), *saved = draw_saved(&p);
+    double *dy_exact = op_doubles(outputs), *want = op_doubles(inputs), *start = op_doubles(inputs);
+    coarse(dy, dy_exact, outputs, 7, 160);
+    coarse(before, start, inputs, 8, 16);
+    op_case_set(&k, WALSH_POOL_BACKWARD_DY, dy);
+    op_case_set(&k, WALSH_POOL_BACKWARD_U, x);
+    op_case_set(&k, WALSH_POOL_BACKWARD_SAVED, saved);
+    op_case_poison(&k, WALSH_POOL_BACKWARD_DX);
+    op_case_poison(&k, WALSH_POOL_BACKWARD_PARTIAL);
+    if (fuse & WALSH_FUSE_ACCUMULATE) op_case_set(&k, WALSH_POOL_BACKWARD_DX, before);
+    op_case_run(&k, walsh_pool_backward.variants[0]);
+    op_case_get(&k, WALSH_POOL_BACKWARD_DX, dx);
+    ref(&p, exact, NULL, dy_exact, want);
+    check_sums(&k, &p, saved, exact, want);
+    for (size_t i = 0; i < inputs; i++) {
+        want[i] *= saved[WALSH_BN_SCALE * (size_t)p.c + i % (size_t)p.c];
+        if (fuse & WALSH_FUSE_ACCUMULATE) want[i] += start[i];
+    }
+    assert_true(op_error(dx, want, inputs) < 1e-6);
+    op_case_close(&k);
+    free(dy), free(dx), free(before), free(saved), free(dy_exact), free(want), free(start);
 }
 
 static void check_backward(walsh_pool p, int extra, const float *x, const double *exact, unsigned fuse)
@@ -135,9 +214,18 @@ static void one(const walsh_pool *p, int extra)
     float *x = op_floats(count);
     double *exact = op_doubles(count);
     coarse(x, exact, count, 3, 16);
-    check_forward(p, extra, x, exact);
+    check_forward(*p, extra, x, exact, 0);
+    check_forward(*p, extra, x, exact, WALSH_FUSE_AFFINE);
     check_backward(*p, extra, x, exact, 0);
     check_backward(*p, extra, x, exact, WALSH_FUSE_ACCUMULATE);
+    if (p->kind == WALSH_POOL_MAX) {
+        walsh_pool none = *p;
+        none.fuse = WALSH_FUSE_AFFINE;
+        assert_false(walsh_op_can(op_device(), &walsh_pool_forward, &none));
+    } else {
+        check_through(*p, extra, x, exact, WALSH_FUSE_NORM_SUMS);
+        check_through(*p, extra, x, exact, WALSH_FUSE_NORM_SUMS | WALSH_FUSE_ACCUMULATE);
+    }
     free(x), free(exact);
 }
 

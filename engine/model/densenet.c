@@ -1,7 +1,8 @@
 /* DenseNets (Huang et al., 2017) with bottlenecks and compression: those for ImageNet (table 1), and that for CIFAR
  * (section 4.2), which has no batch norm before its first block. A dense block is one concatenation that grows: a layer
  * reads all that is there, normalised for it alone, and appends `growth` channels. Names are torchvision's, and so is a
- * transition's order: batch norm, ReLU, convolution, pooling. */
+ * transition's order but for the last two: batch norm, ReLU, pooling, convolution. A 1x1 convolution of averages is
+ * the average of its outputs, at a quarter of the work. */
 #include "engine/model/builders.h"
 
 #include <stdio.h>
@@ -25,12 +26,10 @@ static walsh_node norm_relu(walsh_graph *graph, const char *prefix, const char *
     return walsh_graph_relu(graph, walsh_graph_batchnorm(graph, name, x));
 }
 
-/* The convolution of that, PREFIXconvSUFFIX: 1x1 or 3x3. */
-static walsh_node norm_relu_conv(walsh_graph *graph, const char *prefix, const char *suffix, walsh_node x, int channels,
-                                 int side)
+/* A 1x1 or 3x3 convolution, named PREFIXconvSUFFIX. */
+static walsh_node conv(walsh_graph *graph, const char *prefix, const char *suffix, walsh_node x, int channels, int side)
 {
     char name[64];
-    x = norm_relu(graph, prefix, suffix, x);
     snprintf(name, sizeof name, "%sconv%s", prefix, suffix);
     return walsh_graph_conv(graph, name, x, channels, side, 1, side / 2);
 }
@@ -40,8 +39,8 @@ static walsh_node dense_block(walsh_graph *graph, int number, walsh_node x, int 
     for (int i = 1; i <= layers; i++) {
         char prefix[48];
         snprintf(prefix, sizeof prefix, "features.denseblock%d.denselayer%d.", number, i);
-        walsh_node y = norm_relu_conv(graph, prefix, "1", x, BOTTLENECK * growth, 1);
-        x = walsh_graph_concat(graph, x, norm_relu_conv(graph, prefix, "2", y, growth, 3));
+        walsh_node y = conv(graph, prefix, "1", norm_relu(graph, prefix, "1", x), BOTTLENECK * growth, 1);
+        x = walsh_graph_concat(graph, x, conv(graph, prefix, "2", norm_relu(graph, prefix, "2", y), growth, 3));
     }
     return x;
 }
@@ -52,8 +51,9 @@ static walsh_node transition(walsh_graph *graph, int number, walsh_node x)
     char prefix[48];
     if (x < 0) return x;
     snprintf(prefix, sizeof prefix, "features.transition%d.", number);
-    x = norm_relu_conv(graph, prefix, "", x, walsh_graph_layer(graph, x)->c / 2, 1);
-    return walsh_graph_pool(graph, WALSH_POOL_AVERAGE, x, 2, 2, 0);
+    int channels = walsh_graph_layer(graph, x)->c / 2;
+    x = walsh_graph_pool(graph, WALSH_POOL_AVERAGE, norm_relu(graph, prefix, "", x), 2, 2, 0);
+    return conv(graph, prefix, "", x, channels, 1);
 }
 
 static walsh_node stem(walsh_graph *graph, const densenet *net)

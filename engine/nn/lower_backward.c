@@ -121,23 +121,30 @@ static void finalize(walsh_lowering *l, walsh_node norm, const walsh_bn *p, wals
     walsh_plan_add(l->plan, layer->name, &walsh_bn_backward_finalize, p, operands);
 }
 
-/* Lets the convolution `by`, if it alone reads the ReLU `node` and a variant can, go through that and the batch norm
- * before it, to the part of a concatenation that this reads. */
-static bool goes_through(walsh_lowering *l, walsh_node node, walsh_node by, walsh_conv *p, walsh_value *data)
+/* The operands of an operation that goes through a ReLU and a batch norm: input, SAVED, sums, and the gradient. */
+typedef struct through_slots {
+    int u, saved, partial, dx;
+} through_slots;
+
+/* Lets the operation of layer `by`, if that alone reads the ReLU `node` and a variant can, go through the ReLU and the
+ * batch norm before it, to the part of a concatenation that this reads. */
+static bool goes_through(walsh_lowering *l, walsh_node node, const char *by, const walsh_op *op, void *problem,
+                         walsh_value *operands, through_slots slot)
 {
+    unsigned *fuse = problem, before = *fuse;
     walsh_lower_grouping g = walsh_lower_group(l, node);
     if (g.last != node || !g.relu || g.other >= 0 || g.main < 0 || walsh_lower_layer(l, node)->consumers != 1)
         return false;
     walsh_node from = walsh_lower_layer(l, g.main)->input[0];
-    walsh_conv through = *p;
-    through.fuse |= WALSH_FUSE_NORM_SUMS;
-    through.gate = WALSH_GATE_SCALED;
-    if (l->home[from].root < 0 || !walsh_lower_can(l, &walsh_conv_data, &through)) return false;
-    data[WALSH_CONV_DATA_U] = l->output[from];
-    data[WALSH_CONV_DATA_SAVED] = l->saved[g.main];
-    walsh_value sums = data[WALSH_CONV_DATA_PARTIAL] =
-        walsh_lower_output(l, &walsh_conv_data, &through, WALSH_CONV_DATA_PARTIAL);
-    contribute(l, from, walsh_lower_layer(l, by)->name, &walsh_conv_data, &through, data, WALSH_CONV_DATA_DX);
+    *fuse |= WALSH_FUSE_NORM_SUMS;
+    if (l->home[from].root < 0 || !walsh_lower_can(l, op, problem)) {
+        *fuse = before;
+        return false;
+    }
+    operands[slot.u] = l->output[from];
+    operands[slot.saved] = l->saved[g.main];
+    walsh_value sums = operands[slot.partial] = walsh_lower_output(l, op, problem, slot.partial);
+    contribute(l, from, by, op, problem, operands, slot.dx);
     walsh_bn norm = walsh_lower_bn(l, g.main);
     norm.rest = 1;
     norm.fuse = l->rest[from] < 0 ? 0 : WALSH_FUSE_ACCUMULATE;
@@ -179,7 +186,12 @@ static void backward_conv(walsh_lowering *l, walsh_node node)
     for (int i = 0; i < WALSH_CONV_DATA_OPERANDS; i++) data[i] = WALSH_NO_VALUE;
     data[WALSH_CONV_DATA_DY] = dy, data[WALSH_CONV_DATA_W] = walsh_lower_weights(l, layer->weight);
     data[WALSH_CONV_DATA_Y] = y, data[WALSH_CONV_DATA_FACTORS] = factors;
-    if (goes_through(l, from, node, &p, data)) return;
+    walsh_conv through = p;
+    through.gate = WALSH_GATE_SCALED;
+    if (goes_through(
+            l, from, layer->name, &walsh_conv_data, &through, data,
+            (through_slots){WALSH_CONV_DATA_U, WALSH_CONV_DATA_SAVED, WALSH_CONV_DATA_PARTIAL, WALSH_CONV_DATA_DX}))
+        return;
     fuse_sums(l, from, node, &p, data);
     contribute(l, from, layer->name, &walsh_conv_data, &p, data, WALSH_CONV_DATA_DX);
 }
@@ -256,8 +268,17 @@ static void backward_pool(walsh_lowering *l, walsh_node node)
     walsh_node from = walsh_lower_layer(l, node)->input[0];
     walsh_pool p = walsh_lower_pool(l, node);
     bool max = p.kind == WALSH_POOL_MAX;
-    walsh_value operands[] = {l->gradient[node], max ? l->output[from] : WALSH_NO_VALUE,
-                              max ? l->output[node] : WALSH_NO_VALUE, WALSH_NO_VALUE};
+    walsh_value operands[] = {l->gradient[node],
+                              max ? l->output[from] : WALSH_NO_VALUE,
+                              max ? l->output[node] : WALSH_NO_VALUE,
+                              WALSH_NO_VALUE,
+                              WALSH_NO_VALUE,
+                              WALSH_NO_VALUE,
+                              WALSH_NO_VALUE};
+    if (goes_through(l, from, "pool", &walsh_pool_backward, &p, operands,
+                     (through_slots){WALSH_POOL_BACKWARD_U, WALSH_POOL_BACKWARD_SAVED, WALSH_POOL_BACKWARD_PARTIAL,
+                                     WALSH_POOL_BACKWARD_DX}))
+        return;
     contribute(l, from, "pool", &walsh_pool_backward, &p, operands, WALSH_POOL_BACKWARD_DX);
 }
 

@@ -64,20 +64,31 @@ static walsh_value stored_input(const walsh_lowering *l, walsh_node node)
     return waits(l, node) ? l->output[walsh_lower_layer(l, node)->input[0]] : l->output[node];
 }
 
-/* Whether every reader of a group's output is a convolution that can normalise its input itself, so that the output
- * need not be stored. */
+/* Whether a pooling or a convolution can normalise its input itself. */
+static bool normalises_input(const walsh_lowering *l, walsh_node node, bool relu)
+{
+    const walsh_layer *layer = walsh_lower_layer(l, node);
+    if (layer->kind == WALSH_LAYER_POOL) {
+        walsh_pool pool = walsh_lower_pool(l, node);
+        pool.fuse = WALSH_FUSE_AFFINE;
+        return relu && walsh_lower_can(l, &walsh_pool_forward, &pool);
+    }
+    if (layer->kind != WALSH_LAYER_CONV) return false;
+    walsh_conv p = walsh_lower_conv(l, node);
+    p.fuse = WALSH_FUSE_AFFINE, p.linear = !relu;
+    if (l->train && !walsh_lower_can(l, &walsh_conv_filter, &p)) return false;
+    p.fuse |= layer->bias < 0 ? 0 : WALSH_FUSE_BIAS;
+    return walsh_lower_can(l, &walsh_conv_forward, &p);
+}
+
+/* Whether every reader of a group's output can normalise its input itself, so that the output need not be stored. */
 static bool readers_normalise(const walsh_lowering *l, walsh_lower_grouping g)
 {
     if (g.other >= 0 || !walsh_lower_layer(l, g.last)->consumers) return false;
     for (walsh_node i = g.last + 1; i < walsh_graph_layers(l->graph); i++) {
         const walsh_layer *reader = walsh_lower_layer(l, i);
-        if (reader->input[0] != g.last && reader->input[1] != g.last) continue;
-        if (reader->kind != WALSH_LAYER_CONV) return false;
-        walsh_conv p = walsh_lower_conv(l, i);
-        p.fuse = WALSH_FUSE_AFFINE, p.linear = !g.relu;
-        if (l->train && !walsh_lower_can(l, &walsh_conv_filter, &p)) return false;
-        p.fuse |= reader->bias < 0 ? 0 : WALSH_FUSE_BIAS;
-        if (!walsh_lower_can(l, &walsh_conv_forward, &p)) return false;
+        bool reads = reader->input[0] == g.last || reader->input[1] == g.last;
+        if (reads && !normalises_input(l, i, g.relu)) return false;
     }
     return true;
 }
@@ -189,9 +200,10 @@ static void forward_conv(walsh_lowering *l, walsh_node node)
 
 static void forward_pool(walsh_lowering *l, walsh_node node)
 {
+    const walsh_lower_operand from = walsh_lower_source(l, walsh_lower_layer(l, node)->input[0]);
     walsh_pool p = walsh_lower_pool(l, node);
-    const walsh_value operands[] = {l->output[walsh_lower_layer(l, node)->input[0]],
-                                    l->output[node] = walsh_lower_place(l, node)};
+    p.fuse = from.fuse;
+    const walsh_value operands[] = {from.x, l->output[node] = walsh_lower_place(l, node), from.saved};
     walsh_plan_add(l->plan, "pool", &walsh_pool_forward, &p, operands);
 }
 

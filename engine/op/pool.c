@@ -1,5 +1,6 @@
 #include "engine/op/pool.h"
 
+#include "engine/op/batchnorm.h"
 #include "engine/op/channels.h"
 
 static int outputs(const walsh_pool *p, int inputs)
@@ -43,12 +44,25 @@ static walsh_shape output(const walsh_pool *p)
     return walsh_shape_nhwc(p->n, walsh_pool_oh(p), walsh_pool_ow(p), p->c);
 }
 
+/* SAVED, where an extra needs it. */
+static walsh_shape saved(const walsh_pool *p, unsigned extra)
+{
+    return p->fuse & extra ? walsh_shape_matrix(WALSH_BN_SAVED_ROWS, p->c) : walsh_shape_absent;
+}
+
+static walsh_shape partial(const walsh_pool *p)
+{
+    const walsh_bn bn = {.n = p->n, .h = p->h, .w = p->w, .c = p->c};
+    return p->fuse & WALSH_FUSE_NORM_SUMS ? walsh_bn_partial_shape(&bn) : walsh_shape_absent;
+}
+
 static walsh_status forward_shapes(const void *problem, walsh_shape *operand)
 {
     const walsh_pool *p = problem;
     WALSH_TRY(check(p));
     operand[WALSH_POOL_FORWARD_X] = input(p);
     operand[WALSH_POOL_FORWARD_Y] = output(p);
+    operand[WALSH_POOL_FORWARD_SAVED] = saved(p, WALSH_FUSE_AFFINE);
     return WALSH_OK;
 }
 
@@ -60,6 +74,9 @@ static walsh_status backward_shapes(const void *problem, walsh_shape *operand)
     operand[WALSH_POOL_BACKWARD_X] = p->kind == WALSH_POOL_MAX ? input(p) : walsh_shape_absent;
     operand[WALSH_POOL_BACKWARD_Y] = p->kind == WALSH_POOL_MAX ? output(p) : walsh_shape_absent;
     operand[WALSH_POOL_BACKWARD_DX] = input(p);
+    operand[WALSH_POOL_BACKWARD_U] = p->fuse & WALSH_FUSE_NORM_SUMS ? input(p) : walsh_shape_absent;
+    operand[WALSH_POOL_BACKWARD_SAVED] = saved(p, WALSH_FUSE_NORM_SUMS);
+    operand[WALSH_POOL_BACKWARD_PARTIAL] = partial(p);
     return WALSH_OK;
 }
 
@@ -86,14 +103,16 @@ static void backward_cost(const void *problem, double *flops, double *bytes)
     const walsh_pool *p = problem;
     double passes = p->kind == WALSH_POOL_MAX ? 2 : 1; /* X with dX, Y with dY */
     double update = p->fuse & WALSH_FUSE_ACCUMULATE ? elements(input(p)) : 0;
+    if (p->fuse & WALSH_FUSE_NORM_SUMS) update += elements(input(p));
     *flops = window_flops(p);
     *bytes = 4 * (passes * (elements(input(p)) + elements(output(p))) + update);
 }
 
 static int suits(const walsh_device *device, const void *problem)
 {
-    (void)device, (void)problem;
-    return 1;
+    (void)device;
+    const walsh_pool *p = problem;
+    return p->kind != WALSH_POOL_MAX || !(p->fuse & (WALSH_FUSE_AFFINE | WALSH_FUSE_NORM_SUMS));
 }
 
 static walsh_status forward_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -102,6 +121,8 @@ static walsh_status forward_emit(walsh_list *list, const void *problem, const wa
     (void)workspace;
     const walsh_pool *p = problem;
     const walsh_view *x = &operand[WALSH_POOL_FORWARD_X], *y = &operand[WALSH_POOL_FORWARD_Y];
+    const walsh_view *bn = &operand[WALSH_POOL_FORWARD_SAVED];
+    int affine = (p->fuse & WALSH_FUSE_AFFINE) != 0;
     size_t rows = walsh_shape_rows(y->shape);
     bool global = p->kind == WALSH_POOL_GLOBAL;
     walsh_channels on = walsh_channels_for(walsh_list_device(list), p->c);
@@ -109,12 +130,14 @@ static walsh_status forward_emit(walsh_list *list, const void *problem, const wa
     launch.file = "pool", launch.function = global ? "pool_forward_global_plain" : "pool_forward_plain";
     forward_cost(p, &launch.flops, &launch.bytes);
     if (global)
-        return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_INT(on.vectors),
-                            WALSH_INT(p->h * p->w), WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch));
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_INT((int)rows), WALSH_INT(on.vectors),
-                        WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(y->shape.h),
-                        WALSH_INT(y->shape.w), WALSH_INT(p->window), WALSH_INT(p->stride), WALSH_INT(p->pad),
-                        WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch), WALSH_INT(p->kind == WALSH_POOL_MAX));
+        return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_TENSOR(bn), WALSH_INT(on.vectors),
+                            WALSH_INT(p->h * p->w), WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch),
+                            WALSH_INT(bn->shape.pitch), WALSH_INT(affine));
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(y), WALSH_TENSOR(bn), WALSH_INT((int)rows),
+                        WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w),
+                        WALSH_INT(y->shape.h), WALSH_INT(y->shape.w), WALSH_INT(p->window), WALSH_INT(p->stride),
+                        WALSH_INT(p->pad), WALSH_INT(x->shape.pitch), WALSH_INT(y->shape.pitch),
+                        WALSH_INT(bn->shape.pitch), WALSH_INT(p->kind == WALSH_POOL_MAX), WALSH_INT(affine));
 }
 
 /* The maximum's positions, [n*oh*ow][pad(c)]. */
@@ -170,17 +193,41 @@ static walsh_status emit_gradient(walsh_list *list, const walsh_pool *p, const w
                         WALSH_INT(accumulate));
 }
 
+/* WALSH_FUSE_NORM_SUMS; a window that covers the image is the global average's. */
+static walsh_status emit_through(walsh_list *list, const walsh_pool *p, const walsh_view *operand)
+{
+    const walsh_view *dy = &operand[WALSH_POOL_BACKWARD_DY], *u = &operand[WALSH_POOL_BACKWARD_U];
+    const walsh_view *bn = &operand[WALSH_POOL_BACKWARD_SAVED], *dx = &operand[WALSH_POOL_BACKWARD_DX];
+    const walsh_view *sums = &operand[WALSH_POOL_BACKWARD_PARTIAL];
+    bool global = p->kind == WALSH_POOL_GLOBAL;
+    int window = !global ? p->window : p->h > p->w ? p->h : p->w;
+    float pixels = global ? (float)(p->h * p->w) : (float)(p->window * p->window);
+    walsh_channels on = walsh_channels_for(walsh_list_device(list), p->c);
+    walsh_launch launch = walsh_channels_groups(&on, (size_t)sums->shape.n);
+    launch.file = "pool", launch.function = "pool_backward_through_plain";
+    backward_cost(p, &launch.flops, &launch.bytes);
+    return WALSH_LAUNCH(
+        list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(u), WALSH_TENSOR(bn), WALSH_TENSOR(dx), WALSH_TENSOR(sums),
+        WALSH_INT((int)walsh_shape_rows(dx->shape)), WALSH_INT(walsh_bn_group_rows(p->n, p->h, p->w)),
+        WALSH_INT(on.vectors), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(dy->shape.h), WALSH_INT(dy->shape.w),
+        WALSH_INT(window), WALSH_INT(global ? window : p->stride), WALSH_INT(global ? 0 : p->pad),
+        WALSH_FLOAT(1 / pixels), WALSH_INT(dy->shape.pitch), WALSH_INT(u->shape.pitch), WALSH_INT(bn->shape.pitch),
+        WALSH_INT(dx->shape.pitch), WALSH_INT(sums->shape.pitch), WALSH_INT((p->fuse & WALSH_FUSE_ACCUMULATE) != 0));
+}
+
 static walsh_status backward_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                   const walsh_view *workspace)
 {
     const walsh_pool *p = problem;
+    if (p->fuse & WALSH_FUSE_NORM_SUMS) return emit_through(list, p, operand);
     if (p->kind == WALSH_POOL_MAX) WALSH_TRY(emit_positions(list, p, &operand[WALSH_POOL_BACKWARD_X], workspace));
     return emit_gradient(list, p, &operand[WALSH_POOL_BACKWARD_DY], workspace, &operand[WALSH_POOL_BACKWARD_DX]);
 }
 
-static const walsh_variant forward_plain = {.name = "pool_forward_plain", .suits = suits, .emit = forward_emit};
+static const walsh_variant forward_plain = {
+    .name = "pool_forward_plain", .fuses = WALSH_FUSE_AFFINE, .suits = suits, .emit = forward_emit};
 static const walsh_variant backward_plain = {.name = "pool_backward_plain",
-                                             .fuses = WALSH_FUSE_ACCUMULATE,
+                                             .fuses = WALSH_FUSE_ACCUMULATE | WALSH_FUSE_NORM_SUMS,
                                              .suits = suits,
                                              .workspace = backward_workspace,
                                              .emit = backward_emit};
@@ -188,7 +235,7 @@ static const walsh_variant backward_plain = {.name = "pool_backward_plain",
 const walsh_op walsh_pool_forward = {
     .name = "pool_forward",
     .problem_size = sizeof(walsh_pool),
-    .operands = {{"x", WALSH_READ}, {"y", WALSH_WRITE}},
+    .operands = {{"x", WALSH_READ}, {"y", WALSH_WRITE}, {"saved", WALSH_READ}},
     .shapes = forward_shapes,
     .cost = forward_cost,
     .variants = (const walsh_variant *const[]){&forward_plain, NULL},
@@ -197,7 +244,13 @@ const walsh_op walsh_pool_forward = {
 const walsh_op walsh_pool_backward = {
     .name = "pool_backward",
     .problem_size = sizeof(walsh_pool),
-    .operands = {{"dy", WALSH_READ}, {"x", WALSH_READ}, {"y", WALSH_READ}, {"dx", WALSH_WRITE}},
+    .operands = {{"dy", WALSH_READ},
+                 {"x", WALSH_READ},
+                 {"y", WALSH_READ},
+                 {"dx", WALSH_WRITE},
+                 {"u", WALSH_READ},
+                 {"saved", WALSH_READ},
+                 {"partial", WALSH_WRITE}},
     .shapes = backward_shapes,
     .cost = backward_cost,
     .variants = (const walsh_variant *const[]){&backward_plain, NULL},
