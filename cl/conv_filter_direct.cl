@@ -44,11 +44,47 @@ INLINE void accumulate(floatv acc[TI][OV], SHARED const float *x, SHARED const i
     }
 }
 
-/* Row i of the tile at t of a run among the rows of all channels, counted from the first. */
-#define ROW(i) ((i) + (LANES > 1 ? (t + (i)) / c_count * (ic - c_count) : 0))
+/* The rows of dW that a tile begins at: a run has only the slice's channels of each tap, dW has all. */
+typedef struct rows {
+    int row, left; /* the next row, and how many more its tap has in the slice */
+} rows;
+INLINE rows rows_of(const slice *c, const int t, const int ic)
+{
+    const int count = c->end - c->first, tap = t / count;
+    return (rows){t + tap * (ic - count), (tap + 1) * count - t};
+}
+INLINE int next_row(rows *r, const slice *c, const int ic)
+{
+    const int row = r->row++;
+    if (--r->left == 0) r->left = c->end - c->first, r->row += ic - r->left;
+    return row;
+}
+
+/* acc = rows of dW from `sum` on, `width` floats each; or the reverse. */
+INLINE void load_tile(floatv acc[TI][OV], __global const float *sum, rows r, const slice *c, const int ic,
+                      const int width, const int count)
+{
+#pragma unroll
+    for (int i = 0; i < TI; i++) {
+        __global const float *row = sum + (size_t)next_row(&r, c, ic) * width;
+#pragma unroll
+        for (int b = 0; b < OV; b++) acc[i][b] = i < count ? LOADV(row + b * VW) : (floatv)(0.0f);
+    }
+}
+INLINE void store_tile(floatv acc[TI][OV], __global float *sum, rows r, const slice *c, const int ic, const int width,
+                       const int count)
+{
+#pragma unroll
+    for (int i = 0; i < TI; i++) {
+        __global float *row = sum + (size_t)next_row(&r, c, ic) * width;
+#pragma unroll
+        for (int b = 0; b < OV; b++)
+            if (i < count) STOREV(acc[i][b], row + b * VW);
+    }
+}
 
 /* partial[group][ky][kx][ic][vectors], a work-group blocks_each blocks of one group of lines of dY, counted through all
- * images, strip_lines at a time as in conv_direct; with lanes slice_each of the input's channels. The input pixels of a
+ * images, strip_lines at a time as in conv_direct, slice_each of the input's channels. The input pixels of a
  * line of taps lie one after the other, so (kx, ic) are `run` rows of dW that are taken TI at a time, whatever the tap.
  * `mode` is how X is staged, dy_mode dY. */
 WORK_GROUP
@@ -72,8 +108,7 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
     const walk on = {stride, 1, -pad, 0, skip};
     const int group = (int)get_group_id(1), first = group * group_lines, end = min(first + group_lines, lines);
     const int o_first = BLOCK * blocks_each * (int)get_group_id(0), o_end = min(o_first + BLOCK * blocks_each, oc);
-    const int c_first = LANES > 1 ? slice_each * (int)get_group_id(2) : 0;
-    const int c_count = LANES > 1 ? min(slice_each, ic - c_first) : ic;
+    const int c_first = slice_each * (int)get_group_id(2), c_count = min(slice_each, ic - c_first);
     const slice c = {c_first, c_first + c_count, c_count};
     const int run = kw * c_count, tiles = (run + TI - 1) / TI, parts = kh * tiles;
     const int width = (oc + OV * VW - 1) / (OV * VW) * (OV * VW), line_floats = inputs(&on, 0, ow, kw) * c_count;
@@ -103,19 +138,12 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
                     prefetch_part(&input, &next, part);
                     prefetch_part(&output, &next_dy, part);
                 }
-                __global float *sum = partial + (size_t)(ky * kw * ic + c_first + t) * width + o;
+                __global float *sum = partial + (size_t)(ky * kw * ic + c_first) * width + o;
+                const rows its = rows_of(&c, t, ic);
                 floatv acc[TI][OV];
-#pragma unroll
-                for (int i = 0; i < TI; i++)
-#pragma unroll
-                    for (int b = 0; b < OV; b++)
-                        acc[i][b] = line > first && t + i < run ? LOADV(sum + ROW(i) * width + b * VW) : (floatv)(0.0f);
+                load_tile(acc, sum, its, &c, ic, width, line > first ? run - t : 0);
                 accumulate(acc, staged + ky * line_floats + t, at, block + OV * VW * O_LANE, n);
-#pragma unroll
-                for (int i = 0; i < TI; i++)
-#pragma unroll
-                    for (int b = 0; b < OV; b++)
-                        if (t + i < run) STOREV(acc[i][b], sum + ROW(i) * width + b * VW);
+                store_tile(acc, sum, its, &c, ic, width, run - t);
             }
             BARRIER; /* the block has been read */
         }

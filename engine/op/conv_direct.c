@@ -60,7 +60,8 @@ static int lines_of(const walsh_conv *c, walsh_walk walk, int group, int most, l
 
 walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_walk walk, int group, int most)
 {
-    int in = walsh_pad(walk == WALSH_WALK_BACK ? c->oc : c->ic), slice = s->slice && s->slice < in ? s->slice : in;
+    int in = walsh_pad(walk == WALSH_WALK_BACK ? c->oc : c->ic);
+    int slice = s->slice ? walsh_pad(divide_up(in, divide_up(in, s->slice))) : in;
     int wanted = lines_of(c, walk, group, most, 1 << 30, slice);
     for (;; slice = (slice / 2 + 3) / 4 * 4) {
         walsh_strip strip = {.slice = slice, .pitch = slice % 16 ? slice : slice + s->gap};

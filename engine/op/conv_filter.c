@@ -7,12 +7,14 @@
 enum { MAX_GROUPS = 64, PARTIAL_FLOATS = 1 << 20 };
 
 /* Pixels of a strip of the direct kernel, and values of X: so few that a block of dY's channels and a tile's share of X
- * stay in the first cache, where pixels that are far apart take only some of the sets. */
-enum { STRIP_PIXELS = 128, STRIP_VALUES = 4096 };
+ * stay in the first cache, where pixels that are far apart take only some of the sets. A filter of one tap does too
+ * little with a block for that: there the strip is in the second cache. The input channels that a work-item takes at
+ * once leave so many pixels that fetching a tile's sums does not show. */
+enum { STRIP_PIXELS = 128, STRIP_VALUES = 4096, SLICE = 64, SLICE_OF_ONE_TAP = 256 };
 #define DIRECT(vectors)                                                                                                \
     {                                                                                                                  \
         .options = "-DPREFETCH=1 -DVW=16 -DTI=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT " -DOV=" vectors,            \
-        .floats = WALSH_STAGED, .pixels = 512, .lanes = 1                                                              \
+        .floats = WALSH_STAGED, .pixels = 512, .lanes = 1                                                             \
     }
 /* A GPU's 3x3 taps of 16 input channels are 12 tiles of 12 rows of dW, by 4 vectors of 4 output channels. */
 #define GPU_DIRECT                                                                                                     \
@@ -141,9 +143,13 @@ static walsh_status emit_reduce(walsh_list *list, const walsh_conv *c, const wal
 
 static walsh_strip strip_of(const walsh_staging *staging, const walsh_conv *c)
 {
-    int line = smaller(walsh_conv_ow(c), staging->pixels), few = smaller(STRIP_PIXELS, STRIP_VALUES / walsh_pad(c->ic));
-    if (staging->lanes > 1) few = staging->pixels;
-    return walsh_strip_of(staging, c, WALSH_WALK_FORWARD, group_rows(c), few > line ? few : line);
+    if (staging->lanes > 1) return walsh_strip_of(staging, c, WALSH_WALK_FORWARD, group_rows(c), staging->pixels);
+    bool one_tap = c->kh * c->kw == 1;
+    walsh_staging sliced = *staging;
+    sliced.slice = one_tap ? SLICE_OF_ONE_TAP : SLICE;
+    int line = smaller(walsh_conv_ow(c), staging->pixels), slice = smaller(walsh_pad(c->ic), sliced.slice);
+    int few = one_tap ? STRIP_PIXELS : smaller(STRIP_PIXELS, STRIP_VALUES / slice);
+    return walsh_strip_of(&sliced, c, WALSH_WALK_FORWARD, group_rows(c), few > line ? few : line);
 }
 
 static int direct_suits(const walsh_device *device, const void *problem)
@@ -166,15 +172,14 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
     int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
     int mode = c->fuse & WALSH_FUSE_AFFINE ? WALSH_STAGE_NORMALISED : WALSH_STAGE_AS_IT_IS;
     int dy_mode = c->fuse & WALSH_FUSE_NORM_GRADIENT ? WALSH_STAGE_NORM_GRADIENT : WALSH_STAGE_AS_IT_IS;
-    int blocks = divide_up(c->oc, t->direct_block), groups = groups_of(c);
-    int each = walsh_blocks_each(device, blocks, groups);
     const walsh_strip strip = strip_of(&t->direct, c);
+    int blocks = divide_up(c->oc, t->direct_block), groups = groups_of(c);
+    int slices = divide_up(walsh_pad(c->ic), strip.slice), each = walsh_blocks_each(device, blocks, groups * slices);
     size_t lanes = (size_t)t->direct.lanes;
     walsh_launch launch = {.file = "conv_filter_direct",
                            .function = "conv_filter_direct",
                            .options = t->direct.options,
-                           .global = {lanes * (size_t)divide_up(blocks, each), (size_t)groups,
-                                      (size_t)divide_up(walsh_pad(c->ic), strip.slice)},
+                           .global = {lanes * (size_t)divide_up(blocks, each), (size_t)groups, (size_t)slices},
                            .local = {lanes, 1, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y),
