@@ -121,8 +121,9 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
         stage_lines(&input, &c, &on, staged, line, count, oh, ow, kh, kw);
         const int n = list_pixels(&on, at, to, line, count, oh, ow, kh, kw, c_count, 0, 0);
         /* About what the next strip reads. */
-        const ahead next = ahead_of(&input, (long)(line + count) * stride * w, count * stride * w, parts);
-        const ahead next_dy = ahead_of(&output, (long)(line + count) * ow, count * ow, parts);
+        const int blocks = (o_end - o_first + BLOCK - 1) / BLOCK;
+        const ahead next = ahead_of(&input, (long)(line + count) * stride * w, count * stride * w, blocks * parts);
+        const ahead next_dy = ahead_of(&output, (long)(line + count) * ow, count * ow, blocks * parts);
         for (int o_block = o_first; o_block < o_end; o_block += BLOCK) {
             const int o = o_block + OV * VW * O_LANE;
             if (o_block + BLOCK > oc) stage_zeros(block, n * BLOCK, LANE, LANES);
@@ -134,10 +135,8 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
             int ky = 0, t = TI * TILE_LANE;
             for (int part = TILE_LANE; part < part_end; part += DEALT, t += TI * DEALT) {
                 for (; t >= TI * tiles; t -= TI * tiles) ky++; /* not a division: a CPU's tile may take little longer */
-                if (o_block == o_first) {
-                    prefetch_part(&input, &next, part);
-                    prefetch_part(&output, &next_dy, part);
-                }
+                prefetch_part(&input, &next, (o_block - o_first) / BLOCK * parts + part);
+                prefetch_part(&output, &next_dy, (o_block - o_first) / BLOCK * parts + part);
                 __global float *sum = partial + (size_t)(ky * kw * ic + c_first) * width + o;
                 const rows its = rows_of(&c, t, ic);
                 floatv acc[TI][OV];
