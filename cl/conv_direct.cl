@@ -144,10 +144,16 @@ INLINE void finish_rows(__global float *y, const int first, const int rows, cons
 
 /* Writes the tile's sums of its `valid` pixels `to`, for `room` channels from y on. What is rarer, or more to do, is a
  * loop on CPUs: a kernel's users wait for its compilation. */
-INLINE void finish(const floatv *acc, SHARED const int *to, const int valid, __global float *y, const int y_pitch,
-                   const int room, const int accumulate, const int epilogue, const gate *g, floatv *sums)
+INLINE void finish(floatv *acc, SHARED const int *to, const int valid, __global float *y, const int y_pitch,
+                   const int room, int accumulate, const int epilogue, const gate *g, floatv *sums)
 {
-    const int simple = valid > (TX - 1) * DEALT && room >= VW && !accumulate;
+    const int whole = valid > (TX - 1) * DEALT && room >= VW;
+    if (LANES == 1 && whole && accumulate) {
+#pragma unroll
+        for (int j = 0; j < TX; j++) acc[j] += LOADV(y + (size_t)to[j * DEALT] * y_pitch);
+        accumulate = 0;
+    }
+    const int simple = whole && !accumulate;
     if (simple && epilogue < SUMS_GATE_COMPUTED) {
 #pragma unroll
         for (int j = 0; j < TX; j++) STOREV(acc[j], y + (size_t)to[j * DEALT] * y_pitch);
@@ -252,9 +258,9 @@ INLINE void gather(floatv *acc, const slice *c, SHARED const float *staged, SHAR
 }
 
 /* Lines of output are the images' y_h lines one after the other, `lines` of them, in groups of group_lines; of these at
- * most strip_lines are staged at a time, of one image or of whole ones; with lanes only slice_each input channels of
- * them, and again for each tile unless these are all, pixels slice_pitch floats apart. Weights are as conv_gather_pack
- * leaves them, block by block. `mode` is how the input is staged (rows: SAVED or FACTORS), `epilogue` what follows; the
+ * most strip_lines are staged at a time, of one image or of whole ones, slice_each input channels of them, pixels
+ * slice_pitch floats apart. Where these are not all, a CPU goes over the strip once for each slice, and adds to what it
+ * has written; lanes stage each slice anew for each tile. Weights are as conv_gather_pack leaves them, block by block. `mode` is how the input is staged (rows: SAVED or FACTORS), `epilogue` what follows; the
  * other arguments are a walk's. Tensors that these do not need are never read. */
 WORK_GROUP
 __kernel void conv_direct(__global const float *x, const ulong x_at, __global const float *with, const ulong with_at,
@@ -277,9 +283,9 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
     const int group = (int)get_group_id(1), first_line = group * group_lines;
     const int line_end = min(first_line + group_lines, lines);
     const int o_first = BLOCK * blocks_each * (int)get_group_id(0), o_end = min(o_first + BLOCK * blocks_each, out);
-    const int each = LANES > 1 ? slice_each : in, pitch = LANES > 1 ? slice_pitch : in;
-    const int slices = LANES > 1 ? (in + each - 1) / each : 1;
-    const int line_floats = inputs(&on, 0, y_w, kw) * pitch;
+    const int blocks = (o_end - o_first + BLOCK - 1) / BLOCK, slices = (in + slice_each - 1) / slice_each;
+    const int passes = LANES > 1 ? 1 : slices, in_pass = LANES > 1 ? slices : 1;
+    const int line_floats = inputs(&on, 0, y_w, kw) * slice_pitch;
     /* With lanes what follows the sums comes when all are stored: within a tile it would take registers from them. */
     const int in_tile = LANES > 1 ? STORE_ONLY : epilogue;
     y += y_at;
@@ -288,24 +294,26 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
     for (int line = first_line, count; line < line_end; line += count) {
         count = min(strip_lines, line_end - line);
         if (strip_lines < y_h) count = min(count, y_h - line % y_h);
-        slice c = {0, in, pitch};
-        int slice_staged = -1;
-        if (LANES == 1) stage_lines(&from, &c, &on, staged, line, count, y_h, y_w, kh, kw);
-        for (int class = 0; class < out_step * out_step; class++) {
+        int staged_slice = -1;
+        for (int turn = 0; turn < passes * out_step * out_step; turn++) {
+            const int pass = turn / (out_step * out_step), class = turn % (out_step * out_step);
             const int class_y = class / out_step, class_x = class % out_step;
+            const int add = accumulate || pass > 0, epilogue_now = pass < passes - 1 ? STORE_ONLY : in_tile;
             BARRIER; /* the last list has been read */
-            const int n = list_pixels(&on, at, to, line, count, y_h, y_w, kh, kw, pitch, class_y, class_x);
+            const int n = list_pixels(&on, at, to, line, count, y_h, y_w, kh, kw, slice_pitch, class_y, class_x);
             BARRIER;
             const reach h = reach_of(&on, class_y, kh), w = reach_of(&on, class_x, kw);
             /* About what the next strip reads. */
-            const ahead next =
-                ahead_of(&from, (long)(line + count) * x_h / y_h * x_w, count * x_h / y_h * x_w, n / TX + 1);
+            const int tiles = n / TX + 1;
+            const ahead next = ahead_of(&from, (long)(line + count) * x_h / y_h * x_w, count * x_h / y_h * x_w,
+                                        tiles * blocks * passes);
             for (int o_block = o_first; o_block < o_end; o_block += BLOCK) {
                 const int o = o_block + VW * O_LANE, room = out - o;
+                const int part = ((o_block - o_first) / BLOCK + pass * blocks) * tiles;
                 __global const float *block =
                     packed + packed_at + in + (size_t)(o_block / BLOCK) * kh * kw * in * BLOCK + VW * O_LANE;
                 const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
-                const floatv start = biased ? load_part(bias + bias_at + o, room) : (floatv)(0.0f);
+                const floatv start = biased && !pass ? load_part(bias + bias_at + o, room) : (floatv)(0.0f);
                 floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
                 for (int first = 0; first < n; first += TX * DEALT) {
                     SHARED const int *its_at = at + first + TILE_LANE, *its_to = to + first + TILE_LANE;
@@ -313,23 +321,24 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                     floatv acc[TX];
 #pragma unroll
                     for (int j = 0; j < TX; j++) acc[j] = start;
-                    if (o_block == o_first && !class) prefetch_part(&from, &next, first / TX);
+                    if (!class) prefetch_part(&from, &next, part + first / TX);
                     const int next_first = first + TX * DEALT < n ? first + TX * DEALT : 0;
                     prefetch_tile(to + next_first + TILE_LANE, n - next_first - TILE_LANE, next_first ? 0 : BLOCK,
-                                  y + o, y_pitch, in_tile, &g);
-                    for (int i = 0; i < slices; i++) {
-                        c.first = i * each, c.end = min(c.first + each, in);
+                                  y + o, y_pitch, epilogue_now, &g);
+                    for (int i = 0; i < in_pass; i++) {
+                        const int its_slice = pass + i, begin = its_slice * slice_each;
+                        const slice c = {begin, min(begin + slice_each, in), slice_pitch};
                         BARRIER; /* the last slice has been read */
-                        if (LANES > 1 && i != slice_staged) {
+                        if (its_slice != staged_slice) {
                             stage_lines(&from, &c, &on, staged, line, count, y_h, y_w, kh, kw);
-                            slice_staged = i;
+                            staged_slice = its_slice;
                         }
                         BARRIER;
                         gather(acc, &c, staged, its_at, valid, block, h, w, out_step, kw, line_floats, in);
                     }
-                    finish(acc, its_to, valid, y + o, y_pitch, room, accumulate, in_tile, &g, sums);
+                    finish(acc, its_to, valid, y + o, y_pitch, room, add, epilogue_now, &g, sums);
                 }
-                if (SUMS(in_tile))
+                if (SUMS(epilogue_now))
                     store_sums(sums, &g, partial + o, partial_pitch, room, line > first_line || class);
             }
         }

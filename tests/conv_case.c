@@ -54,9 +54,9 @@ static const sizes cases[] = {
     {1, 131, 80, 64, 5, 3, 3, 1, 1, ONE_GROUP}, /* groups of rows that divide nothing, and are cut for the cache */
     {1, 3, 3, 256, 520, 3, 3, 1, 1, ONE_GROUP}, /* so many weights that one group of partial sums is the limit */
     {2, 37, 31, 4, 6, 3, 3, 1, 1, ONE_GROUP},   /* groups of lines for batch norm that span two images */
-    {1, 14, 14, 256, 8, 3, 3, 1, 1, ONE_GROUP}, /* too much input to be staged at once */
+    {1, 14, 14, 260, 8, 3, 3, 1, 1, ONE_GROUP}, /* slices of channels that are not alike */
     {2, 14, 14, 8, 256, 3, 3, 1, 1, ONE_GROUP},
-    {1, 4, 300, 64, 64, 3, 3, 1, 1, ONE_GROUP}, /* not even a line of it can be */
+    {1, 4, 300, 64, 64, 3, 3, 1, 1, ONE_GROUP}, /* a line of it is staged in slices alone */
     {2, 9, 13, 64, 24, 1, 1, 3, 0, ONE_GROUP},
     {67, 32, 32, 1, 2, 8, 8, 1, 4,
      ONE_GROUP}, /* columns of 76 MiB: more than one slice of images, the last one smaller */

@@ -8,13 +8,15 @@ enum { LEAST_PIXELS = 32 }; /* of a strip; fewer do not pay */
 
 /* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 16 sums of its 32.
  * GPU: 32 tiles of 8 pixels, each by 4 vectors of 4 channels; 16 KiB of local memory leave room for several groups. */
+#define CPU_STRIP .floats = WALSH_STAGED, .pixels = 512, .enough = 96, .lanes = 1
 #define CPU_OPTIONS "-DPREFETCH=1 -DVW=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT
 static const walsh_staging stagings[WALSH_TILES_KINDS] = {
-    [WALSH_TILES_CPU] = {.options = CPU_OPTIONS " -DTX=6", .floats = WALSH_STAGED, .pixels = 512, .lanes = 1},
-    [WALSH_TILES_WIDE_CPU] = {.options = CPU_OPTIONS " -DTX=16", .floats = WALSH_STAGED, .pixels = 512, .lanes = 1},
+    [WALSH_TILES_CPU] = {.options = CPU_OPTIONS " -DTX=6", CPU_STRIP},
+    [WALSH_TILES_WIDE_CPU] = {.options = CPU_OPTIONS " -DTX=16", CPU_STRIP},
     [WALSH_TILES_GPU] = {.options = "-DLANES=128 -DACROSS=4 -DVW=4 -DTX=8 -DPIXELS=256 -DSTAGED=3200",
                          .floats = 3200,
                          .pixels = 256,
+                         .enough = 256,
                          .lanes = 128,
                          .local = 16 << 10,
                          .slice = 16,
@@ -60,13 +62,13 @@ static int lines_of(const walsh_conv *c, walsh_walk walk, int group, int most, l
 
 walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_walk walk, int group, int most)
 {
-    int in = walsh_pad(walk == WALSH_WALK_BACK ? c->oc : c->ic);
-    int slice = s->slice ? walsh_pad(divide_up(in, divide_up(in, s->slice))) : in;
-    int wanted = lines_of(c, walk, group, most, 1 << 30, slice);
-    for (;; slice = (slice / 2 + 3) / 4 * 4) {
+    bool back = walk == WALSH_WALK_BACK;
+    int in = walsh_pad(back ? c->oc : c->ic), slice = s->slice ? walsh_pad(divide_up(in, divide_up(in, s->slice))) : in;
+    int wanted = lines_of(c, walk, group, most, 1 << 30, slice), w = back ? c->w : walsh_conv_ow(c);
+    for (;; slice = walsh_pad(divide_up(slice, 2))) {
         walsh_strip strip = {.slice = slice, .pitch = slice % 16 ? slice : slice + s->gap};
         strip.lines = lines_of(c, walk, group, most, s->floats, strip.pitch);
-        if (strip.lines >= wanted || slice == 4 || !s->slice) return strip;
+        if (strip.lines >= wanted || strip.lines * w >= s->enough || slice == 4) return strip;
     }
 }
 

@@ -20,9 +20,10 @@ typedef enum walsh_walk { WALSH_WALK_FORWARD, WALSH_WALK_BACK } walsh_walk;
 typedef struct walsh_staging {
     const char *options;
     int floats, pixels; /* STAGED and PIXELS */
+    int enough;         /* pixels of a strip for which a thinner slice is not taken */
     int lanes;          /* LANES: work-items of a work-group */
     size_t local;       /* bytes of local memory, about */
-    int slice;          /* most input channels staged at a time; 0: always all of them */
+    int slice;          /* most input channels staged at a time; 0: all of them where enough pixels fit */
     int gap;            /* floats after a pixel of n*16 channels, which keep neighbours in different banks */
 } walsh_staging;
 
@@ -32,7 +33,7 @@ typedef struct walsh_strip {
 } walsh_strip;
 
 /* As many lines as fit, not more than `most` pixels: an even share of a group of `group` lines. Where input channels
- * may be staged in slices, so few of them that they do not limit the strip. */
+ * are staged in slices, so few of them that they do not limit the strip more than it can bear. */
 walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_walk walk, int group, int most);
 
 /* Every which pixel of the input is staged: with taps that are apart, those between are never read. */

@@ -14,13 +14,13 @@ enum { STRIP_PIXELS = 128, STRIP_VALUES = 4096, SLICE = 64, SLICE_OF_ONE_TAP = 2
 #define DIRECT(vectors)                                                                                                \
     {                                                                                                                  \
         .options = "-DPREFETCH=1 -DVW=16 -DTI=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT " -DOV=" vectors,            \
-        .floats = WALSH_STAGED, .pixels = 512, .lanes = 1                                                             \
+        .floats = WALSH_STAGED, .pixels = 512, .enough = 1, .lanes = 1                                                \
     }
 /* A GPU's 3x3 taps of 16 input channels are 12 tiles of 12 rows of dW, by 4 vectors of 4 output channels. */
 #define GPU_DIRECT                                                                                                     \
     {                                                                                                                  \
         .options = "-DLANES=64 -DACROSS=4 -DVW=4 -DOV=1 -DTI=12 -DPIXELS=64 -DSTAGED=2240", .floats = 2240,            \
-        .pixels = 64, .lanes = 64, .local = 14 << 10, .slice = 16                                                      \
+        .pixels = 64, .enough = 64, .lanes = 64, .local = 14 << 10, .slice = 16                                                      \
     }
 
 /* How work is cut on a device; this does not change the order of any sum. */
