@@ -148,7 +148,7 @@ INLINE void finish(floatv *acc, SHARED const int *to, const int valid, __global 
                    const int room, int accumulate, const int epilogue, const gate *g, floatv *sums)
 {
     const int whole = valid > (TX - 1) * DEALT && room >= VW;
-    if (LANES == 1 && whole && accumulate) {
+    if (LANES == 1 && whole && accumulate && epilogue != SUMS_GATE_SCALED) {
 #pragma unroll
         for (int j = 0; j < TX; j++) acc[j] += LOADV(y + (size_t)to[j * DEALT] * y_pitch);
         accumulate = 0;

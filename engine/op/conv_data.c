@@ -76,8 +76,6 @@ static int plain_suits(const walsh_device *device, const void *problem)
 static int direct_suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
-    /* A GPU's kernel masks what it has stored, when what was there before is lost. */
-    if (c->fuse & WALSH_FUSE_NORM_SUMS && c->gate == WALSH_GATE_SCALED && device->tiles == WALSH_TILES_GPU) return 0;
     return walsh_conv_is_common(c) ? walsh_direct_suits(device, c, WALSH_WALK_BACK) : 0;
 }
 

@@ -102,6 +102,10 @@ static walsh_strip strip_of(const walsh_device *device, const walsh_conv *c, wal
 int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
     walsh_strip strip = strip_of(device, c, walk);
+    bool whole = device->tiles != WALSH_TILES_GPU && strip.slice >= walsh_pad(walk == WALSH_WALK_BACK ? c->oc : c->ic);
+    /* What is masked before it meets what was there cannot be written before: not by a GPU, which masks what it has
+     * stored, nor slice by slice. */
+    if (c->fuse & WALSH_FUSE_NORM_SUMS && c->gate == WALSH_GATE_SCALED && !whole) return 0;
     return walsh_strip_suits(device, &stagings[device->tiles], &strip,
                              walk == WALSH_WALK_BACK ? c->w : walsh_conv_ow(c));
 }
