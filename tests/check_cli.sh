@@ -134,7 +134,7 @@ devices() {
     absent none/run
     POCL_MEMORY_LIMIT=1
     export POCL_MEMORY_LIMIT
-    refuse "memory" 1 "would fit, or --accumulate" train --model resnet110 --data sample --batch 2000 --out none/run
+    refuse "memory" 1 " has 1.0 GiB: --batch" train --model resnet110 --data sample --batch 2000 --out none/run
     unset POCL_MEMORY_LIMIT
     refuse "less memory" 1 "--memory allows 80 MiB: --batch" $new --memory 80MiB --out none/run
     absent none/run

@@ -98,15 +98,15 @@ static walsh_status refuse(const question *q, const walsh_train_memory *memory)
     const walsh_device_info *device = walsh_device_describe(walsh_network_device(q->model->network));
     char reason[512], advice[80];
     int batch = 0, parts = 0;
+    bool limited = o->memory == memory->available;
     if (memory->total)
         snprintf(
             reason, sizeof reason,
             "a batch of %d needs %s of memory (weights, gradients and momentum %s, activations %s, images %s), and "
-            "%s %s",
+            "%s %s %s",
             o->batch, walsh_show_bytes(memory->total).text, walsh_show_bytes(memory->parameters).text,
             walsh_show_bytes(memory->activations).text, walsh_show_bytes(memory->images).text,
-            o->memory == memory->available ? "--memory allows" : device->name,
-            walsh_show_bytes(memory->available).text);
+            limited ? "--memory" : device->name, limited ? "allows" : "has", walsh_show_bytes(memory->available).text);
     else /* it could not even be laid out */
         snprintf(reason, sizeof reason, "%s", walsh_message());
     WALSH_TRY(largest_batch(q, &batch));
