@@ -14,7 +14,10 @@ __kernel void bn_stats_plain(__global const float *x, const ulong x_at, __global
     const int count = min(group_rows, rows - group * group_rows);
     __global const float *start = x + x_at + (size_t)group * group_rows * x_pitch + channel;
     floatv sum = 0.0f, deviations = 0.0f, squares = 0.0f;
-    for (int r = (int)get_local_id(1); r < count; r += LANE_STEP) sum += LOADV(start + (size_t)r * x_pitch);
+    for (int r = (int)get_local_id(1); r < count; r += LANE_STEP) {
+        sum += LOADV(start + (size_t)r * x_pitch);
+        PREFETCH_AHEAD(start + (size_t)r * x_pitch, AHEAD, x_pitch);
+    }
     const floatv mean = group_sum(scratch, sum) / (float)count;
     for (int r = (int)get_local_id(1); r < count; r += LANE_STEP) {
         const floatv d = LOADV(start + (size_t)r * x_pitch) - mean;
@@ -50,9 +53,17 @@ __kernel void bn_apply_plain(__global const float *x, const ulong x_at, __global
         res_shift = LOADV(bn + 3 * res_saved_pitch);
     }
     for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        floatv v = scale * LOADV(x + x_at + (size_t)r * x_pitch + channel) + shift;
-        if (residual) v += res_scale * LOADV(res + res_at + (size_t)r * res_pitch + channel) + res_shift;
+        __global const float *in = x + x_at + (size_t)r * x_pitch + channel;
+        __global const float *other = res + res_at + (size_t)r * res_pitch + channel;
+        __global float *out = y + y_at + (size_t)r * y_pitch + channel;
+        floatv v = scale * LOADV(in) + shift;
+        PREFETCH_AHEAD(in, AHEAD, x_pitch);
+        PREFETCH_AHEAD(out, AHEAD, y_pitch);
+        if (residual) {
+            v += res_scale * LOADV(other) + res_shift;
+            PREFETCH_AHEAD(other, AHEAD, res_pitch);
+        }
         v = v < least ? least : v; /* NaN passes */
-        STOREV(v, y + y_at + (size_t)r * y_pitch + channel);
+        STOREV(v, out);
     }
 }

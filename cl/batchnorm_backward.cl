@@ -25,8 +25,12 @@ __kernel void bn_backward_sums_plain(__global const float *dy, const ulong dy_at
         const int block_end = min(end, r + BLOCK_ROWS * LANE_STEP);
         floatv block = 0.0f, block_with_x = 0.0f;
         for (; r < block_end; r += LANE_STEP) {
-            const floatv v = LOADV(x + x_at + (size_t)r * x_pitch + channel);
-            floatv g = LOADV(dy + dy_at + (size_t)r * dy_pitch + channel);
+            __global const float *in = x + x_at + (size_t)r * x_pitch + channel;
+            __global const float *gradient = dy + dy_at + (size_t)r * dy_pitch + channel;
+            const floatv v = LOADV(in);
+            floatv g = LOADV(gradient);
+            PREFETCH_AHEAD(in, AHEAD, x_pitch);
+            PREFETCH_AHEAD(gradient, AHEAD, dy_pitch);
             if (relu) g = RELU_MASKV(g, scale * v + shift);
             block += g;
             block_with_x += g * (v - mean);
@@ -58,10 +62,15 @@ __kernel void bn_backward_apply_plain(__global const float *dy, const ulong dy_a
     const floatv offset = LOADV(row + 2 * factors_pitch), slope = LOADV(row + 3 * factors_pitch);
     const floatv shift = relu ? LOADV(saved + saved_at + 3 * saved_pitch + channel) : (floatv)(0.0f);
     for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        const floatv v = LOADV(x + x_at + (size_t)r * x_pitch + channel);
-        floatv g = LOADV(dy + dy_at + (size_t)r * dy_pitch + channel);
+        __global const float *in = x + x_at + (size_t)r * x_pitch + channel;
+        __global const float *gradient = dy + dy_at + (size_t)r * dy_pitch + channel;
+        const floatv v = LOADV(in);
+        floatv g = LOADV(gradient);
+        PREFETCH_AHEAD(in, AHEAD, x_pitch);
+        PREFETCH_AHEAD(gradient, AHEAD, dy_pitch);
         if (relu) g = RELU_MASKV(g, scale * v + shift);
         __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+        PREFETCH_AHEAD(out, AHEAD, dx_pitch);
         g = scale * g - (offset + slope * (v - mean));
         if (accumulate) g += LOADV(out);
         STOREV(g, out);

@@ -55,7 +55,9 @@ __kernel void pool_forward_plain(__global const float *x, const ulong x_at, __gl
         floatv result = maximum ? -INFINITY : 0.0f;
         for (int i = iy.first; i < iy.end; i++) {
             for (int j = ix.first; j < ix.end; j++) {
-                const floatv v = meant(&as, LOADV(x + PIXEL(image, h, i, w, j, x_pitch)));
+                __global const float *in = x + PIXEL(image, h, i, w, j, x_pitch);
+                const floatv v = meant(&as, LOADV(in));
+                PREFETCH_AHEAD(in, AHEAD * stride, x_pitch);
                 result = maximum ? larger(result, v) : result + v;
             }
         }
@@ -113,6 +115,7 @@ __kernel void pool_backward_average_plain(__global const float *dy, const ulong 
             for (int j = ox.first; j < ox.end; j++) g += LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch));
         g *= factor;
         __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+        PREFETCH_AHEAD(out, AHEAD, dx_pitch);
         if (accumulate) g += LOADV(out);
         STOREV(g, out);
     }
@@ -147,7 +150,9 @@ __kernel void pool_backward_through_plain(__global const float *dy, const ulong 
             const int line = r / w, image = line / h;
             const span oy = covering_windows(line - image * h, window, stride, pad, oh);
             const span ox = covering_windows(r - line * w, window, stride, pad, ow);
-            const floatv v = LOADV(u + u_at + (size_t)r * u_pitch + channel);
+            __global const float *in = u + u_at + (size_t)r * u_pitch + channel;
+            const floatv v = LOADV(in);
+            PREFETCH_AHEAD(in, AHEAD, u_pitch);
             floatv g = 0.0f;
             for (int i = oy.first; i < oy.end; i++)
                 for (int j = ox.first; j < ox.end; j++) g += LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch));
@@ -155,6 +160,7 @@ __kernel void pool_backward_through_plain(__global const float *dy, const ulong 
             block += g;
             block_with_u += g * (v - mean);
             __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+            PREFETCH_AHEAD(out, AHEAD, dx_pitch);
             g *= scale;
             if (accumulate) g += LOADV(out);
             if (exists) STOREV(g, out);
@@ -191,7 +197,9 @@ __kernel void pool_backward_positions_plain(__global const float *x, const ulong
         floatv first = (float)((first_y - corner_y) * window + first_x - corner_x);
         for (int i = first_y; i < end_y; i++) {
             for (int j = first_x; j < end_x; j++) {
-                const floatv v = LOADV(x + PIXEL(image, h, i, w, j, x_pitch));
+                __global const float *in = x + PIXEL(image, h, i, w, j, x_pitch);
+                const floatv v = LOADV(in);
+                PREFETCH_AHEAD(in, AHEAD * stride, x_pitch);
                 const intv larger = (v > m) | ((v != v) & (m == m));
                 m = larger ? v : m;
                 first = larger ? (floatv)((float)((i - corner_y) * window + j - corner_x)) : first;
@@ -219,11 +227,15 @@ __kernel void pool_backward_max_plain(__global const float *dy, const ulong dy_a
         for (int i = oy.first; i < oy.end; i++) {
             for (int j = ox.first; j < ox.end; j++) {
                 const float here = (float)((at_y - i * stride) * window + at_x - j * stride);
-                const floatv first = LOADV(position + PIXEL(image, oh, i, ow, j, position_pitch));
-                g += first == (floatv)(here) ? LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch)) : (floatv)(0.0f);
+                __global const float *place = position + PIXEL(image, oh, i, ow, j, position_pitch);
+                __global const float *in = dy + PIXEL(image, oh, i, ow, j, dy_pitch);
+                g += LOADV(place) == (floatv)(here) ? LOADV(in) : (floatv)(0.0f);
+                PREFETCH_AHEAD(place, AHEAD, position_pitch);
+                PREFETCH_AHEAD(in, AHEAD, dy_pitch);
             }
         }
         __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+        PREFETCH_AHEAD(out, AHEAD, dx_pitch);
         if (accumulate) g += LOADV(out);
         STOREV(g, out);
     }

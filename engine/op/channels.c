@@ -19,7 +19,8 @@ walsh_status walsh_channels_check(const char *op, int n, int h, int w, int c)
 static walsh_channels for_cpu(int padded)
 {
     int vw = padded % 16 == 0 ? 16 : padded % 8 == 0 ? 8 : 4;
-    const char *options = vw == 16 ? "-DVW=16" : vw == 8 ? "-DVW=8" : "-DVW=4";
+    const char *options =
+        vw == 16 ? "-DPREFETCH=1 -DVW=16" : vw == 8 ? "-DPREFETCH=1 -DVW=8" : "-DPREFETCH=1 -DVW=4";
     return (walsh_channels){.options = options, .vectors = padded / vw, .each = CPU_ROWS, .local = {1, 1}};
 }
 
