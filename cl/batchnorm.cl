@@ -2,9 +2,7 @@
 #include "walsh.clh"
 #include "channels.clh"
 
-/* One work-group a group of rows and vectors of channels. The corrected two-pass algorithm (Chan, Golub, LeVeque,
- * 1983): the second sweep, over rows that the first leaves in cache, takes deviations from a mean whose rounding error
- * it also finds, as the mean deviation. */
+/* One work-group a group of rows and vectors of channels. */
 __kernel void bn_stats_plain(__global const float *x, const ulong x_at, __global float *partial, const ulong partial_at,
                              const int rows, const int group_rows, const int vectors, const int x_pitch,
                              const int partial_pitch)
@@ -12,25 +10,12 @@ __kernel void bn_stats_plain(__global const float *x, const ulong x_at, __global
     __local floatv scratch[GROUP_ITEMS];
     const int group = (int)get_group_id(1), channel = VW * min((int)get_global_id(0), vectors - 1);
     const int count = min(group_rows, rows - group * group_rows);
-    __global const float *start = x + x_at + (size_t)group * group_rows * x_pitch + channel;
-    floatv sum = 0.0f, deviations = 0.0f, squares = 0.0f;
-    for (int r = (int)get_local_id(1); r < count; r += LANE_STEP) {
-        sum += LOADV(start + (size_t)r * x_pitch);
-        PREFETCH_AHEAD(start + (size_t)r * x_pitch, AHEAD, x_pitch);
-    }
-    const floatv mean = group_sum(scratch, sum) / (float)count;
-    for (int r = (int)get_local_id(1); r < count; r += LANE_STEP) {
-        const floatv d = LOADV(start + (size_t)r * x_pitch) - mean;
-        deviations += d;
-        squares += d * d;
-    }
-    deviations = group_sum(scratch, deviations);
-    squares = group_sum(scratch, squares);
+    floatv mean, squares;
+    row_statistics(x + x_at + (size_t)group * group_rows * x_pitch + channel, count, x_pitch, scratch, &mean, &squares);
     if (get_local_id(1) != 0 || (int)get_global_id(0) >= vectors) return;
-    const floatv error = deviations / (float)count;
     __global float *out = partial + partial_at + (size_t)group * 2 * partial_pitch + channel;
-    STOREV(mean + error, out);
-    STOREV(squares - deviations * error, out + partial_pitch);
+    STOREV(mean, out);
+    STOREV(squares, out + partial_pitch);
 }
 
 /* RES as it stands is RES scaled by one: exact, and one path for both kinds of residual. */

@@ -3,10 +3,6 @@
 #include "walsh.clh"
 #include "channels.clh"
 
-/* Rows added up before they meet the running sum. The gradient that global pooling hands back is the same for all pixels
- * of an image: hundreds of equal terms in a row would round the same way each time. */
-#define BLOCK_ROWS 16
-
 /* One work-group a group of rows and vectors of channels; PARTIAL [groups][2][pitch]: sum g, sum g*xhat. */
 __kernel void bn_backward_sums_plain(__global const float *dy, const ulong dy_at, __global const float *x,
                                      const ulong x_at, __global const float *saved, const ulong saved_at,

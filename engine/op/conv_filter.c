@@ -1,4 +1,7 @@
+#include "engine/op/conv_filter.h"
+
 #include "engine/op/conv_clblast.h"
+#include "engine/op/conv_depthwise.h"
 #include "engine/op/conv_direct.h"
 #include "engine/op/conv_groups.h"
 
@@ -14,13 +17,13 @@ enum { STRIP_PIXELS = 128, STRIP_VALUES = 4096, SLICE = 64, SLICE_OF_ONE_TAP = 2
 #define DIRECT(vectors)                                                                                                \
     {                                                                                                                  \
         .options = "-DPREFETCH=1 -DVW=16 -DTI=6 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT " -DOV=" vectors,            \
-        .floats = WALSH_STAGED, .pixels = 512, .enough = 1, .lanes = 1                                                \
+        .floats = WALSH_STAGED, .pixels = 512, .enough = 1, .lanes = 1                                                 \
     }
 /* A GPU's 3x3 taps of 16 input channels are 12 tiles of 12 rows of dW, by 4 vectors of 4 output channels. */
 #define GPU_DIRECT                                                                                                     \
     {                                                                                                                  \
         .options = "-DLANES=64 -DACROSS=4 -DVW=4 -DOV=1 -DTI=12 -DPIXELS=64 -DSTAGED=2240", .floats = 2240,            \
-        .pixels = 64, .enough = 64, .lanes = 64, .local = 14 << 10, .slice = 16                                                      \
+        .pixels = 64, .enough = 64, .lanes = 64, .local = 14 << 10, .slice = 16                                        \
     }
 
 /* How work is cut on a device; this does not change the order of any sum. */
@@ -75,32 +78,35 @@ static int plain_suits(const walsh_device *device, const void *problem)
     return 2;
 }
 
-/* Rows of dW: one for each tap and input channel. */
-static int weight_rows(const walsh_conv *c)
+int walsh_filter_rows(const walsh_conv *c)
 {
-    return c->kh * c->kw * walsh_pad(c->ic);
+    return c->kh * c->kw * (walsh_conv_is_depthwise(c) ? 1 : walsh_pad(c->ic / walsh_conv_groups(c)));
 }
 
-/* Rows of dY (n*oh of them) in a group: whole images where it is more than one. */
-static int group_rows(const walsh_conv *c)
+int walsh_filter_group_lines(const walsh_conv *c)
 {
-    size_t weights = (size_t)weight_rows(c) * (size_t)walsh_pad(c->oc);
+    size_t weights = (size_t)walsh_filter_rows(c) * (size_t)walsh_pad(c->oc);
     int rows = c->n * walsh_conv_oh(c), groups = weights < PARTIAL_FLOATS ? (int)(PARTIAL_FLOATS / weights) : 1;
     int each = divide_up(rows, smaller(groups, MAX_GROUPS)), image = walsh_conv_oh(c);
     return each > image ? divide_up(each, image) * image : each;
 }
 
-static int groups_of(const walsh_conv *c)
+int walsh_filter_groups(const walsh_conv *c)
 {
-    return divide_up(c->n * walsh_conv_oh(c), group_rows(c));
+    return divide_up(c->n * walsh_conv_oh(c), walsh_filter_group_lines(c));
 }
 
-static size_t workspace_bytes(const walsh_device *device, const void *problem)
+int walsh_filter_width(const walsh_device *device, const walsh_conv *c)
+{
+    int block = tiling_of(device, c)->block;
+    return divide_up(c->oc, block) * block;
+}
+
+size_t walsh_filter_workspace(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
-    const tiling *t = tiling_of(device, c);
-    return sizeof(float) * (size_t)groups_of(c) * (size_t)weight_rows(c) *
-           (size_t)(divide_up(c->oc, t->block) * t->block);
+    return sizeof(float) * (size_t)walsh_filter_groups(c) * (size_t)walsh_filter_rows(c) *
+           (size_t)walsh_filter_width(device, c);
 }
 
 static walsh_status emit_partial(walsh_list *list, const walsh_conv *c, const walsh_view *x, const walsh_view *dy,
@@ -108,13 +114,13 @@ static walsh_status emit_partial(walsh_list *list, const walsh_conv *c, const wa
 {
     const tiling *t = tiling_of(walsh_list_device(list), c);
     int ic = walsh_pad(c->ic), oc = walsh_pad(c->oc), oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
-    int group = group_rows(c), span = smaller(ic, t->span), depth = group;
+    int group = walsh_filter_group_lines(c), span = smaller(ic, t->span), depth = group;
     if (t->cached) depth = smaller(group, 1 + t->cached / (ow * (span + t->block)));
     walsh_launch launch = {.file = "conv_filter",
                            .function = "conv_filter_plain",
                            .options = t->options,
                            .global = {(size_t)divide_up(oc, t->block), (size_t)(c->kh * c->kw * divide_up(ic, span)),
-                                      (size_t)groups_of(c)},
+                                      (size_t)walsh_filter_groups(c)},
                            .local = {t->local[0], t->local[1], 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(dy), WALSH_TENSOR(partial), WALSH_INT(c->n * oh),
@@ -124,11 +130,11 @@ static walsh_status emit_partial(walsh_list *list, const walsh_conv *c, const wa
                         WALSH_INT(c->pad));
 }
 
-static walsh_status emit_reduce(walsh_list *list, const walsh_conv *c, const walsh_view *partial, const walsh_view *dw)
+walsh_status walsh_filter_reduce(walsh_list *list, const walsh_conv *c, const walsh_view *partial, const walsh_view *dw)
 {
     const tiling *t = tiling_of(walsh_list_device(list), c);
-    int oc = walsh_pad(c->oc), rows = weight_rows(c), groups = groups_of(c);
-    int vectors = rows * divide_up(oc, t->block) * t->block / t->vector;
+    int oc = walsh_pad(c->oc), rows = walsh_filter_rows(c), groups = walsh_filter_groups(c);
+    int vectors = rows * walsh_filter_width(walsh_list_device(list), c) / t->vector;
     double elements = (double)rows * oc;
     walsh_launch launch = {.file = "conv_filter",
                            .function = "conv_filter_reduce",
@@ -143,13 +149,14 @@ static walsh_status emit_reduce(walsh_list *list, const walsh_conv *c, const wal
 
 static walsh_strip strip_of(const walsh_staging *staging, const walsh_conv *c)
 {
-    if (staging->lanes > 1) return walsh_strip_of(staging, c, WALSH_WALK_FORWARD, group_rows(c), staging->pixels);
+    if (staging->lanes > 1)
+        return walsh_strip_of(staging, c, WALSH_WALK_FORWARD, walsh_filter_group_lines(c), staging->pixels);
     bool one_tap = c->kh * c->kw == 1;
     walsh_staging sliced = *staging;
     sliced.slice = one_tap ? SLICE_OF_ONE_TAP : SLICE;
     int line = smaller(walsh_conv_ow(c), staging->pixels), slice = smaller(walsh_pad(c->ic), sliced.slice);
     int few = one_tap ? STRIP_PIXELS : smaller(STRIP_PIXELS, STRIP_VALUES / slice);
-    return walsh_strip_of(&sliced, c, WALSH_WALK_FORWARD, group_rows(c), few > line ? few : line);
+    return walsh_strip_of(&sliced, c, WALSH_WALK_FORWARD, walsh_filter_group_lines(c), few > line ? few : line);
 }
 
 static int direct_suits(const walsh_device *device, const void *problem)
@@ -173,7 +180,7 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
     int mode = c->fuse & WALSH_FUSE_AFFINE ? WALSH_STAGE_NORMALISED : WALSH_STAGE_AS_IT_IS;
     int dy_mode = c->fuse & WALSH_FUSE_NORM_GRADIENT ? WALSH_STAGE_NORM_GRADIENT : WALSH_STAGE_AS_IT_IS;
     const walsh_strip strip = strip_of(&t->direct, c);
-    int blocks = divide_up(c->oc, t->direct_block), groups = groups_of(c);
+    int blocks = divide_up(c->oc, t->direct_block), groups = walsh_filter_groups(c);
     int slices = divide_up(walsh_pad(c->ic), strip.slice), each = walsh_blocks_each(device, blocks, groups * slices);
     size_t lanes = (size_t)t->direct.lanes;
     walsh_launch launch = {.file = "conv_filter_direct",
@@ -184,19 +191,19 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y),
                         WALSH_TENSOR(factors), WALSH_TENSOR(partial), WALSH_INT(mode), WALSH_INT(dy_mode),
-                        WALSH_INT(c->n * oh), WALSH_INT(group_rows(c)), WALSH_INT(strip.lines), WALSH_INT(each),
-                        WALSH_INT(walsh_pad(c->ic)), WALSH_INT(walsh_pad(c->oc)), WALSH_INT(c->h), WALSH_INT(c->w),
-                        WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(oh), WALSH_INT(ow),
-                        WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch), WALSH_INT(factors->shape.pitch),
-                        WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(c->stride), WALSH_INT(c->pad),
-                        WALSH_INT(walsh_strip_skip(c)), WALSH_INT(strip.slice));
+                        WALSH_INT(c->n * oh), WALSH_INT(walsh_filter_group_lines(c)), WALSH_INT(strip.lines),
+                        WALSH_INT(each), WALSH_INT(walsh_pad(c->ic)), WALSH_INT(walsh_pad(c->oc)), WALSH_INT(c->h),
+                        WALSH_INT(c->w), WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(oh),
+                        WALSH_INT(ow), WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch),
+                        WALSH_INT(factors->shape.pitch), WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(c->stride),
+                        WALSH_INT(c->pad), WALSH_INT(walsh_strip_skip(c)), WALSH_INT(strip.slice));
 }
 
 static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                 const walsh_view *workspace)
 {
     WALSH_TRY(emit_direct(list, problem, operand, workspace));
-    return emit_reduce(list, problem, workspace, &operand[WALSH_CONV_FILTER_DW]);
+    return walsh_filter_reduce(list, problem, workspace, &operand[WALSH_CONV_FILTER_DW]);
 }
 
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -204,16 +211,16 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
 {
     if (!walsh_conv_is_common(problem)) return walsh_groups_filter(list, problem, operand);
     WALSH_TRY(emit_partial(list, problem, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DY], workspace));
-    return emit_reduce(list, problem, workspace, &operand[WALSH_CONV_FILTER_DW]);
+    return walsh_filter_reduce(list, problem, workspace, &operand[WALSH_CONV_FILTER_DW]);
 }
 
 static const walsh_variant direct = {.name = "conv_filter_direct",
                                      .fuses = WALSH_FUSE_AFFINE | WALSH_FUSE_NORM_GRADIENT,
                                      .suits = direct_suits,
-                                     .workspace = workspace_bytes,
+                                     .workspace = walsh_filter_workspace,
                                      .emit = direct_emit};
 static const walsh_variant plain = {
-    .name = "conv_filter_plain", .suits = plain_suits, .workspace = workspace_bytes, .emit = plain_emit};
+    .name = "conv_filter_plain", .suits = plain_suits, .workspace = walsh_filter_workspace, .emit = plain_emit};
 
 const walsh_op walsh_conv_filter = {
     .name = "conv_filter",
@@ -226,5 +233,6 @@ const walsh_op walsh_conv_filter = {
                  {"factors", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_filter_clblast, &plain, NULL},
+    .variants =
+        (const walsh_variant *const[]){&direct, &walsh_conv_filter_depthwise, &walsh_conv_filter_clblast, &plain, NULL},
 };

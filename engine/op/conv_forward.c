@@ -1,4 +1,5 @@
 #include "engine/op/conv_clblast.h"
+#include "engine/op/conv_depthwise.h"
 #include "engine/op/conv_direct.h"
 #include "engine/op/conv_gather.h"
 #include "engine/op/conv_groups.h"
@@ -136,5 +137,6 @@ const walsh_op walsh_conv_forward = {
                  {"bias", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_forward_clblast, &plain, NULL},
+    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_forward_depthwise, &walsh_conv_forward_clblast,
+                                               &plain, NULL},
 };
