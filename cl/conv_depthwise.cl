@@ -1,27 +1,13 @@
 /* Depthwise convolution 3x3, padded by 1, stride 1 or 2: a work-group takes vectors of channels of a group of lines,
  * tiles of TX pixels of a line in registers. Each input that a tile reads is read once for each of its lines, and what
  * the tensor stands for is computed then. (Memory is what bounds this, not arithmetic.)
- *
- * The last vector of channels ends where the channels end, and so may begin within the one before: then it stores only
- * its own last lanes, all but the first `taken`. */
+ */
 #include "walsh.clh"
 #include "channels.clh"
+#include "conv_finish.clh"
 
 #define TX 4 /* even: with stride 2 all tiles of a gradient begin alike */
 #define MOST_COLUMNS (2 * (TX - 1) + 3)
-
-/* What follows the sum; with ReLU where it is normalised and odd. */
-enum {
-    STORE_ONLY,
-    STATISTICS,
-    SUMS_GATE_COMPUTED,
-    SUMS_GATE_STORED,
-    SUMS_GATE_OPEN,
-    NORMALISE = 6,
-    NORMALISE_RELU,
-    NORMALISE_ADD,
-    NORMALISE_ADD_RELU
-};
 
 /* What a tensor is read as: max(scale*x + shift, least); or, with `gradient`, the input gradient of a batch norm whose
  * input is y, scale*x - (shift + slope*(y - mean)) (engine/op/batchnorm.h). */
@@ -58,17 +44,6 @@ INLINE source gradient_of(__global const float *dy, const int h, const int w, co
     s.mean = LOADV(rows), s.scale = LOADV(rows + rows_pitch);
     s.shift = LOADV(rows + 2 * rows_pitch), s.slope = LOADV(rows + 3 * rows_pitch);
     return s;
-}
-
-INLINE void store_own(const floatv v, __global float *p, const int taken)
-{
-    if (!taken) {
-        STOREV(v, p);
-        return;
-    }
-#pragma unroll
-    for (int q = 1; q < VW / 4; q++)
-        if (4 * q >= taken) STORE4(((const float4 *)&v)[q], p + 4 * q);
 }
 
 /* A group's tiles, from this lane's first one on: `line` counts through all images. */

@@ -2,6 +2,7 @@
 #include "engine/op/conv_depthwise.h"
 #include "engine/op/conv_direct.h"
 #include "engine/op/conv_gather.h"
+#include "engine/op/conv_grouped.h"
 #include "engine/op/conv_groups.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
@@ -152,6 +153,6 @@ const walsh_op walsh_conv_data = {
                  {"partial", WALSH_WRITE}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants =
-        (const walsh_variant *const[]){&direct, &walsh_conv_data_depthwise, &walsh_conv_data_clblast, &plain, NULL},
+    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_data_depthwise, &walsh_conv_data_grouped,
+                                               &walsh_conv_data_clblast, &plain, NULL},
 };

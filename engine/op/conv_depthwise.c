@@ -3,18 +3,7 @@
 #include "engine/op/batchnorm.h"
 #include "engine/op/channels.h"
 #include "engine/op/conv_filter.h"
-
-/* The kernels' epilogues; NORMALISE may be followed by either or both, added to it. */
-enum {
-    STORE_ONLY,
-    STATISTICS,
-    SUMS_GATE_COMPUTED,
-    SUMS_GATE_STORED,
-    SUMS_GATE_OPEN,
-    NORMALISE = 6,
-    AND_RELU = 1,
-    AND_ADD = 2
-};
+#include "engine/op/conv_finish.h"
 
 static int suits(const walsh_device *device, const void *problem)
 {
@@ -64,24 +53,15 @@ static walsh_status forward_emit(walsh_list *list, const void *problem, const wa
     const walsh_view *partial = &operand[WALSH_CONV_FORWARD_PARTIAL];
     int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), each = group_lines(c->n, oh, ow);
     bool affine = c->fuse & WALSH_FUSE_AFFINE;
-    int epilogue = c->fuse & WALSH_FUSE_STATS ? STATISTICS : STORE_ONLY;
-    if (c->fuse & WALSH_FUSE_NORMALISE) epilogue = NORMALISE + (c->relu ? AND_RELU : 0) + (c->add ? AND_ADD : 0);
     walsh_launch launch = launch_of(list, c, "conv_depthwise_forward", walsh_bn_groups(c->n, oh, ow));
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(w),
                         WALSH_TENSOR(&operand[WALSH_CONV_FORWARD_BIAS]), WALSH_TENSOR(y), WALSH_TENSOR(y_saved),
                         WALSH_TENSOR(res), WALSH_TENSOR(partial), WALSH_INT(affine), WALSH_INT(affine && !c->linear),
-                        WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT(epilogue), WALSH_INT(c->stride),
-                        WALSH_INT(c->n * oh), WALSH_INT(each), WALSH_INT(walsh_pad(c->ic)), WALSH_INT(c->h),
-                        WALSH_INT(c->w), WALSH_INT(oh), WALSH_INT(ow), WALSH_INT(x->shape.pitch),
+                        WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT(walsh_finish_of(c)),
+                        WALSH_INT(c->stride), WALSH_INT(c->n * oh), WALSH_INT(each), WALSH_INT(walsh_pad(c->ic)),
+                        WALSH_INT(c->h), WALSH_INT(c->w), WALSH_INT(oh), WALSH_INT(ow), WALSH_INT(x->shape.pitch),
                         WALSH_INT(saved->shape.pitch), WALSH_INT(w->shape.pitch), WALSH_INT(y->shape.pitch),
                         WALSH_INT(y_saved->shape.pitch), WALSH_INT(res->shape.pitch), WALSH_INT(partial->shape.pitch));
-}
-
-static int sums_epilogue(const walsh_conv *c)
-{
-    if (!(c->fuse & WALSH_FUSE_NORM_SUMS)) return STORE_ONLY;
-    if (c->gate == WALSH_GATE_OPEN) return SUMS_GATE_OPEN;
-    return c->gate == WALSH_GATE_STORED ? SUMS_GATE_STORED : SUMS_GATE_COMPUTED;
 }
 
 static walsh_status data_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -97,7 +77,7 @@ static walsh_status data_emit(walsh_list *list, const void *problem, const walsh
     walsh_launch launch = launch_of(list, c, "conv_depthwise_data", walsh_bn_groups(c->n, c->h, c->w));
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(y), WALSH_TENSOR(factors), WALSH_TENSOR(w),
                         WALSH_TENSOR(dx), WALSH_TENSOR(u), WALSH_TENSOR(saved), WALSH_TENSOR(z), WALSH_TENSOR(partial),
-                        WALSH_INT((c->fuse & WALSH_FUSE_NORM_GRADIENT) != 0), WALSH_INT(sums_epilogue(c)),
+                        WALSH_INT((c->fuse & WALSH_FUSE_NORM_GRADIENT) != 0), WALSH_INT(walsh_finish_of(c)),
                         WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0), WALSH_INT(c->stride), WALSH_INT(c->n * c->h),
                         WALSH_INT(group_lines(c->n, c->h, c->w)), WALSH_INT(walsh_pad(c->ic)), WALSH_INT(c->h),
                         WALSH_INT(c->w), WALSH_INT(walsh_conv_oh(c)), WALSH_INT(walsh_conv_ow(c)),

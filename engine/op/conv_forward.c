@@ -2,6 +2,7 @@
 #include "engine/op/conv_depthwise.h"
 #include "engine/op/conv_direct.h"
 #include "engine/op/conv_gather.h"
+#include "engine/op/conv_grouped.h"
 #include "engine/op/conv_groups.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
@@ -137,6 +138,6 @@ const walsh_op walsh_conv_forward = {
                  {"bias", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_forward_depthwise, &walsh_conv_forward_clblast,
-                                               &plain, NULL},
+    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_forward_depthwise, &walsh_conv_forward_grouped,
+                                               &walsh_conv_forward_clblast, &plain, NULL},
 };

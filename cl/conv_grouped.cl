@@ -1,0 +1,448 @@
+/* 1x1 convolution by groups, stride 1: matrix products of rows (pixels) by a group's channels. A work-group has one group
+ * of channels of some rows, and stages what it reads of them, a strip at a time: what a tensor stands for is computed on
+ * the way there, and a shuffle undone. On a CPU a work-item is alone and stages all of the group's channels, in private
+ * memory; on a GPU lanes share a slice of them in local memory, ACROSS of dimension 0 standing side by side in the
+ * output's channels, those of dimension 1 dealing the tiles among them. */
+
+/* Vectors of output channels of a work-item, rows of its tile, and rows of dW of its tile: TX * OV sums and what is
+ * multiplied must fit a CPU's registers, TI * OV too. */
+#ifndef OV
+#define OV 1
+#endif
+#ifndef TX
+#define TX 4
+#endif
+#ifndef TI
+#define TI 4
+#endif
+/* Work-items side by side, in all, and floats that a work-group stages. */
+#ifndef ACROSS
+#define ACROSS 1
+#endif
+#ifndef LANES
+#define LANES 1
+#endif
+#ifndef STAGED
+#define STAGED 1024
+#endif
+#if LANES > 1
+#define GROUPED 1
+#endif
+#include "walsh.clh"
+#include "channels.clh"
+#include "conv_finish.clh"
+
+#define DEALT (LANES / ACROSS)
+#define BLOCK (ACROSS * OV * VW)
+#if LANES > 1
+#define SHARED __local
+#define O_LANE ((int)get_local_id(0))
+#define TILE_LANE ((int)get_local_id(1))
+#define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
+#define WORK_GROUP __attribute__((reqd_work_group_size(ACROSS, DEALT, 1)))
+#define LOAD_STAGED(p) (*(SHARED const floatv *)(p))
+#else
+#define SHARED __private
+#define O_LANE 0
+#define TILE_LANE 0
+#define BARRIER
+#define WORK_GROUP
+#define LOAD_STAGED(p) WALSH_GLUE(vload, VW)(0, (p))
+#endif
+
+/* Vector number v of `channels`: its first one. */
+#define FIRST_OF(v, channels) min(VW * (v), (channels) - VW)
+
+/* A group's channels of a tensor that counts them in order, or as they lay before a shuffle: see engine/op/conv.h. */
+typedef struct lanes {
+    int groups, each, group, shuffled;
+} lanes;
+
+INLINE int lane_of(const lanes *l, const int c)
+{
+    const int channel = l->group * l->each + c;
+    return l->shuffled ? channel % l->groups * l->each + channel / l->groups : channel;
+}
+
+/* What a tensor is staged as: itself; scale*x + shift, rectified, `rows` being SAVED; or the input gradient of a batch
+ * norm whose input is y, `rows` being FACTORS (engine/op/batchnorm.h). */
+enum { AS_IT_IS, NORMALISED, NORMALISED_RELU, NORM_GRADIENT };
+
+typedef struct source {
+    __global const float *x, *y, *rows;
+    int mode, x_pitch, y_pitch, rows_pitch;
+    lanes its;
+} source;
+
+/* The channel at `lane` of the rows at p of x and q of y, as it is to be staged. */
+INLINE float read_one(const source *s, __global const float *p, __global const float *q, const int lane)
+{
+    __global const float *r = s->rows + lane;
+    const float v = p[lane];
+    if (s->mode == AS_IT_IS) return v;
+    if (s->mode == NORM_GRADIENT)
+        return r[s->rows_pitch] * v - (r[2 * s->rows_pitch] + r[3 * s->rows_pitch] * (q[lane] - r[0]));
+    const float n = r[2 * s->rows_pitch] * v + r[3 * s->rows_pitch];
+    return s->mode == NORMALISED_RELU && n < 0.0f ? 0.0f : n;
+}
+
+#if LANES > 1
+/* Channels [first, first + n) of the group of `count` rows from `row` on, to[n*row + channel]. */
+INLINE void stage(const source *s, const int row, const int count, const int first, const int n, SHARED float *to)
+{
+    for (int i = TILE_LANE * ACROSS + O_LANE; i < count * n; i += LANES) {
+        const size_t r = (size_t)(row + i / n);
+        to[i] = read_one(s, s->x + r * s->x_pitch, s->y + r * s->y_pitch, lane_of(&s->its, first + i % n));
+    }
+}
+#else
+/* The same of a vector of channels. */
+#define LOAD_VECTOR(p) WALSH_GLUE(vload, VW)(0, (p))
+INLINE floatv read_vector(const source *s, __global const float *p, __global const float *q, const int lane)
+{
+    __global const float *r = s->rows + lane;
+    const floatv v = LOAD_VECTOR(p + lane);
+    if (s->mode == AS_IT_IS) return v;
+    if (s->mode == NORM_GRADIENT)
+        return LOAD_VECTOR(r + s->rows_pitch) * v -
+               (LOAD_VECTOR(r + 2 * s->rows_pitch) +
+                LOAD_VECTOR(r + 3 * s->rows_pitch) * (LOAD_VECTOR(q + lane) - LOAD_VECTOR(r)));
+    const floatv n = LOAD_VECTOR(r + 2 * s->rows_pitch) * v + LOAD_VECTOR(r + 3 * s->rows_pitch);
+    return s->mode == NORMALISED_RELU ? RELUV(n) : n;
+}
+
+/* `n` lanes from `lane` on, to every by-th float. */
+INLINE void stage_run(const source *s, __global const float *p, __global const float *q, const int lane, const int n,
+                      float *to, const int by)
+{
+    int c = 0;
+    for (; c + VW <= n; c += VW) {
+        const floatv v = read_vector(s, p, q, lane + c);
+        if (by == 1) {
+            WALSH_GLUE(vstore, VW)(v, 0, to + c);
+            continue;
+        }
+        float each[VW];
+        WALSH_GLUE(vstore, VW)(v, 0, each);
+#pragma unroll
+        for (int i = 0; i < VW; i++) to[(c + i) * by] = each[i];
+    }
+    for (; c < n; c++) to[c * by] = read_one(s, p, q, lane + c);
+}
+
+INLINE void stage(const source *s, const int row, const int count, const int first, const int n, float *to)
+{
+    const lanes *l = &s->its;
+    for (int r = row; r < row + count; r++, to += n) {
+        __global const float *p = s->x + (size_t)r * s->x_pitch, *q = s->y + (size_t)r * s->y_pitch;
+        if (!l->shuffled) {
+            stage_run(s, p, q, l->group * l->each + first, n, to, 1);
+            continue;
+        }
+        /* Every groups-th channel is the neighbour of the one before. */
+        for (int i = 0; i < l->groups && i < n; i++)
+            stage_run(s, p, q, lane_of(l, first + i), (n - i + l->groups - 1) / l->groups, to + i, l->groups);
+    }
+}
+#endif
+
+/* Weights as conv_grouped reads them, [group][set of vectors][in][BLOCK]: in W the one of inputs i and output o of a
+ * group lies at group*w_group + i*w_in + o*w_out. A work-item one vector. */
+__kernel void conv_grouped_pack(__global const float *w, const ulong w_at, __global float *packed,
+                                const ulong packed_at, const int in_each, const int out_each, const int sets,
+                                const int w_group, const int w_in, const int w_out)
+{
+    const int i = (int)get_global_id(1), set = (int)get_global_id(2) % sets, group = (int)get_global_id(2) / sets;
+    const int v = (int)get_global_id(0), vectors = (out_each + VW - 1) / VW;
+    if (i >= in_each) return;
+    const int o = FIRST_OF(min(set * (BLOCK / VW) + v, vectors - 1), out_each);
+    __global const float *from = w + w_at + (size_t)group * w_group + (size_t)i * w_in + (size_t)o * w_out;
+    __global float *to = packed + packed_at + ((size_t)(group * sets + set) * in_each + i) * BLOCK + VW * v;
+    for (int k = 0; k < VW; k++) to[k] = from[k * w_out];
+}
+
+/* Where a vector of output channels lies in a row of the written tensor. */
+typedef struct place {
+    int first, taken; /* the first one's lane, and how many belong to the vector before */
+    int shuffled, lane[VW];
+} place;
+
+INLINE place place_of(const lanes *l, const int v)
+{
+    place p;
+    const int first = FIRST_OF(v, l->each);
+    p.shuffled = l->shuffled;
+    p.taken = VW * v - first;
+    p.first = lane_of(l, first);
+#pragma unroll
+    for (int i = 0; i < VW; i++) p.lane[i] = l->shuffled ? lane_of(l, first + i) : 0;
+    return p;
+}
+
+INLINE floatv load_at(__global const float *row, const place *p)
+{
+    if (!p->shuffled) return LOADV(row + p->first);
+    floatv v;
+#pragma unroll
+    for (int i = 0; i < VW; i++) ((float *)&v)[i] = row[p->lane[i]];
+    return v;
+}
+
+INLINE void store_at(const floatv v, __global float *row, const place *p)
+{
+    if (!p->shuffled) {
+        store_own(v, row + p->first, p->taken);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < VW; i++)
+        if (i >= p->taken) row[p->lane[i]] = ((const float *)&v)[i];
+}
+
+/* acc += a tile of rows, at from[j] of n channels each, times weights [n][BLOCK], of which ov vectors are used. */
+INLINE void multiply(floatv acc[TX][OV], SHARED const float *const *from, const int n, __global const float *weights,
+                     const int ov)
+{
+#pragma unroll 4
+    for (int k = 0; k < n; k++, weights += BLOCK) {
+        floatv w[OV];
+#pragma unroll
+        for (int b = 0; b < ov; b++) w[b] = LOADV(weights + b * VW);
+#pragma unroll
+        for (int j = 0; j < TX; j++)
+#pragma unroll
+            for (int b = 0; b < ov; b++) acc[j][b] += from[j][k] * w[b];
+    }
+}
+
+/* What the written tensor's values become, and what is summed over them. */
+typedef struct ending {
+    __global const float *u, *z; /* of its first row; z: also what is added to a normalised one */
+    int u_pitch, z_pitch, epilogue, accumulate;
+    floatv mean, scale, shift; /* of one vector of channels */
+} ending;
+
+INLINE floatv finish(floatv v, __global float *row, const size_t number, const place *p, const ending *e, floatv *sums)
+{
+    if (e->accumulate) v += load_at(row, p);
+    if (e->epilogue >= NORMALISE) {
+        v = e->scale * v + e->shift;
+        if (e->epilogue >= NORMALISE_ADD) v += load_at(e->z + number * e->z_pitch, p);
+        return e->epilogue & 1 ? RELUV(v) : v;
+    }
+    if (e->epilogue < SUMS_GATE_COMPUTED) return v;
+    const floatv u = load_at(e->u + number * e->u_pitch, p);
+    if (e->epilogue == SUMS_GATE_COMPUTED) v = RELU_MASKV(v, e->scale * u + e->shift);
+    if (e->epilogue == SUMS_GATE_STORED) v = RELU_MASKV(v, load_at(e->z + number * e->z_pitch, p));
+    sums[0] += v;
+    sums[1] += v * (u - e->mean);
+    return v;
+}
+
+/* `total` rows of Y from those of X, group_rows of them a work-group, at most strip_rows staged at a time, with lanes
+ * `slice` of the group's channels. `saved` and partial are those of the extras (engine/op/conv.h), u and z: see above. */
+WORK_GROUP
+__kernel void conv_grouped(__global const float *x, const ulong x_at, __global const float *with, const ulong with_at,
+                           __global const float *rows, const ulong rows_at, __global const float *packed,
+                           const ulong packed_at, __global const float *bias, const ulong bias_at, __global float *y,
+                           const ulong y_at, __global const float *u, const ulong u_at, __global const float *saved,
+                           const ulong saved_at, __global const float *z, const ulong z_at, __global float *partial,
+                           const ulong partial_at, const int mode, const int epilogue, const int biased,
+                           const int accumulate, const int total, const int group_rows, const int strip_rows,
+                           const int groups, const int in_each, const int out_each, const int in_shuffled,
+                           const int out_shuffled, const int slice, const int x_pitch, const int with_pitch,
+                           const int rows_pitch, const int y_pitch, const int u_pitch, const int saved_pitch,
+                           const int z_pitch, const int partial_pitch)
+{
+    SHARED float staged[STAGED] __attribute__((aligned(64)));
+    __local floatv scratch[GROUP_ITEMS];
+    const int vectors = (out_each + VW - 1) / VW, sets = (vectors + BLOCK / VW - 1) / (BLOCK / VW);
+    /* With lanes one set of vectors, else all. */
+    const int group = (int)get_group_id(0) / (LANES > 1 ? sets : 1);
+    const int first_set = LANES > 1 ? (int)get_group_id(0) % sets : 0, end_set = LANES > 1 ? first_set + 1 : sets;
+    const source from = {x + x_at,   with + with_at, rows + rows_at, mode, x_pitch, with_pitch,
+                         rows_pitch, {groups, in_each, group, in_shuffled}};
+    const lanes out = {groups, out_each, group, out_shuffled};
+    const int first_row = (int)get_group_id(1) * group_rows, end_row = min(first_row + group_rows, total);
+    ending e = {u + u_at, z + z_at, u_pitch, z_pitch, epilogue, accumulate, 0.0f, 0.0f, 0.0f};
+    y += y_at;
+    saved += saved_at;
+    partial += partial_at + (size_t)get_group_id(1) * 2 * partial_pitch;
+
+    for (int row = first_row; row < end_row; row += strip_rows) {
+        const int n = min(strip_rows, end_row - row);
+        if (LANES == 1) stage(&from, row, n, 0, in_each, staged);
+        for (int set = first_set; set < end_set; set++) {
+            const int vector = set * (BLOCK / VW) + OV * O_LANE, there = vector < vectors;
+            const int ov = OV > 1 && vector + OV <= vectors;
+            __global const float *weights =
+                packed + packed_at + (size_t)(group * sets + set) * in_each * BLOCK + OV * VW * O_LANE;
+            place at[OV];
+            floatv start[OV], sums[OV][2];
+#pragma unroll
+            for (int b = 0; b < OV; b++) {
+                at[b] = place_of(&out, min(vector + b, vectors - 1));
+                start[b] = biased ? load_at(bias + bias_at, &at[b]) : (floatv)(0.0f);
+                sums[b][0] = sums[b][1] = (floatv)(0.0f);
+            }
+            for (int first = 0; first < n; first += TX * DEALT) {
+                const int its = first + TX * TILE_LANE;
+                floatv acc[TX][OV];
+#pragma unroll
+                for (int j = 0; j < TX; j++)
+#pragma unroll
+                    for (int b = 0; b < OV; b++) acc[j][b] = start[b];
+                for (int k = 0; k < in_each; k += slice) {
+                    const int width = min(slice, in_each - k);
+                    if (LANES > 1) {
+                        BARRIER; /* the last slice has been read */
+                        stage(&from, row, n, k, width, staged);
+                        BARRIER;
+                    }
+                    SHARED const float *rows_at_k[TX];
+#pragma unroll
+                    for (int j = 0; j < TX; j++) rows_at_k[j] = staged + min(its + j, n - 1) * width;
+                    if (ov || OV == 1)
+                        multiply(acc, rows_at_k, width, weights + (size_t)k * BLOCK, OV);
+                    else
+                        multiply(acc, rows_at_k, width, weights + (size_t)k * BLOCK, 1);
+                }
+#pragma unroll
+                for (int b = 0; b < OV; b++) {
+                    if (!there || (b && !ov)) continue;
+                    floatv part[2] = {(floatv)(0.0f), (floatv)(0.0f)};
+                    if (epilogue >= SUMS_GATE_COMPUTED) {
+                        if (epilogue < NORMALISE) e.mean = load_at(saved, &at[b]);
+                        e.scale = load_at(saved + 2 * saved_pitch, &at[b]);
+                        e.shift = load_at(saved + 3 * saved_pitch, &at[b]);
+                    }
+#pragma unroll
+                    for (int j = 0; j < TX; j++) {
+                        if (its + j >= n) continue;
+                        const size_t number = (size_t)(row + its + j);
+                        __global float *to = y + number * y_pitch;
+                        store_at(finish(acc[j][b], to, number, &at[b], &e, part), to, &at[b]);
+                    }
+                    sums[b][0] += part[0];
+                    sums[b][1] += part[1];
+                }
+            }
+            if (epilogue < SUMS_GATE_COMPUTED || epilogue >= NORMALISE) continue;
+#pragma unroll
+            for (int b = 0; b < OV; b++) {
+                floatv sum = group_sum(scratch, sums[b][0]), with_u = group_sum(scratch, sums[b][1]);
+                if (!there || (b && !ov) || TILE_LANE) continue;
+                with_u *= load_at(saved + saved_pitch, &at[b]);
+                if (row > first_row)
+                    sum += load_at(partial, &at[b]), with_u += load_at(partial + partial_pitch, &at[b]);
+                store_at(sum, partial, &at[b]);
+                store_at(with_u, partial + partial_pitch, &at[b]);
+            }
+        }
+    }
+    /* The pad lanes, by the last of the work-groups. */
+    const int channels = groups * out_each, padded = (channels + 3) / 4 * 4;
+    const int idle = group < groups - 1 || end_set < sets || O_LANE;
+    for (int row = first_row + TILE_LANE; row < end_row && !idle; row += DEALT)
+        for (int c = channels; c < padded; c++) y[(size_t)row * y_pitch + c] = 0.0f;
+    if (epilogue >= SUMS_GATE_COMPUTED && epilogue < NORMALISE && !idle && !TILE_LANE)
+        for (int c = channels; c < padded; c++) partial[c] = partial[partial_pitch + c] = 0.0f;
+    if (epilogue != STATISTICS) return;
+    barrier(CLK_GLOBAL_MEM_FENCE);
+    const int end_vector = min(end_set * (BLOCK / VW), vectors);
+    for (int v = first_set * (BLOCK / VW); v < end_vector; v += ACROSS) {
+        const place p = place_of(&out, min(v + O_LANE, vectors - 1));
+        floatv mean, squares;
+        row_statistics(y + (size_t)first_row * y_pitch + p.first, end_row - first_row, y_pitch, scratch, &mean,
+                       &squares);
+        if (v + O_LANE >= vectors || TILE_LANE) continue;
+        store_own(mean, partial + p.first, p.taken);
+        store_own(squares, partial + partial_pitch + p.first, p.taken);
+    }
+}
+
+/* partial[group of rows][in_rows][width]: dW of a group of rows. A work-group has one group of channels, with lanes
+ * ACROSS vectors of its output channels and TI * DEALT of its input channels. */
+WORK_GROUP
+__kernel void conv_grouped_filter(__global const float *x, const ulong x_at, __global const float *saved,
+                                  const ulong saved_at, __global const float *dy, const ulong dy_at,
+                                  __global const float *y, const ulong y_at, __global const float *factors,
+                                  const ulong factors_at, __global float *partial, const ulong partial_at,
+                                  const int mode, const int dy_mode, const int total, const int group_rows,
+                                  const int strip_rows, const int groups, const int in_each, const int out_each,
+                                  const int shuffled, const int in_rows, const int width, const int x_pitch,
+                                  const int saved_pitch, const int dy_pitch, const int y_pitch,
+                                  const int factors_pitch)
+{
+    SHARED float staged[STAGED] __attribute__((aligned(64)));
+    const int vectors = (out_each + VW - 1) / VW, sets = (vectors + BLOCK / VW - 1) / (BLOCK / VW);
+    const int most = LANES > 1 ? TI * DEALT : in_each, parts = (in_each + most - 1) / most;
+    const int work = (int)get_group_id(0), group = LANES > 1 ? work / (sets * parts) : work;
+    const int first_set = LANES > 1 ? work / parts % sets : 0, end_set = LANES > 1 ? first_set + 1 : sets;
+    const int first_in = LANES > 1 ? work % parts * most : 0, ins = min(most, in_each - first_in);
+    const int first_out = LANES > 1 ? first_set * BLOCK : 0, outs = LANES > 1 ? min(BLOCK, out_each - first_out) : out_each;
+    const source input = {x + x_at,    x + x_at, saved + saved_at, mode, x_pitch, x_pitch,
+                          saved_pitch, {groups, in_each, group, shuffled}};
+    const source output = {dy + dy_at,    y + y_at, factors + factors_at, dy_mode, dy_pitch, y_pitch,
+                           factors_pitch, {groups, out_each, group, 0}};
+    SHARED float *staged_dy = staged + (strip_rows * ins + 3) / 4 * 4;
+    const int first_row = (int)get_group_id(1) * group_rows, end_row = min(first_row + group_rows, total);
+    partial += partial_at + (size_t)get_group_id(1) * in_rows * width + group * out_each;
+
+    for (int row = first_row; row < end_row; row += strip_rows) {
+        const int n = min(strip_rows, end_row - row);
+        BARRIER; /* the last strip has been read */
+        stage(&input, row, n, first_in, ins, staged);
+        stage(&output, row, n, first_out, outs, staged_dy);
+        BARRIER;
+        for (int set = first_set; set < end_set; set++) {
+            const int vector = set * (BLOCK / VW) + OV * O_LANE;
+            if (vector >= vectors) continue;
+            for (int i = TI * TILE_LANE; i < ins; i += TI * DEALT) {
+                int o[OV], taken[OV];
+                floatv acc[TI][OV];
+                int in[TI];
+#pragma unroll
+                for (int b = 0; b < OV; b++) {
+                    o[b] = FIRST_OF(min(vector + b, vectors - 1), out_each);
+                    taken[b] = VW * (vector + b) - o[b];
+                }
+#pragma unroll
+                for (int t = 0; t < TI; t++) {
+                    in[t] = min(i + t, ins - 1);
+#pragma unroll
+                    for (int b = 0; b < OV; b++)
+                        acc[t][b] = row > first_row
+                                        ? LOADV(partial + (size_t)(first_in + in[t]) * width + o[b])
+                                        : (floatv)(0.0f);
+                }
+#pragma unroll 2
+                for (int r = 0; r < n; r++) {
+                    floatv d[OV];
+#pragma unroll
+                    for (int b = 0; b < OV; b++) d[b] = LOAD_STAGED(staged_dy + r * outs + o[b] - first_out);
+#pragma unroll
+                    for (int t = 0; t < TI; t++)
+#pragma unroll
+                        for (int b = 0; b < OV; b++) acc[t][b] += staged[r * ins + in[t]] * d[b];
+                }
+#pragma unroll
+                for (int t = 0; t < TI; t++)
+#pragma unroll
+                    for (int b = 0; b < OV; b++)
+                        if (i + t < ins && vector + b < vectors)
+                            store_own(acc[t][b], partial + (size_t)(first_in + i + t) * width + o[b], taken[b]);
+            }
+        }
+    }
+    /* Rows that stand for no channel. */
+    if (first_in + ins < in_each) return;
+    for (int set = first_set; set < end_set; set++)
+        for (int b = 0; b < OV; b++) {
+            const int vector = set * (BLOCK / VW) + OV * O_LANE + b;
+            if (vector >= vectors || TILE_LANE) continue;
+            const int o = FIRST_OF(vector, out_each);
+            for (int i = in_each; i < in_rows; i++)
+                store_own((floatv)(0.0f), partial + (size_t)i * width + o, VW * vector - o);
+        }
+}

@@ -1,0 +1,9 @@
+/* What follows the sums in cl/conv_depthwise.cl and cl/conv_grouped.cl, by the number of conv_finish.clh. */
+#ifndef WALSH_ENGINE_OP_CONV_FINISH_H
+#define WALSH_ENGINE_OP_CONV_FINISH_H
+
+#include "engine/op/conv.h"
+
+int walsh_finish_of(const walsh_conv *c);
+
+#endif
