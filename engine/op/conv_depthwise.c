@@ -10,7 +10,7 @@ static int suits(const walsh_device *device, const void *problem)
     (void)device;
     const walsh_conv *c = problem;
     bool fits = c->kh == 3 && c->kw == 3 && c->pad == 1 && (c->stride == 1 || c->stride == 2);
-    return walsh_conv_is_depthwise(c) && fits ? 3 : 0;
+    return walsh_conv_is_depthwise(c) && fits && walsh_finish_knows(c) ? 3 : 0;
 }
 
 /* CPUs: vectors of a register each, since nine weights and the tile's sums are to stay in registers; the last one may

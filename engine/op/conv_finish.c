@@ -12,6 +12,11 @@ enum {
     AND_ADD = 2
 };
 
+bool walsh_finish_knows(const walsh_conv *c)
+{
+    return !(c->fuse & WALSH_FUSE_NORM_SUMS) || c->gate != WALSH_GATE_SCALED;
+}
+
 int walsh_finish_of(const walsh_conv *c)
 {
     static const int gates[] = {[WALSH_GATE_COMPUTED] = SUMS_GATE_COMPUTED,

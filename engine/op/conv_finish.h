@@ -4,6 +4,9 @@
 
 #include "engine/op/conv.h"
 
+/* Not WALSH_GATE_SCALED. */
+bool walsh_finish_knows(const walsh_conv *c);
+
 int walsh_finish_of(const walsh_conv *c);
 
 #endif

@@ -79,6 +79,7 @@ static int forward_suits(const walsh_device *device, const void *problem)
 
 static int data_suits(const walsh_device *device, const void *problem)
 {
+    if (!walsh_finish_knows(problem)) return 0;
     return suits(device, problem, DATA) && strip_rows(&tilings[device->tiles], problem, DATA) > 0 ? 3 : 0;
 }
 
@@ -170,6 +171,12 @@ static walsh_status emit(walsh_list *list, const walsh_conv *c, direction d, con
         WALSH_INT(o->z->shape.pitch), WALSH_INT(o->partial->shape.pitch));
 }
 
+static walsh_status forward_pack(walsh_list *list, const void *problem, const walsh_view *operand,
+                                 const walsh_view *workspace)
+{
+    return pack(list, problem, FORWARD, &operand[WALSH_CONV_FORWARD_W], workspace);
+}
+
 static walsh_status forward_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                  const walsh_view *workspace)
 {
@@ -182,7 +189,6 @@ static walsh_status forward_emit(walsh_list *list, const void *problem, const wa
                         .saved = &operand[WALSH_CONV_FORWARD_Y_SAVED],
                         .z = &operand[WALSH_CONV_FORWARD_RES],
                         .partial = &operand[WALSH_CONV_FORWARD_PARTIAL]};
-    WALSH_TRY(pack(list, problem, FORWARD, &operand[WALSH_CONV_FORWARD_W], workspace));
     return emit(list, problem, FORWARD, &o, workspace);
 }
 
@@ -235,7 +241,9 @@ const walsh_variant walsh_conv_forward_grouped = {.name = "conv_forward_grouped"
                                                            WALSH_FUSE_NORMALISE,
                                                   .suits = forward_suits,
                                                   .workspace = forward_workspace,
-                                                  .emit = forward_emit};
+                                                  .emit = forward_emit,
+                                                  .pack = forward_pack,
+                                                  .packs = 1 << WALSH_CONV_FORWARD_W};
 
 const walsh_variant walsh_conv_data_grouped = {.name = "conv_data_grouped",
                                                .fuses = WALSH_FUSE_ACCUMULATE | WALSH_FUSE_NORM_GRADIENT |
