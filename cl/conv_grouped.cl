@@ -41,12 +41,14 @@
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
 #define WORK_GROUP __attribute__((reqd_work_group_size(ACROSS, DEALT, 1)))
 #define LOAD_STAGED(p) (*(SHARED const floatv *)(p))
+#define UNROLL _Pragma("unroll") /* here a private array is in registers only if every index is known */
 #else
 #define SHARED __private
 #define O_LANE 0
 #define TILE_LANE 0
 #define BARRIER
 #define WORK_GROUP
+#define UNROLL
 #define LOAD_STAGED(p) WALSH_GLUE(vload, VW)(0, (p))
 #endif
 
@@ -200,18 +202,20 @@ INLINE void store_at(const floatv v, __global float *row, const place *p)
 }
 
 /* acc += a tile of rows, at from[j] of n channels each, times weights [n][BLOCK], of which ov vectors are used. */
-INLINE void multiply(floatv acc[TX][OV], SHARED const float *const *from, const int n, __global const float *weights,
+INLINE void multiply(floatv acc[OV][TX], SHARED const float *const *from, const int n, __global const float *weights,
                      const int ov)
 {
 #pragma unroll 4
     for (int k = 0; k < n; k++, weights += BLOCK) {
         floatv w[OV];
 #pragma unroll
-        for (int b = 0; b < ov; b++) w[b] = LOADV(weights + b * VW);
+        for (int b = 0; b < OV; b++)
+            if (b < ov) w[b] = LOADV(weights + b * VW);
 #pragma unroll
         for (int j = 0; j < TX; j++)
 #pragma unroll
-            for (int b = 0; b < ov; b++) acc[j][b] += from[j][k] * w[b];
+            for (int b = 0; b < OV; b++)
+                if (b < ov) acc[b][j] += from[j][k] * w[b];
     }
 }
 
@@ -237,6 +241,28 @@ INLINE floatv finish(floatv v, __global float *row, const size_t number, const p
     sums[0] += v;
     sums[1] += v * (u - e->mean);
     return v;
+}
+
+/* Ends a tile: vector p of its `valid` rows, the first of which is row `first` of y. What is rarer, or more to do, is a
+ * loop on CPUs, over sums that then lie in memory. */
+INLINE void finish_tile(const floatv *acc, const int valid, const size_t first, __global float *y, const int y_pitch,
+                        const place *p, const ending *e, floatv *sums)
+{
+    if (e->epilogue < SUMS_GATE_COMPUTED && !e->accumulate && !p->shuffled && !p->taken && valid >= TX) {
+#pragma unroll
+        for (int j = 0; j < TX; j++) STOREV(acc[j], y + (first + j) * y_pitch + p->first);
+        return;
+    }
+    floatv tile[TX], part[2] = {(floatv)(0.0f), (floatv)(0.0f)}; /* sums of a tile, before they meet longer ones */
+#pragma unroll
+    for (int j = 0; j < TX; j++) tile[j] = acc[j];
+    UNROLL for (int j = 0; j < TX; j++) {
+        if (j >= valid) continue;
+        __global float *row = y + (first + j) * y_pitch;
+        store_at(finish(tile[j], row, first + j, p, e, part), row, p);
+    }
+    sums[0] += part[0];
+    sums[1] += part[1];
 }
 
 /* `total` rows of Y from those of X, group_rows of them a work-group, at most strip_rows staged at a time, with lanes
@@ -287,11 +313,11 @@ __kernel void conv_grouped(__global const float *x, const ulong x_at, __global c
             }
             for (int first = 0; first < n; first += TX * DEALT) {
                 const int its = first + TX * TILE_LANE;
-                floatv acc[TX][OV];
+                floatv acc[OV][TX];
 #pragma unroll
-                for (int j = 0; j < TX; j++)
+                for (int b = 0; b < OV; b++)
 #pragma unroll
-                    for (int b = 0; b < OV; b++) acc[j][b] = start[b];
+                    for (int j = 0; j < TX; j++) acc[b][j] = start[b];
                 for (int k = 0; k < in_each; k += slice) {
                     const int width = min(slice, in_each - k);
                     if (LANES > 1) {
@@ -310,21 +336,12 @@ __kernel void conv_grouped(__global const float *x, const ulong x_at, __global c
 #pragma unroll
                 for (int b = 0; b < OV; b++) {
                     if (!there || (b && !ov)) continue;
-                    floatv part[2] = {(floatv)(0.0f), (floatv)(0.0f)};
                     if (epilogue >= SUMS_GATE_COMPUTED) {
                         if (epilogue < NORMALISE) e.mean = load_at(saved, &at[b]);
                         e.scale = load_at(saved + 2 * saved_pitch, &at[b]);
                         e.shift = load_at(saved + 3 * saved_pitch, &at[b]);
                     }
-#pragma unroll
-                    for (int j = 0; j < TX; j++) {
-                        if (its + j >= n) continue;
-                        const size_t number = (size_t)(row + its + j);
-                        __global float *to = y + number * y_pitch;
-                        store_at(finish(acc[j][b], to, number, &at[b], &e, part), to, &at[b]);
-                    }
-                    sums[b][0] += part[0];
-                    sums[b][1] += part[1];
+                    finish_tile(acc[b], n - its, (size_t)(row + its), y, y_pitch, &at[b], &e, sums[b]);
                 }
             }
             if (epilogue < SUMS_GATE_COMPUTED || epilogue >= NORMALISE) continue;
