@@ -42,7 +42,7 @@ typedef struct family {
 
 static const family convolutions = {
     .ops = {&walsh_conv_forward, &walsh_conv_data, &walsh_conv_filter},
-    .heading = "N,H,W,IC,OC,K,STRIDE,PAD",
+    .heading = "N,H,W,IC,OC,K,STRIDE,PAD,GROUPS",
     .fields = {FIELD(walsh_conv, n),
                FIELD(walsh_conv, h),
                FIELD(walsh_conv, w),
@@ -50,9 +50,10 @@ static const family convolutions = {
                FIELD(walsh_conv, oc),
                {"k", offsetof(walsh_conv, kh), offsetof(walsh_conv, kw)},
                FIELD(walsh_conv, stride),
-               FIELD(walsh_conv, pad)},
+               FIELD(walsh_conv, pad),
+               FIELD(walsh_conv, groups)},
     .needed = 8,
-    .defaults = &(const walsh_conv){0},
+    .defaults = &(const walsh_conv){.groups = 1},
     .option = WALSH_OPTION_SHAPE,
 };
 
@@ -348,8 +349,8 @@ static const walsh_command conv = {
     .summary = "convolutions: forward, gradient of the data, gradient of the filter",
     .synopsis = "--model NAME",
     .about = "Times convolutions, forward and both gradients." FIGURES
-             "\vA shape is N,H,W,IC,OC,K,STRIDE,PAD: images, input height and width, input and output channels, filter"
-             " of K x K.\n\nExamples:\n"
+             "\vA shape is N,H,W,IC,OC,K,STRIDE,PAD,GROUPS: images, input height and width, input and output channels,"
+             " filter of K x K, groups (1 if not given).\n\nExamples:\n"
              "  walsh bench conv --model resnet56 --batch 128\n"
              "  walsh bench conv --model resnet20 --all --json\n"
              "  walsh bench conv --shape 128,32,32,16,16,3,1,1 --variant conv_forward_plain\n",

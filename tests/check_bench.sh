@@ -124,7 +124,7 @@ wrong() {
     refuse "expected either --model NAME or --shape" conv --model resnet20 --shape 1,8,8,4,4,3,1,1
     refuse "--batch goes with --model" conv --shape 1,8,8,4,4,3,1,1 --batch 3
     refuse "no model" conv --model resnet21
-    refuse "--shape 1,8,8: expected N,H,W,IC,OC,K,STRIDE,PAD" conv --shape 1,8,8
+    refuse "--shape 1,8,8: expected N,H,W,IC,OC,K,STRIDE,PAD,GROUPS" conv --shape 1,8,8
     refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,1,1
     refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,
     refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,x
