@@ -7,8 +7,8 @@
 
 static int suits(const walsh_device *device, const void *problem)
 {
-    (void)device;
     const walsh_conv *c = problem;
+    if (device->tiles == WALSH_TILES_GPU) return 0;
     bool fits = c->kh == 3 && c->kw == 3 && c->pad == 1 && (c->stride == 1 || c->stride == 2);
     return walsh_conv_is_depthwise(c) && fits && walsh_finish_knows(c) ? 3 : 0;
 }

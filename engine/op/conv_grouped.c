@@ -69,6 +69,7 @@ static int suits(const walsh_device *device, const walsh_conv *c, direction d)
     bool lies = out >= t->vector && (out % 4 == 0 || (d == DATA && c->shuffled));
     bool runs = t->dealt == 1 ||
                 (device->info.local_memory >= t->local && device->info.max_group >= (size_t)(t->dealt * t->across));
+    if (device->tiles == WALSH_TILES_GPU) return 0;
     return c->groups > 1 && c->kh == 1 && c->kw == 1 && c->stride == 1 && !c->pad && lies && runs;
 }
 
