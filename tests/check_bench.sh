@@ -49,7 +49,8 @@ runs() {
     measure '{r["op"] for r in rows} == {"conv_forward", "conv_data", "conv_filter"} and
              sum(r["layers"] for r in rows if r["op"] == "conv_forward") == 21 and
              all(r["chosen"] for r in rows)' conv --model resnet20 --batch 1
-    measure 'len(rows) == 3 and rows[0]["k"] == 3 and rows[0]["oc"] == 6 and rows[0]["shape"] == "2,9,8,5,6,3,2,1" and
+    measure 'len(rows) == 3 and rows[0]["k"] == 3 and rows[0]["oc"] == 6 and rows[0]["shape"] == "2,9,8,5,6,3,2,1,1" and
+             rows[0]["groups"] == 1 and
              all(abs(r["gflops"] * r["ms"] * 1e6 / (2 * 2 * 5 * 4 * 5 * 6 * 9) - 1) < 1e-6 for r in rows)' \
         conv --shape 2,9,8,5,6,3,2,1
     measure '[r["variant"] for r in rows] == ["conv_forward_plain"]' \
@@ -125,7 +126,8 @@ wrong() {
     refuse "--batch goes with --model" conv --shape 1,8,8,4,4,3,1,1 --batch 3
     refuse "no model" conv --model resnet21
     refuse "--shape 1,8,8: expected N,H,W,IC,OC,K,STRIDE,PAD,GROUPS" conv --shape 1,8,8
-    refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,1,1
+    refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,1,1,1
+    refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1
     refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,
     refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,x
     refuse "expected N,H,W,IC" conv --shape 1,8,8,4,4,3,1,-1
