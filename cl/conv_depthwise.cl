@@ -135,7 +135,9 @@ __kernel void conv_depthwise_forward(__global const float *x, const ulong x_at, 
                                      const int x_pitch, const int saved_pitch, const int f_pitch, const int y_pitch,
                                      const int y_saved_pitch, const int res_pitch, const int partial_pitch)
 {
+#ifndef GROUPED
     __local floatv scratch[GROUP_ITEMS];
+#endif
     CHANNELS
     const source s =
         normalised(x + x_at + channel, h, w, x_pitch, saved + saved_at + channel, saved_pitch, affine, relu);
@@ -164,16 +166,16 @@ __kernel void conv_depthwise_forward(__global const float *x, const ulong x_at, 
             if (there) store_own(v < least ? least : v, y + (first + j) * y_pitch, taken);
         }
     }
+#ifndef GROUPED /* else they are a launch of their own */
     if (epilogue != STATISTICS) return;
     const int first = (int)get_group_id(1) * group_lines, count = (min(first + group_lines, lines) - first) * ow;
     floatv mean, squares;
     /* Those of the channels that another work-item stores may not be there yet, and are its own to find. */
-    barrier(CLK_GLOBAL_MEM_FENCE);
     row_statistics(y + (size_t)first * ow * y_pitch, count, y_pitch, scratch, &mean, &squares);
-    if (get_local_id(1) != 0 || !there) return;
     partial += partial_at + (size_t)get_group_id(1) * 2 * partial_pitch + channel;
     store_own(mean, partial, taken);
     store_own(squares, partial + partial_pitch, taken);
+#endif
 }
 
 /* dX from dY; U, SAVED, Z and PARTIAL as in engine/op/conv.h. */
@@ -189,11 +191,11 @@ __kernel void conv_depthwise_data(__global const float *dy, const ulong dy_at, _
                                   const int f_pitch, const int dx_pitch, const int u_pitch, const int saved_pitch,
                                   const int z_pitch, const int partial_pitch)
 {
-    __local floatv scratch[GROUP_ITEMS];
+    __local floatv scratch[2 * GROUP_ITEMS];
     CHANNELS
     const source s = gradient_of(dy + dy_at + channel, oh, ow, dy_pitch, y + y_at + channel, y_pitch,
                                  factors + factors_at + channel, factors_pitch, gradient);
-    floatv weights[9], mean = 0.0f, scale = 0.0f, shift = 0.0f, sum = 0.0f, with_u = 0.0f;
+    floatv weights[9], mean = 0.0f, scale = 0.0f, shift = 0.0f, sums[2] = {0.0f, 0.0f};
     load_weights(weights, f + f_at + channel, f_pitch);
     saved += saved_at + channel;
     if (epilogue != STORE_ONLY) mean = LOADV(saved);
@@ -221,16 +223,14 @@ __kernel void conv_depthwise_data(__global const float *dy, const ulong dy_at, _
             }
             if (there) store_own(v, dx + (first + j) * dx_pitch, taken);
         }
-        sum += part;
-        with_u += part_with_u;
+        sums[0] += part;
+        sums[1] += part_with_u;
     }
-    if (epilogue == STORE_ONLY) return;
-    sum = group_sum(scratch, sum);
-    with_u = group_sum(scratch, with_u);
-    if (get_local_id(1) != 0 || !there) return;
+    group_sums(scratch, sums, 2);
+    if (epilogue == STORE_ONLY || get_local_id(1) != 0 || !there) return;
     partial += partial_at + (size_t)get_group_id(1) * 2 * partial_pitch + channel;
-    store_own(sum, partial, taken);
-    store_own(with_u * LOADV(saved + saved_pitch), partial + partial_pitch, taken);
+    store_own(sums[0], partial, taken);
+    store_own(sums[1] * LOADV(saved + saved_pitch), partial + partial_pitch, taken);
 }
 
 /* acc += the nine sums of a tile of dY. */
@@ -268,7 +268,7 @@ __kernel void conv_depthwise_filter(__global const float *x, const ulong x_at, _
                                     const int w, const int oh, const int ow, const int x_pitch, const int saved_pitch,
                                     const int dy_pitch, const int y_pitch, const int factors_pitch, const int width)
 {
-    __local floatv scratch[GROUP_ITEMS];
+    __local floatv scratch[9 * GROUP_ITEMS];
     CHANNELS
     const source input =
         normalised(x + x_at + channel, h, w, x_pitch, saved + saved_at + channel, saved_pitch, affine, relu);
@@ -283,10 +283,9 @@ __kernel void conv_depthwise_filter(__global const float *x, const ulong x_at, _
         if (stride == 1 && !gradient) add_products(acc, &input, &output, &t, oh, ow, 1, 0);
         if (stride == 2 && !gradient) add_products(acc, &input, &output, &t, oh, ow, 2, 0);
     }
+    group_sums(scratch, acc, 9);
+    if (get_local_id(1) != 0 || !there) return;
     partial += partial_at + (size_t)get_group_id(1) * 9 * width + channel;
 #pragma unroll
-    for (int i = 0; i < 9; i++) {
-        const floatv all = group_sum(scratch, acc[i]);
-        if (get_local_id(1) == 0 && there) store_own(all, partial + i * width, taken);
-    }
+    for (int i = 0; i < 9; i++) store_own(acc[i], partial + i * width, taken);
 }

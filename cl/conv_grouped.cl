@@ -265,6 +265,16 @@ INLINE void finish_tile(const floatv *acc, const int valid, const size_t first, 
     sums[1] += part[1];
 }
 
+/* Writes a vector's sums, the second times invstd, or adds them to what is there. */
+INLINE void store_sums(floatv *sums, __global const float *invstd, __global float *partial, const int pitch,
+                       const place *p, const int add)
+{
+    sums[1] *= load_at(invstd, p);
+    if (add) sums[0] += load_at(partial, p), sums[1] += load_at(partial + pitch, p);
+    store_at(sums[0], partial, p);
+    store_at(sums[1], partial + pitch, p);
+}
+
 /* `total` rows of Y from those of X, group_rows of them a work-group, at most strip_rows staged at a time, with lanes
  * `slice` of the group's channels. `saved` and partial are those of the extras (engine/op/conv.h), u and z: see above. */
 WORK_GROUP
@@ -281,7 +291,7 @@ __kernel void conv_grouped(__global const float *x, const ulong x_at, __global c
                            const int z_pitch, const int partial_pitch)
 {
     SHARED float staged[STAGED] __attribute__((aligned(64)));
-    __local floatv scratch[GROUP_ITEMS];
+    __local floatv scratch[2 * OV * GROUP_ITEMS];
     const int vectors = (out_each + VW - 1) / VW, sets = (vectors + BLOCK / VW - 1) / (BLOCK / VW);
     /* With lanes one set of vectors, else all. */
     const int group = (int)get_group_id(0) / (LANES > 1 ? sets : 1);
@@ -294,6 +304,11 @@ __kernel void conv_grouped(__global const float *x, const ulong x_at, __global c
     y += y_at;
     saved += saved_at;
     partial += partial_at + (size_t)get_group_id(1) * 2 * partial_pitch;
+    const int summing = epilogue >= SUMS_GATE_COMPUTED && epilogue < NORMALISE;
+    place at[OV];
+    floatv sums[2 * OV]; /* with lanes of all strips, else of one */
+#pragma unroll
+    for (int i = 0; i < 2 * OV; i++) sums[i] = (floatv)(0.0f);
 
     for (int row = first_row; row < end_row; row += strip_rows) {
         const int n = min(strip_rows, end_row - row);
@@ -303,13 +318,12 @@ __kernel void conv_grouped(__global const float *x, const ulong x_at, __global c
             const int ov = OV > 1 && vector + OV <= vectors;
             __global const float *weights =
                 packed + packed_at + (size_t)(group * sets + set) * in_each * BLOCK + OV * VW * O_LANE;
-            place at[OV];
-            floatv start[OV], sums[OV][2];
+            floatv start[OV];
 #pragma unroll
             for (int b = 0; b < OV; b++) {
                 at[b] = place_of(&out, min(vector + b, vectors - 1));
                 start[b] = biased ? load_at(bias + bias_at, &at[b]) : (floatv)(0.0f);
-                sums[b][0] = sums[b][1] = (floatv)(0.0f);
+                if (LANES == 1) sums[2 * b] = sums[2 * b + 1] = (floatv)(0.0f);
             }
             for (int first = 0; first < n; first += TX * DEALT) {
                 const int its = first + TX * TILE_LANE;
@@ -341,41 +355,36 @@ __kernel void conv_grouped(__global const float *x, const ulong x_at, __global c
                         e.scale = load_at(saved + 2 * saved_pitch, &at[b]);
                         e.shift = load_at(saved + 3 * saved_pitch, &at[b]);
                     }
-                    finish_tile(acc[b], n - its, (size_t)(row + its), y, y_pitch, &at[b], &e, sums[b]);
+                    finish_tile(acc[b], n - its, (size_t)(row + its), y, y_pitch, &at[b], &e, sums + 2 * b);
                 }
             }
-            if (epilogue < SUMS_GATE_COMPUTED || epilogue >= NORMALISE) continue;
+            if (LANES > 1 || !summing) continue;
 #pragma unroll
-            for (int b = 0; b < OV; b++) {
-                floatv sum = group_sum(scratch, sums[b][0]), with_u = group_sum(scratch, sums[b][1]);
-                if (!there || (b && !ov) || TILE_LANE) continue;
-                with_u *= load_at(saved + saved_pitch, &at[b]);
-                if (row > first_row)
-                    sum += load_at(partial, &at[b]), with_u += load_at(partial + partial_pitch, &at[b]);
-                store_at(sum, partial, &at[b]);
-                store_at(with_u, partial + partial_pitch, &at[b]);
-            }
+            for (int b = 0; b < OV; b++)
+                if (!b || ov)
+                    store_sums(sums + 2 * b, saved + saved_pitch, partial, partial_pitch, &at[b], row > first_row);
         }
     }
+    group_sums(scratch, sums, 2 * OV);
+    if (LANES > 1 && summing && first_set * (BLOCK / VW) + O_LANE < vectors && !TILE_LANE)
+        store_sums(sums, saved + saved_pitch, partial, partial_pitch, &at[0], 0);
     /* The pad lanes, by the last of the work-groups. */
     const int channels = groups * out_each, padded = (channels + 3) / 4 * 4;
     const int idle = group < groups - 1 || end_set < sets || O_LANE;
     for (int row = first_row + TILE_LANE; row < end_row && !idle; row += DEALT)
         for (int c = channels; c < padded; c++) y[(size_t)row * y_pitch + c] = 0.0f;
-    if (epilogue >= SUMS_GATE_COMPUTED && epilogue < NORMALISE && !idle && !TILE_LANE)
+    if (summing && !idle && !TILE_LANE)
         for (int c = channels; c < padded; c++) partial[c] = partial[partial_pitch + c] = 0.0f;
-    if (epilogue != STATISTICS) return;
-    barrier(CLK_GLOBAL_MEM_FENCE);
-    const int end_vector = min(end_set * (BLOCK / VW), vectors);
-    for (int v = first_set * (BLOCK / VW); v < end_vector; v += ACROSS) {
-        const place p = place_of(&out, min(v + O_LANE, vectors - 1));
+#if LANES == 1 /* else statistics are a launch of their own */
+    for (int v = 0; v < vectors && epilogue == STATISTICS; v++) {
+        const place p = place_of(&out, v);
         floatv mean, squares;
         row_statistics(y + (size_t)first_row * y_pitch + p.first, end_row - first_row, y_pitch, scratch, &mean,
                        &squares);
-        if (v + O_LANE >= vectors || TILE_LANE) continue;
         store_own(mean, partial + p.first, p.taken);
         store_own(squares, partial + partial_pitch + p.first, p.taken);
     }
+#endif
 }
 
 /* partial[group of rows][in_rows][width]: dW of a group of rows. A work-group has one group of channels, with lanes

@@ -7,8 +7,8 @@
 
 static int suits(const walsh_device *device, const void *problem)
 {
+    (void)device;
     const walsh_conv *c = problem;
-    if (device->tiles == WALSH_TILES_GPU) return 0;
     bool fits = c->kh == 3 && c->kw == 3 && c->pad == 1 && (c->stride == 1 || c->stride == 2);
     return walsh_conv_is_depthwise(c) && fits && walsh_finish_knows(c) ? 3 : 0;
 }
@@ -54,14 +54,16 @@ static walsh_status forward_emit(walsh_list *list, const void *problem, const wa
     int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), each = group_lines(c->n, oh, ow);
     bool affine = c->fuse & WALSH_FUSE_AFFINE;
     walsh_launch launch = launch_of(list, c, "conv_depthwise_forward", walsh_bn_groups(c->n, oh, ow));
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(w),
-                        WALSH_TENSOR(&operand[WALSH_CONV_FORWARD_BIAS]), WALSH_TENSOR(y), WALSH_TENSOR(y_saved),
-                        WALSH_TENSOR(res), WALSH_TENSOR(partial), WALSH_INT(affine), WALSH_INT(affine && !c->linear),
-                        WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT(walsh_finish_of(c)),
-                        WALSH_INT(c->stride), WALSH_INT(c->n * oh), WALSH_INT(each), WALSH_INT(walsh_pad(c->ic)),
-                        WALSH_INT(c->h), WALSH_INT(c->w), WALSH_INT(oh), WALSH_INT(ow), WALSH_INT(x->shape.pitch),
-                        WALSH_INT(saved->shape.pitch), WALSH_INT(w->shape.pitch), WALSH_INT(y->shape.pitch),
-                        WALSH_INT(y_saved->shape.pitch), WALSH_INT(res->shape.pitch), WALSH_INT(partial->shape.pitch));
+    WALSH_TRY(WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(w),
+                           WALSH_TENSOR(&operand[WALSH_CONV_FORWARD_BIAS]), WALSH_TENSOR(y), WALSH_TENSOR(y_saved),
+                           WALSH_TENSOR(res), WALSH_TENSOR(partial), WALSH_INT(affine), WALSH_INT(affine && !c->linear),
+                           WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT(walsh_finish_of(c)),
+                           WALSH_INT(c->stride), WALSH_INT(c->n * oh), WALSH_INT(each), WALSH_INT(walsh_pad(c->ic)),
+                           WALSH_INT(c->h), WALSH_INT(c->w), WALSH_INT(oh), WALSH_INT(ow), WALSH_INT(x->shape.pitch),
+                           WALSH_INT(saved->shape.pitch), WALSH_INT(w->shape.pitch), WALSH_INT(y->shape.pitch),
+                           WALSH_INT(y_saved->shape.pitch), WALSH_INT(res->shape.pitch),
+                           WALSH_INT(partial->shape.pitch)));
+    return walsh_finish_statistics(list, c, y, partial);
 }
 
 static walsh_status data_emit(walsh_list *list, const void *problem, const walsh_view *operand,

@@ -9,4 +9,8 @@ bool walsh_finish_knows(const walsh_conv *c);
 
 int walsh_finish_of(const walsh_conv *c);
 
+/* Where work-items share a group's rows: the statistics of Y, if they are asked for, as a launch of their own. */
+walsh_status walsh_finish_statistics(walsh_list *list, const walsh_conv *c, const walsh_view *y,
+                                     const walsh_view *partial);
+
 #endif

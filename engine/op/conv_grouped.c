@@ -69,7 +69,6 @@ static int suits(const walsh_device *device, const walsh_conv *c, direction d)
     bool lies = out >= t->vector && (out % 4 == 0 || (d == DATA && c->shuffled));
     bool runs = t->dealt == 1 ||
                 (device->info.local_memory >= t->local && device->info.max_group >= (size_t)(t->dealt * t->across));
-    if (device->tiles == WALSH_TILES_GPU) return 0;
     return c->groups > 1 && c->kh == 1 && c->kw == 1 && c->stride == 1 && !c->pad && lies && runs;
 }
 
@@ -190,7 +189,8 @@ static walsh_status forward_emit(walsh_list *list, const void *problem, const wa
                         .saved = &operand[WALSH_CONV_FORWARD_Y_SAVED],
                         .z = &operand[WALSH_CONV_FORWARD_RES],
                         .partial = &operand[WALSH_CONV_FORWARD_PARTIAL]};
-    return emit(list, problem, FORWARD, &o, workspace);
+    WALSH_TRY(emit(list, problem, FORWARD, &o, workspace));
+    return walsh_finish_statistics(list, problem, o.y, o.partial);
 }
 
 static walsh_status data_emit(walsh_list *list, const void *problem, const walsh_view *operand,
