@@ -1,8 +1,8 @@
-/* 1x1 convolution by groups, stride 1: matrix products of rows (pixels) by a group's channels. A work-group has one group
- * of channels of some rows, and stages what it reads of them, a strip at a time: what a tensor stands for is computed on
- * the way there, and a shuffle undone. On a CPU a work-item is alone and stages all of the group's channels, in private
- * memory; on a GPU lanes share a slice of them in local memory, ACROSS of dimension 0 standing side by side in the
- * output's channels, those of dimension 1 dealing the tiles among them. */
+/* 1x1 convolution by groups, stride 1: matrix products of rows (pixels) by a group's channels. A work-group has one
+ * group of channels of some rows, and stages what it reads of them, a strip at a time: what a tensor stands for is
+ * computed on the way there, and a shuffle undone. On a CPU a work-item is alone and stages all the group's channels,
+ * in private memory; on a GPU lanes share a slice of them in local memory, ACROSS of dimension 0 standing side by side
+ * in the output's channels, those of dimension 1 dealing the tiles among them. */
 
 /* Vectors of output channels of a work-item, rows of its tile, and rows of dW of its tile: TX * OV sums and what is
  * multiplied must fit a CPU's registers, TI * OV too. */
@@ -148,6 +148,19 @@ INLINE void stage(const source *s, const int row, const int count, const int fir
 }
 #endif
 
+/* Asks for the group's channels of some rows that will be staged next; about those, where they are shuffled. */
+INLINE void prefetch_rows(const source *s, const int row, const int count)
+{
+#ifdef PREFETCH
+    for (int r = row; r < row + count; r++)
+        for (int c = 0; c < s->its.each; c += 16) {
+            const size_t lane = (size_t)(s->its.group * s->its.each + c);
+            WALSH_PREFETCH(s->x + (size_t)r * s->x_pitch + lane);
+            if (s->mode == NORM_GRADIENT) WALSH_PREFETCH(s->y + (size_t)r * s->y_pitch + lane);
+        }
+#endif
+}
+
 /* Weights as conv_grouped reads them, [group][set of vectors][in][BLOCK]: in W the one of inputs i and output o of a
  * group lies at group*w_group + i*w_in + o*w_out. A work-item one vector. */
 __kernel void conv_grouped_pack(__global const float *w, const ulong w_at, __global float *packed,
@@ -276,7 +289,8 @@ INLINE void store_sums(floatv *sums, __global const float *invstd, __global floa
 }
 
 /* `total` rows of Y from those of X, group_rows of them a work-group, at most strip_rows staged at a time, with lanes
- * `slice` of the group's channels. `saved` and partial are those of the extras (engine/op/conv.h), u and z: see above. */
+ * `slice` of the group's channels. `saved` and partial are those of the extras (engine/op/conv.h), u and z those of
+ * `ending`. */
 WORK_GROUP
 __kernel void conv_grouped(__global const float *x, const ulong x_at, __global const float *with, const ulong with_at,
                            __global const float *rows, const ulong rows_at, __global const float *packed,
@@ -327,6 +341,7 @@ __kernel void conv_grouped(__global const float *x, const ulong x_at, __global c
             }
             for (int first = 0; first < n; first += TX * DEALT) {
                 const int its = first + TX * TILE_LANE;
+                if (set == first_set) prefetch_rows(&from, row + n + its, min(TX, end_row - row - n - its));
                 floatv acc[OV][TX];
 #pragma unroll
                 for (int b = 0; b < OV; b++)
@@ -400,13 +415,14 @@ __kernel void conv_grouped_filter(__global const float *x, const ulong x_at, __g
                                   const int saved_pitch, const int dy_pitch, const int y_pitch,
                                   const int factors_pitch)
 {
-    SHARED float staged[STAGED] __attribute__((aligned(64)));
+    SHARED float staged[STAGED + TI] __attribute__((aligned(64)));
     const int vectors = (out_each + VW - 1) / VW, sets = (vectors + BLOCK / VW - 1) / (BLOCK / VW);
     const int most = LANES > 1 ? TI * DEALT : in_each, parts = (in_each + most - 1) / most;
     const int work = (int)get_group_id(0), group = LANES > 1 ? work / (sets * parts) : work;
     const int first_set = LANES > 1 ? work / parts % sets : 0, end_set = LANES > 1 ? first_set + 1 : sets;
     const int first_in = LANES > 1 ? work % parts * most : 0, ins = min(most, in_each - first_in);
-    const int first_out = LANES > 1 ? first_set * BLOCK : 0, outs = LANES > 1 ? min(BLOCK, out_each - first_out) : out_each;
+    const int first_out = LANES > 1 ? first_set * BLOCK : 0;
+    const int outs = LANES > 1 ? min(BLOCK, out_each - first_out) : out_each;
     const source input = {x + x_at,    x + x_at, saved + saved_at, mode, x_pitch, x_pitch,
                           saved_pitch, {groups, in_each, group, shuffled}};
     const source output = {dy + dy_at,    y + y_at, factors + factors_at, dy_mode, dy_pitch, y_pitch,
@@ -427,37 +443,38 @@ __kernel void conv_grouped_filter(__global const float *x, const ulong x_at, __g
             for (int i = TI * TILE_LANE; i < ins; i += TI * DEALT) {
                 int o[OV], taken[OV];
                 floatv acc[TI][OV];
-                int in[TI];
+                /* The last tile may begin within the one before, whose rows it leaves alone; where it is the only one,
+                 * it reads past the channels. */
+                const int begin = max(0, min(i, ins - TI));
 #pragma unroll
                 for (int b = 0; b < OV; b++) {
                     o[b] = FIRST_OF(min(vector + b, vectors - 1), out_each);
                     taken[b] = VW * (vector + b) - o[b];
                 }
 #pragma unroll
-                for (int t = 0; t < TI; t++) {
-                    in[t] = min(i + t, ins - 1);
+                for (int t = 0; t < TI; t++)
 #pragma unroll
                     for (int b = 0; b < OV; b++)
-                        acc[t][b] = row > first_row
-                                        ? LOADV(partial + (size_t)(first_in + in[t]) * width + o[b])
+                        acc[t][b] = row > first_row && begin + t < ins
+                                        ? LOADV(partial + (size_t)(first_in + begin + t) * width + o[b])
                                         : (floatv)(0.0f);
-                }
+                SHARED const float *its = staged + begin;
 #pragma unroll 2
-                for (int r = 0; r < n; r++) {
+                for (int r = 0; r < n; r++, its += ins) {
                     floatv d[OV];
 #pragma unroll
                     for (int b = 0; b < OV; b++) d[b] = LOAD_STAGED(staged_dy + r * outs + o[b] - first_out);
 #pragma unroll
                     for (int t = 0; t < TI; t++)
 #pragma unroll
-                        for (int b = 0; b < OV; b++) acc[t][b] += staged[r * ins + in[t]] * d[b];
+                        for (int b = 0; b < OV; b++) acc[t][b] += its[t] * d[b];
                 }
 #pragma unroll
                 for (int t = 0; t < TI; t++)
 #pragma unroll
                     for (int b = 0; b < OV; b++)
-                        if (i + t < ins && vector + b < vectors)
-                            store_own(acc[t][b], partial + (size_t)(first_in + i + t) * width + o[b], taken[b]);
+                        if (begin + t >= i && begin + t < ins && vector + b < vectors)
+                            store_own(acc[t][b], partial + (size_t)(first_in + begin + t) * width + o[b], taken[b]);
             }
         }
     }

@@ -19,8 +19,10 @@ typedef struct tiling {
 /* AVX2: 6 rows of 2 vectors fill the registers; 24 KiB are staged, which stay in the first cache, for dW more. A GPU's
  * work-group takes 64 rows of 16 channels. */
 static const tiling tilings[WALSH_TILES_KINDS] = {
-    [WALSH_TILES_CPU] = {"-DVW=8 -DOV=2 -DTX=6 -DTI=5 -DSTAGED=12288", 8, 6, 1, 1, 0, 16, 6144, 96, 12288, 0, 0},
-    [WALSH_TILES_WIDE_CPU] = {"-DVW=8 -DOV=2 -DTX=8 -DTI=8 -DSTAGED=12288", 8, 8, 1, 1, 0, 16, 6144, 96, 12288, 0, 0},
+    [WALSH_TILES_CPU] = {"-DPREFETCH=1 -DVW=8 -DOV=2 -DTX=6 -DTI=5 -DSTAGED=12288", 8, 6, 1, 1, 0, 16, 6144, 96, 12288,
+                         0, 0},
+    [WALSH_TILES_WIDE_CPU] = {"-DPREFETCH=1 -DVW=8 -DOV=2 -DTX=8 -DTI=8 -DSTAGED=12288", 8, 8, 1, 1, 0, 16, 6144, 96,
+                              12288, 0, 0},
     [WALSH_TILES_GPU] = {"-DLANES=64 -DACROSS=4 -DVW=4 -DOV=1 -DTX=4 -DTI=4 -DSTAGED=2560", 4, 4, 16, 4, 64, 16, 2560,
                          64, 2560, 32, 13 << 10},
 };
