@@ -9,20 +9,9 @@
 #ifndef TX
 #define TX 4
 #endif
+#include "conv_epilogue.clh"
 #include "conv_stage.clh"
 
-/* What follows the sum; with ReLU where it is normalised and odd. */
-enum {
-    STORE_ONLY,
-    STATISTICS,
-    SUMS_GATE_COMPUTED,
-    SUMS_GATE_STORED,
-    SUMS_GATE_SCALED = 5, /* 4, without a gate, is not for this kernel */
-    NORMALISE,
-    NORMALISE_RELU,
-    NORMALISE_ADD,
-    NORMALISE_ADD_RELU
-};
 #define SUMS(epilogue) ((epilogue) >= SUMS_GATE_COMPUTED && (epilogue) <= SUMS_GATE_SCALED)
 
 #define BLOCK (ACROSS * VW)

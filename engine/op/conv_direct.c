@@ -1,6 +1,7 @@
 #include "engine/op/conv_direct.h"
 
 #include "engine/op/batchnorm.h"
+#include "engine/op/conv_finish.h"
 
 const walsh_packing walsh_direct_packing = {.block = WALSH_PACKED_BLOCK};
 
@@ -22,9 +23,6 @@ static const walsh_staging stagings[WALSH_TILES_KINDS] = {
                          .slice = 16,
                          .gap = 4},
 };
-
-/* conv_direct.cl's epilogues; NORMALISE may be followed by either or both, added to it; SUMS by the gate. */
-enum { STORE_ONLY, STATISTICS, SUMS, NORMALISE = 6, AND_RELU = 1, AND_ADD = 2 };
 
 static int divide_up(int a, int b)
 {
@@ -116,13 +114,6 @@ static int stage_mode(unsigned fuse)
     return fuse & WALSH_FUSE_AFFINE ? WALSH_STAGE_NORMALISED : WALSH_STAGE_AS_IT_IS;
 }
 
-static int epilogue(const walsh_conv *c)
-{
-    if (c->fuse & WALSH_FUSE_NORM_SUMS) return SUMS + c->gate;
-    if (c->fuse & WALSH_FUSE_NORMALISE) return NORMALISE + (c->relu ? AND_RELU : 0) + (c->add ? AND_ADD : 0);
-    return c->fuse & WALSH_FUSE_STATS ? STATISTICS : STORE_ONLY;
-}
-
 walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *o)
 {
     const walsh_device *device = walsh_list_device(list);
@@ -143,7 +134,7 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk
     return WALSH_LAUNCH(
         list, launch, WALSH_TENSOR(&o->x), WALSH_TENSOR(&o->with), WALSH_TENSOR(&o->rows), WALSH_TENSOR(&o->packed),
         WALSH_TENSOR(&o->bias), WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u), WALSH_TENSOR(&o->saved), WALSH_TENSOR(&o->z),
-        WALSH_TENSOR(&o->partial), WALSH_INT(stage_mode(c->fuse)), WALSH_INT(epilogue(c)),
+        WALSH_TENSOR(&o->partial), WALSH_INT(stage_mode(c->fuse)), WALSH_INT(walsh_finish_of(c)),
         WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0),
         WALSH_INT(lines), WALSH_INT(group), WALSH_INT(strip.lines), WALSH_INT(each), WALSH_INT(in), WALSH_INT(out),
         WALSH_INT(x_h), WALSH_INT(x_w), WALSH_INT(o->x.shape.pitch), WALSH_INT(o->with.shape.pitch),
