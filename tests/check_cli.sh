@@ -38,11 +38,7 @@ sums() { (cd "$1" && md5sum -- *); }
 
 # refuse WHAT STATUS WORD ARGUMENT...: one line on stderr that mentions WORD, nothing on stdout, that exit status.
 refuse() {
-    what=$1 expected=$2 word=$3
-    shift 3
-    "$walsh" "$@" >out 2>err
-    status=$?
-    ended "$expected" "$word"
+    command=$walsh check "$@"
     [ "$(wc -l <err)" = 1 ] && grep -q '^walsh' err && [ ! -s out ] || problem "not one line on stderr: $(cat err out)"
 }
 
