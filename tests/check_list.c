@@ -1,5 +1,6 @@
 /* Lists of launches: replay, library calls, profiles. */
 #include "tests/op_case.h"
+#include "tests/temp.h"
 
 #include "engine/device/list.h"
 
@@ -153,6 +154,74 @@ static void profiles_add_up(void **state)
     walsh_device_close(&device);
 }
 
+/* A launch with a local size that no other test here has, so that it is new to the process's kernel log. */
+static void append_group(walsh_list *list, walsh_tensor *y, size_t width, size_t height, const char *options)
+{
+    const walsh_launch launch = {.file = "add", .function = "add_plain", .options = options, .local = {width, height}};
+    assert_ok(WALSH_LAUNCH(list, launch, WALSH_TENSOR(&y->view), WALSH_TENSOR(&y->view), WALSH_TENSOR(&y->view),
+                           WALSH_INT(1), WALSH_INT(1), WALSH_INT(4), WALSH_INT(4), WALSH_INT(4)));
+}
+
+/* The environment's own log, which goes on after these tests. */
+static void set_log(const char *path, char **given)
+{
+    *given = getenv("WALSH_KERNEL_LOG") ? strdup(getenv("WALSH_KERNEL_LOG")) : NULL;
+    assert_int_equal(setenv("WALSH_KERNEL_LOG", path, 1), 0);
+}
+
+static void restore_log(char **given)
+{
+    assert_int_equal(*given ? setenv("WALSH_KERNEL_LOG", *given, 1) : unsetenv("WALSH_KERNEL_LOG"), 0);
+    free(*given);
+}
+
+/* A line for each kernel that was run, once a process, behind what the file holds. */
+static void the_kernel_log_has_each_kernel_once(void **state)
+{
+    static const char before[] = "another process's line\n",
+                      first[] = "another process's line\nadd.cl\t\tadd_plain\t1x1x1\n",
+                      both[] = "another process's line\nadd.cl\t\tadd_plain\t1x1x1\nadd.cl\t-DA=1\tadd_plain\t2x2x1\n";
+    (void)state;
+    char *given;
+    walsh_tensor *y;
+    walsh_list *lists[2];
+    set_log("kernels", &given);
+    assert_ok(walsh_tensor_create(op_device(), 1, 1, 1, ELEMENTS, &y));
+    temp_write("kernels", before, strlen(before));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(walsh_list_create(op_device(), &lists[i]));
+        append_group(lists[i], y, 1, 1, NULL);
+        append_group(lists[i], y, 1, 1, NULL);
+    }
+    temp_holds("kernels", before, strlen(before)); /* nothing has run */
+    for (int i = 0; i < 4; i++) {
+        assert_ok(walsh_list_run(lists[i % 2]));
+        temp_holds("kernels", first, strlen(first));
+    }
+    append_group(lists[0], y, 2, 2, "-DA=1");
+    for (int i = 0; i < 2; i++) assert_ok(walsh_list_run(lists[0]));
+    temp_holds("kernels", both, strlen(both));
+    for (int i = 0; i < 2; i++) walsh_list_destroy(&lists[i]);
+    walsh_tensor_destroy(&y);
+    restore_log(&given);
+}
+
+static void a_kernel_log_that_cannot_be_written_is_a_failure(void **state)
+{
+    (void)state;
+    char *given;
+    walsh_tensor *y;
+    walsh_list *list;
+    set_log("no-folder/kernels", &given);
+    assert_ok(walsh_tensor_create(op_device(), 1, 1, 1, ELEMENTS, &y));
+    assert_ok(walsh_list_create(op_device(), &list));
+    append_group(list, y, 1, 2, NULL);
+    assert_fails(WALSH_E_FILE, "no-folder/kernels: cannot append to the kernel log", walsh_list_run(list));
+    walsh_list_destroy(&list);
+    walsh_tensor_destroy(&y);
+    restore_log(&given);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +229,8 @@ int main(void)
         cmocka_unit_test(calls_run_in_order_and_failures_come_through),
         cmocka_unit_test(unknown_kernels_are_refused),
         cmocka_unit_test(profiles_add_up),
+        cmocka_unit_test_setup_teardown(the_kernel_log_has_each_kernel_once, temp_enter, temp_leave),
+        cmocka_unit_test_setup_teardown(a_kernel_log_that_cannot_be_written_is_a_failure, temp_enter, temp_leave),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/base/clock.h"
+#include "engine/device/kernel_log.h"
 #include "engine/device/program.h"
 
 typedef struct entry {
@@ -16,6 +17,7 @@ typedef struct entry {
     char layer[48], operation[32], name[48]; /* the last: of the kernel */
     double flops, bytes;
     double seconds; /* over all profiled runs */
+    char *log_line; /* still to be written to the kernel log; NULL: nothing */
 } entry;
 
 struct walsh_list {
@@ -23,8 +25,9 @@ struct walsh_list {
     entry *entries;
     cl_event *events; /* [count], used while profiling */
     size_t count;
-    size_t runs; /* that were profiled */
-    int labels;  /* so far */
+    size_t runs;   /* that were profiled */
+    size_t logged; /* launches that the kernel log has seen */
+    int labels;    /* so far */
     char layer[48], operation[32];
 };
 
@@ -87,6 +90,25 @@ static cl_int set_arg(cl_kernel kernel, cl_uint *at, const walsh_arg *arg)
     }
 }
 
+/* A new entry with the launch's sizes; the kernel is not yet its own. */
+static walsh_status append_launch(walsh_list *list, const walsh_launch *launch, entry **e)
+{
+    char *line;
+    WALSH_TRY(walsh_kernel_log_line(launch, &line));
+    walsh_status status = append(list, launch->function, launch->flops, launch->bytes, e);
+    if (status) {
+        free(line);
+        return status;
+    }
+    (*e)->log_line = line;
+    for (int d = 0; d < 3; d++) {
+        size_t local = launch->local[d] ? launch->local[d] : 1, global = launch->global[d] ? launch->global[d] : 1;
+        (*e)->local[d] = local;
+        (*e)->global[d] = (global + local - 1) / local * local;
+    }
+    return WALSH_OK;
+}
+
 walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, const walsh_arg *args, size_t count)
 {
     entry *e = NULL;
@@ -100,17 +122,12 @@ walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, con
         clReleaseKernel(kernel);
         WALSH_FAIL(WALSH_E_OPENCL, "argument %zu of kernel %s is refused (%d)", i, launch->function, (int)code);
     }
-    walsh_status status = append(list, launch->function, launch->flops, launch->bytes, &e);
+    walsh_status status = append_launch(list, launch, &e);
     if (status) {
         clReleaseKernel(kernel);
         return status;
     }
     e->kernel = kernel;
-    for (int d = 0; d < 3; d++) {
-        size_t local = launch->local[d] ? launch->local[d] : 1, global = launch->global[d] ? launch->global[d] : 1;
-        e->local[d] = local;
-        e->global[d] = (global + local - 1) / local * local;
-    }
     return WALSH_OK;
 }
 
@@ -173,6 +190,13 @@ walsh_listed walsh_list_at(const walsh_list *list, size_t index)
                           .bytes = e->bytes};
 }
 
+/* Writes what this run has enqueued and none before it. */
+static walsh_status log_kernels(walsh_list *list)
+{
+    while (list->logged < list->count) WALSH_TRY(walsh_kernel_log_append(&list->entries[list->logged++].log_line));
+    return WALSH_OK;
+}
+
 walsh_status walsh_list_run(walsh_list *list)
 {
     walsh_device *device = list->device;
@@ -189,6 +213,7 @@ walsh_status walsh_list_run(walsh_list *list)
         collect(list);
     }
     WALSH_TRY(status);
+    if (list->logged < list->count) WALSH_TRY(log_kernels(list));
     WALSH_CL(clFlush(device->queue));
     return WALSH_OK;
 }
@@ -234,6 +259,7 @@ void walsh_list_destroy(walsh_list **list)
     for (size_t i = 0; i < (*list)->count; i++) {
         if ((*list)->entries[i].kernel) clReleaseKernel((*list)->entries[i].kernel);
         free((*list)->entries[i].context);
+        free((*list)->entries[i].log_line);
     }
     free((*list)->entries);
     free((*list)->events);

@@ -1,4 +1,5 @@
-/* A list of launches: kernels with all their arguments set once, replayed many times. */
+/* A list of launches: kernels with all their arguments set once, replayed many times. $WALSH_KERNEL_LOG keeps a log of
+ * the kernels that were run: kernel_log.h. */
 #ifndef WALSH_ENGINE_DEVICE_LIST_H
 #define WALSH_ENGINE_DEVICE_LIST_H
 
