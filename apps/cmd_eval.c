@@ -44,8 +44,8 @@ static walsh_status evaluate(const walsh_arguments *arguments, walsh_session *se
 {
     walsh_evaluation result;
     WALSH_TRY(walsh_session_open(arguments, session));
-    WALSH_TRY(walsh_evaluate(session->model, session->dataset, session->batch, session->loaders, walsh_session_observe,
-                             session, &result));
+    WALSH_TRY(walsh_evaluate(session->model, session->dataset, &session->options, walsh_session_observe, session,
+                             &result));
     walsh_bar_clear();
     if (walsh_argument(arguments, WALSH_OPTION_JSON)) return print_json(session, &result);
     print_text(session, &result);

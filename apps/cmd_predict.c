@@ -64,8 +64,8 @@ static walsh_status predict(walsh_session *session, walsh_npy *npy)
     size_t images = walsh_dataset_describe(session->dataset)->images;
     float *logits = NULL;
     WALSH_TRY(walsh_alloc(&logits, images * (size_t)model->classes, sizeof *logits, "the logits"));
-    walsh_status status = walsh_predict(session->model, session->dataset, session->batch, session->loaders,
-                                        walsh_session_observe, session, logits);
+    walsh_status status = walsh_predict(session->model, session->dataset, &session->options, walsh_session_observe,
+                                        session, logits);
     walsh_bar_clear();
     if (!status && npy)
         status = walsh_npy_rows(npy, logits, images);

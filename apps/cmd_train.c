@@ -119,7 +119,7 @@ typedef struct watch {
 } watch;
 
 /* Said when all is ready for the first step: what fails before that is told in one line. */
-static void announce(const watch *w, const walsh_train_memory *memory)
+static void announce(const watch *w, const walsh_memory *memory)
 {
     const walsh_train_options *o = w->options;
     char length[48], line[WALSH_MEMORY_LINE];
@@ -129,7 +129,7 @@ static void announce(const watch *w, const walsh_train_memory *memory)
         snprintf(length, sizeof length, "epochs %d", o->epochs);
     walsh_note("%s, %s head, on %s (%s); %s, batch %d, lr %g", o->model.name, walsh_head_kind_name(o->model.head),
                w->device->name, w->device->platform, length, o->batch, o->lr);
-    walsh_note("%s", walsh_memory_line(o, memory, line));
+    walsh_note("%s", walsh_memory_line(memory, line));
     if (!o->out) walsh_note("without --out nothing is saved");
 }
 
@@ -201,7 +201,7 @@ static walsh_status run(const walsh_arguments *arguments)
     walsh_status status = read_options(arguments, &options, &memory, &device_options);
     if (!status) status = walsh_device_open(&device_options, &device);
     if (!status && walsh_argument(arguments, WALSH_OPTION_PLAN))
-        status = walsh_train_visit(device, &options, walsh_plan_print, &options);
+        status = walsh_train_visit(device, &options, walsh_plan_print, NULL);
     else if (!status)
         status = train(device, &options, &w);
     walsh_device_close(&device);
@@ -255,8 +255,7 @@ static const struct argp_option recipe[] = {
 static const struct argp_option running[] = {
     {NULL, 0, NULL, 0, "Running:", 0},
     {"save-every", WALSH_OPTION_SAVE_EVERY, "STEPS", 0, "save the state so often, besides each epoch's end", 0},
-    {"memory", WALSH_OPTION_MEMORY, "LIMIT", 0,
-     "of the device's memory, take so much at most, as 800MiB or 1.5GiB (default: all that it has)", 0},
+    {"memory", WALSH_OPTION_MEMORY, "LIMIT", 0, WALSH_MEMORY_HELP, 0},
     {"loaders", WALSH_OPTION_LOADERS, "L", 0,
      "threads that prepare images (default: 1; where these are decoded, one a processor, at most 16)", 0},
     {"skip-bad-images", WALSH_OPTION_SKIP_BAD_IMAGES, NULL, 0, "go on without images that cannot be decoded", 0},

@@ -92,17 +92,19 @@ struct walsh_arguments {
 
 #define WALSH_MODEL_HELP                                                                                               \
     "resnet20, resnet32, resnet44, resnet56, resnet110 or densenet-bc-100-12 (CIFAR); resnet18, resnet34, resnet50, "  \
-    "densenet121 or densenet169 (ImageNet)"
+    "densenet121, densenet169 or shufflenet (ImageNet)"
 
 #define WALSH_DATA_HELP                                                                                                \
     "sample, cifar10:PATH or cifar100:PATH (folder or .tar.gz), imagenet:DIR (train/ and val/ with a folder of "       \
     "images a"                                                                                                         \
     " class) or webdataset:DIR (tar files)"
 
+#define WALSH_MEMORY_HELP "of the device's memory, take so much at most, as 800MiB or 1.5GiB (default: all that it has)"
+
 /* Options that several subcommands take. */
 extern const struct argp_option walsh_options_device[];   /* --device --threads */
-extern const struct argp_option walsh_options_images[];   /* --weights --data --split --model --batch --loaders
-                                                           * --skip-bad-images */
+extern const struct argp_option walsh_options_images[];   /* --weights --data --split --model --image-size --batch
+                                                           * --memory --loaders --skip-bad-images */
 extern const struct argp_option walsh_options_progress[]; /* --progress */
 extern const struct argp_option walsh_options_json[];     /* --json */
 

@@ -6,18 +6,15 @@
 #include "apps/table.h"
 #include "engine/base/bytes.h"
 #include "engine/model/model.h"
+#include "engine/train/memory.h"
 
-const char *walsh_memory_line(const walsh_train_options *options, const walsh_train_memory *memory,
-                              char out[WALSH_MEMORY_LINE])
+const char *walsh_memory_line(const walsh_memory *memory, char out[WALSH_MEMORY_LINE])
 {
-    char parts[64] = "";
-    if (options->accumulate > 1)
-        snprintf(parts, sizeof parts, " in %d parts of %d", options->accumulate, options->batch / options->accumulate);
-    snprintf(out, WALSH_MEMORY_LINE,
-             "memory: %s of %s (weights, gradients and momentum %s, activations %s, images %s), batch %d%s",
-             walsh_show_bytes(memory->total).text, walsh_show_bytes(memory->available).text,
-             walsh_show_bytes(memory->parameters).text, walsh_show_bytes(memory->activations).text,
-             walsh_show_bytes(memory->images).text, options->batch, parts);
+    char of[WALSH_MEMORY_PARTS], parts[64] = "";
+    if (memory->parts > 1)
+        snprintf(parts, sizeof parts, " in %d parts of %d", memory->parts, memory->batch / memory->parts);
+    snprintf(out, WALSH_MEMORY_LINE, "memory: %s of %s (%s), batch %d%s", walsh_show_bytes(memory->total).text,
+             walsh_show_bytes(memory->available).text, walsh_memory_parts(memory, of), memory->batch, parts);
     return out;
 }
 
@@ -108,16 +105,16 @@ static void print_launches(const char *title, const walsh_list *list)
     cJSON_Delete(rows);
 }
 
-walsh_status walsh_plan_print(void *context, const walsh_model *model, const walsh_train_memory *memory)
+walsh_status walsh_plan_print(void *context, const walsh_model *model, const walsh_memory *memory)
 {
-    const walsh_train_options *options = context;
+    (void)context;
     const walsh_network *network = model->network;
     const walsh_plan *train = walsh_network_plan(network, WALSH_NETWORK_TRAIN),
                      *update = walsh_network_plan(network, WALSH_NETWORK_UPDATE),
                      *evaluate = walsh_network_plan(network, WALSH_NETWORK_EVALUATE);
     char line[WALSH_MEMORY_LINE], title[64] = "training, a step";
-    if (update) snprintf(title, sizeof title, "training, each of %d parts of a step", options->accumulate);
-    puts(walsh_memory_line(options, memory, line));
+    if (update) snprintf(title, sizeof title, "training, each of %d parts of a step", memory->parts);
+    puts(walsh_memory_line(memory, line));
     WALSH_TRY(print_blocks("training", train));
     print_launches("training, before the first step", walsh_plan_launches(train, true));
     print_launches(title, walsh_plan_launches(train, false));

@@ -1,5 +1,6 @@
 #include "apps/session.h"
 
+#include "apps/plan.h"
 #include "apps/signals.h"
 #include "apps/values.h"
 #include "engine/base/clock.h"
@@ -25,17 +26,20 @@ static walsh_status open_data(const walsh_arguments *arguments, walsh_split spli
 walsh_status walsh_session_open(const walsh_arguments *arguments, walsh_session *session)
 {
     static const char *const splits[] = {"train", "test", NULL};
-    int split = WALSH_SPLIT_TEST, threads = 0;
-    *session = (walsh_session){.batch = 128};
+    int split = WALSH_SPLIT_TEST, threads = 0, image_size = 0;
+    walsh_evaluate_options *options = &session->options;
+    *session = (walsh_session){.options = {.batch = 128}};
     WALSH_TRY(walsh_argument_required(arguments, WALSH_OPTION_WEIGHTS, &session->weights));
     session->images = arguments->images;
     if (session->images && walsh_argument(arguments, WALSH_OPTION_DATA))
         WALSH_FAIL(WALSH_E_ARGUMENT, "expected either --data or --images, found both");
     if (!session->images) WALSH_TRY(walsh_argument_required(arguments, WALSH_OPTION_DATA, &session->data));
-    session->loaders = walsh_dataset_loaders(session->data ? session->data : "imagenet:");
+    options->loaders = walsh_dataset_loaders(session->data ? session->data : "imagenet:");
     WALSH_TRY(walsh_value_choice(arguments, WALSH_OPTION_SPLIT, splits, &split));
-    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_BATCH, 1, &session->batch));
-    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_LOADERS, 1, &session->loaders));
+    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_BATCH, 1, &options->batch));
+    WALSH_TRY(walsh_value_bytes(arguments, WALSH_OPTION_MEMORY, &options->memory));
+    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_IMAGE_SIZE, 1, &image_size));
+    WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_LOADERS, 1, &options->loaders));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_THREADS, 1, &threads));
     WALSH_TRY(walsh_bar_begin(arguments, &session->bar));
     session->split = splits[split];
@@ -43,18 +47,24 @@ walsh_status walsh_session_open(const walsh_arguments *arguments, walsh_session 
                                    .threads = (unsigned)threads};
     WALSH_TRY(walsh_device_open(&device, &session->device));
     WALSH_TRY(walsh_model_open(session->device, session->weights, walsh_argument(arguments, WALSH_OPTION_MODEL),
-                               &session->model));
+                               image_size, &session->model));
     return open_data(arguments, (walsh_split)split, session);
 }
 
-bool walsh_session_observe(void *context, size_t done, size_t images)
+bool walsh_session_observe(void *context, const walsh_evaluate_progress *progress)
 {
     walsh_session *session = context;
+    size_t done = progress->done, images = progress->images, batch = (size_t)session->options.batch;
     double now = walsh_clock();
+    if (progress->memory) {
+        char line[WALSH_MEMORY_LINE];
+        if (session->data) walsh_note("%s", walsh_memory_line(progress->memory, line));
+        return walsh_signals_caught();
+    }
     if (session->started == 0) session->started = now; /* the first batch carries the compilation: it does not count */
     char before[64], after[96], left[WALSH_DURATION];
-    double rate = (double)(done - (size_t)session->batch) / (now - session->started);
-    bool known = done > (size_t)session->batch && now > session->started;
+    double rate = (double)(done - batch) / (now - session->started);
+    bool known = done > batch && now > session->started;
     snprintf(before, sizeof before, "%zu/%zu", done, images);
     snprintf(after, sizeof after, "%.0f images/s, %s left", known ? rate : 0,
              walsh_duration(known ? (double)(images - done) / rate : -1, left));

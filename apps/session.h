@@ -13,7 +13,7 @@ typedef struct walsh_session {
     walsh_device *device;
     walsh_model *model;
     walsh_dataset *dataset;
-    int batch, loaders;
+    walsh_evaluate_options options;
     walsh_bar bar;
     double started; /* walsh_clock() of the first batch */
 } walsh_session;
@@ -22,8 +22,9 @@ typedef struct walsh_session {
  * walsh_session_close() even where it fails. */
 walsh_status walsh_session_open(const walsh_arguments *arguments, walsh_session *session);
 
-/* A walsh_batch_observer whose context is the session: draws the bar, and stops after a signal. */
-bool walsh_session_observe(void *session, size_t done, size_t images);
+/* A walsh_evaluate_observer whose context is the session: says what memory a data set takes, draws the bar, and
+ * stops after a signal. */
+bool walsh_session_observe(void *session, const walsh_evaluate_progress *progress);
 
 void walsh_session_close(walsh_session *session);
 

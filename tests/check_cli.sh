@@ -194,7 +194,20 @@ folders_of_images() {
     refuse "an image size" 2 "--image-size 0" $photo --image-size 0
     refuse "another size of CIFAR" 2 "are 32x32, expected 64x64" $new --image-size 64
     succeed "a run" "parameters" $photo --out photo
-    succeed "eval" "images/s" eval --weights photo/last.safetensors --data imagenet:photos
+    photo_weights="--weights photo/last.safetensors --data imagenet:photos"
+    succeed "eval" "images/s" eval $photo_weights
+    expect grep -q "^memory: [0-9]* MiB of .* (weights [0-9]* MiB, activations .*), batch 6$" err
+    cp err at32
+    succeed "eval at another size" "images/s" eval $photo_weights --image-size 48
+    expect test "$(grep -c . err)" = 1
+    what="memory at another size"
+    cmp -s err at32 && problem "as at the size of the training"
+    refuse "an image size" 2 "--image-size 0" eval $photo_weights --image-size 0
+    refuse "another size of CIFAR" 2 "are 32x32, expected 48x48" eval --weights photo/last.safetensors --data sample \
+        --image-size 48
+    refuse "less memory" 1 "--memory allows 3 MiB: --batch" eval $photo_weights --batch 6 --memory 3MiB --image-size 48
+    refuse "too little memory" 1 "--memory allows 9 KiB: no batch would fit" predict --memory 9KiB \
+        --weights photo/last.safetensors --images "$images/grey.jpg"
     succeed "the same by other loaders" "parameters" $photo --loaders 3 --out photo3
     expect cmp -s photo/last.safetensors photo3/last.safetensors
     succeed "images" "" predict --weights photo/last.safetensors --images "$images/grey.jpg" "$images/alpha.png"
@@ -214,14 +227,12 @@ folders_of_images() {
         --weights photo/last.safetensors --images photos/train/bee/text.jpg
     refuse "images and data" 2 "expected either --data or --images" predict --weights photo/last.safetensors \
         --images photos/val/cat/cut.jpg --data imagenet:photos
-    refuse "a truncated image" 1 "cut.jpg: expected a whole JPEG" eval --weights photo/last.safetensors \
-        --data imagenet:photos
-    succeed "eval without it" "skipped      1 bad images" eval --weights photo/last.safetensors \
-        --data imagenet:photos --skip-bad-images
+    command=$walsh check "a truncated image" 1 "cut.jpg: expected a whole JPEG" eval $photo_weights
+    expect test "$(grep -c '^walsh' err)" = 1
+    succeed "eval without it" "skipped      1 bad images" eval $photo_weights --skip-bad-images
     expect grep -q "skipped: photos/val/cat/cut.jpg" err
     expect grep -q "6 images" out
-    succeed "predict without it" "image	class" predict --weights photo/last.safetensors --data imagenet:photos \
-        --skip-bad-images
+    succeed "predict without it" "image	class" predict $photo_weights --skip-bad-images
     expect test "$(wc -l <out)" = 7
     "$walsh" $photo --out photo4 >out 2>err
     status=$?

@@ -165,7 +165,7 @@ static void saved_weights_come_back_to_the_bit(void **state)
         walsh_model *model = make("resnet20", 10, (walsh_head_kind)head), *again = NULL;
         assert_ok(walsh_model_initialise(model, 1));
         assert_ok(walsh_model_save(model, "a.safetensors"));
-        assert_ok(walsh_model_open(op_device(), "a.safetensors", NULL, &again));
+        assert_ok(walsh_model_open(op_device(), "a.safetensors", NULL, 0, &again));
         assert_int_equal(walsh_model_describe(again)->head.kind, head);
         assert_int_equal(walsh_model_describe(again)->classes, 10);
         assert_ok(walsh_model_save(again, "b.safetensors"));
@@ -173,6 +173,25 @@ static void saved_weights_come_back_to_the_bit(void **state)
         walsh_model_destroy(&again);
         walsh_model_destroy(&model);
     }
+}
+
+/* Weights are opened at the size that they were trained at, or at that which is asked for. */
+static void models_open_at_any_size(void **state)
+{
+    (void)state;
+    static const int asked[] = {0, 32, 60}, expected[] = {48, 32, 60};
+    const walsh_model_options options = {.name = "resnet20", .image_size = 48, .classes = 10};
+    walsh_model *model = NULL;
+    assert_ok(walsh_model_create(op_device(), &options, &model));
+    assert_ok(walsh_model_initialise(model, 1));
+    assert_ok(walsh_model_save(model, "a.safetensors"));
+    walsh_model_destroy(&model);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(walsh_model_open(op_device(), "a.safetensors", NULL, asked[i], &model));
+        assert_int_equal(walsh_model_describe(model)->image_size, expected[i]);
+        walsh_model_destroy(&model);
+    }
+    assert_fails(WALSH_E_ARGUMENT, "-1", walsh_model_open(op_device(), "a.safetensors", NULL, -1, &model));
 }
 
 /* A file that does not fit leaves the model as it was. */
@@ -291,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(initial_weights_follow_the_rule, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(later_steps_do_not_show_in_a_snapshot, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(saved_weights_come_back_to_the_bit, temp_enter, temp_leave),
+        cmocka_unit_test_setup_teardown(models_open_at_any_size, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(other_models_weights_are_refused, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(another_heads_matrix_is_refused, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(nan_is_not_saved, temp_enter, temp_leave),

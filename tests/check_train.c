@@ -268,7 +268,7 @@ static void a_loss_that_is_nan_stops_the_run(void **state)
     assert_fails(WALSH_E_NOT_FINITE, "", walsh_train(op_device(), &options, NULL, NULL, NULL));
     assert_int_equal(temp_leftovers(), 0);
     walsh_model *model = NULL;
-    assert_ok(walsh_model_open(op_device(), "run/state.safetensors", NULL, &model));
+    assert_ok(walsh_model_open(op_device(), "run/state.safetensors", NULL, 0, &model));
     walsh_model_destroy(&model);
 }
 
@@ -299,7 +299,7 @@ static void files_that_cannot_be_written_end_the_run(void **state)
         assert_true(m.moved);
         assert_int_equal(temp_leftovers(), 0);
         walsh_model *model = NULL;
-        assert_ok(walsh_model_open(op_device(), "moved/state.safetensors", NULL, &model));
+        assert_ok(walsh_model_open(op_device(), "moved/state.safetensors", NULL, 0, &model));
         walsh_model_destroy(&model);
         options = tiny("moved", 4);
         options.save_every = i == 0;
@@ -384,16 +384,16 @@ static void shrunken_data_are_refused(void **state)
 /* Notes what a run says of its memory, and stops it before its first step. */
 static bool note_memory(void *context, const walsh_train_progress *progress)
 {
-    walsh_train_memory *memory = context;
+    walsh_memory *memory = context;
     assert_non_null(progress->memory);
     assert_int_equal(progress->run_step, 0);
     *memory = *progress->memory;
     return true;
 }
 
-static walsh_train_memory memory_of(int batch, int parts)
+static walsh_memory memory_of(int batch, int parts)
 {
-    walsh_train_memory memory = {0};
+    walsh_memory memory = {0};
     walsh_train_options options = tiny(NULL, 1);
     options.batch = batch;
     options.accumulate = parts;
@@ -426,6 +426,58 @@ static void memory_is_limited(void **state)
     options.accumulate = 1;
     options.memory = eight;
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+}
+
+/* Notes what an evaluation says of its memory, and stops it before its first batch. */
+static bool note_evaluation(void *context, const walsh_evaluate_progress *progress)
+{
+    assert_non_null(progress->memory);
+    assert_int_equal(progress->done, 0);
+    *(walsh_memory *)context = *progress->memory;
+    return true;
+}
+
+static walsh_memory memory_of_evaluation(walsh_model *model, walsh_dataset *set, int batch)
+{
+    walsh_memory memory = {.trains = true};
+    walsh_evaluation result;
+    assert_fails(WALSH_E_STOPPED, "stopped",
+                 walsh_evaluate(model, set, &(walsh_evaluate_options){.batch = batch}, note_evaluation, &memory,
+                                &result));
+    assert_true(!memory.trains && memory.parts == 1 && memory.batch == (batch && batch < 11 ? batch : 11));
+    assert_true(memory.total == memory.parameters + memory.activations + memory.images);
+    return memory;
+}
+
+/* Evaluation and prediction likewise, of which parts are no advice: the batch is at most the 11 images that there are.
+ */
+static void memory_of_evaluation_is_limited(void **state)
+{
+    (void)state;
+    walsh_model *model = NULL;
+    walsh_dataset *set = NULL;
+    walsh_evaluation result;
+    float *logits = op_floats(11 * 10);
+    const walsh_model_options options = {.name = "resnet20", .classes = 10};
+    assert_ok(walsh_model_create(op_device(), &options, &model));
+    assert_ok(walsh_model_initialise(model, 1));
+    assert_ok(walsh_dataset_open("cifar10:data", WALSH_SPLIT_TEST, NULL, &set));
+    uint64_t all = memory_of_evaluation(model, set, 1000).total, seven = memory_of_evaluation(model, set, 7).total;
+    assert_int_equal(memory_of_evaluation(model, set, 0).total, all);
+    walsh_evaluate_options limited = {.batch = 8, .memory = seven};
+    assert_fails(WALSH_E_MEMORY, "--memory allows", walsh_evaluate(model, set, &limited, NULL, NULL, &result));
+    assert_fails(WALSH_E_MEMORY, ": --batch 7 would fit", walsh_predict(model, set, &limited, NULL, NULL, logits));
+    limited.batch = 1000;
+    assert_fails(WALSH_E_MEMORY, "a batch of 11 needs", walsh_evaluate(model, set, &limited, NULL, NULL, &result));
+    assert_null(strstr(walsh_message(), "accumulate"));
+    assert_null(strstr(walsh_message(), "momentum"));
+    limited.memory = all;
+    assert_ok(walsh_evaluate(model, set, &limited, NULL, NULL, &result));
+    limited.memory = 1000;
+    assert_fails(WALSH_E_MEMORY, ": no batch would fit", walsh_evaluate(model, set, &limited, NULL, NULL, &result));
+    free(logits);
+    walsh_dataset_close(&set);
+    walsh_model_destroy(&model);
 }
 
 static void options_are_recalled(void **state)
@@ -466,12 +518,12 @@ static void evaluation_counts_every_image_once(void **state)
     assert_ok(walsh_model_create(op_device(), &options, &model));
     assert_ok(walsh_model_initialise(model, 1));
     assert_ok(walsh_dataset_open("sample", WALSH_SPLIT_TEST, NULL, &set));
-    assert_ok(walsh_evaluate(model, set, 1000, 1, NULL, NULL, &a));
-    assert_ok(walsh_evaluate(model, set, 96, 1, NULL, NULL, &b));
+    assert_ok(walsh_evaluate(model, set, &(walsh_evaluate_options){1000, 1, 0}, NULL, NULL, &a));
+    assert_ok(walsh_evaluate(model, set, &(walsh_evaluate_options){96, 1, 0}, NULL, NULL, &b));
     assert_true(a.images == 1000 && b.images == 1000 && a.top1_error == b.top1_error && a.top5_error == b.top5_error);
     assert_true(fabs(a.loss - b.loss) < 1e-6);
     float *logits = op_floats(10000);
-    assert_ok(walsh_predict(model, set, 96, 2, NULL, NULL, logits));
+    assert_ok(walsh_predict(model, set, &(walsh_evaluate_options){96, 2, 0}, NULL, NULL, logits));
     double loss = 0;
     int wrong = 0;
     for (size_t i = 0; i < 1000; i++) {
@@ -509,6 +561,7 @@ int main(int argc, char **argv)
         in_folder(contradictions_are_refused),
         in_folder(shrunken_data_are_refused),
         in_folder(memory_is_limited),
+        in_folder(memory_of_evaluation_is_limited),
         in_folder(options_are_recalled),
         cmocka_unit_test(evaluation_counts_every_image_once),
     };

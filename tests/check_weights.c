@@ -84,9 +84,9 @@ static void a_state_dict_loads_as_it_is(void **state)
     save("own.safetensors", "resnet20", 7, WALSH_HEAD_LEARNED);
     rewrite("own.safetensors", "bare.safetensors", counts_no_batches);
     assert_fails(WALSH_E_ARGUMENT, "bare.safetensors: the file does not say which model",
-                 walsh_model_open(op_device(), "bare.safetensors", NULL, &model));
+                 walsh_model_open(op_device(), "bare.safetensors", NULL, 0, &model));
     assert_null(model);
-    assert_ok(walsh_model_open(op_device(), "bare.safetensors", "resnet20", &model));
+    assert_ok(walsh_model_open(op_device(), "bare.safetensors", "resnet20", 0, &model));
     const walsh_model_info *info = walsh_model_describe(model);
     assert_int_equal(info->classes, 7);
     assert_null(info->class_names);
@@ -112,7 +112,7 @@ static void what_normalises_pixels(void **state)
         assert_ok(walsh_model_create(op_device(), &options, &model));
         assert_ok(walsh_model_initialise(model, 3));
         logits[i] = op_floats(IMAGES * CLASSES);
-        assert_ok(walsh_predict(model, set, 100, 1, NULL, NULL, logits[i]));
+        assert_ok(walsh_predict(model, set, &(walsh_evaluate_options){100, 1, 0}, NULL, NULL, logits[i]));
         walsh_model_destroy(&model);
     }
     assert_memory_equal(logits[0], logits[1], IMAGES * CLASSES * sizeof **logits);
@@ -326,10 +326,10 @@ static void a_frozen_body_runs_as_in_evaluation(void **state)
     walsh_dataset *set = NULL;
     double loss = NAN, expected = 0, slope[CLASSES] = {0};
     save("init.safetensors", "resnet20", CLASSES, WALSH_HEAD_LEARNED);
-    assert_ok(walsh_model_open(op_device(), "init.safetensors", NULL, &model));
+    assert_ok(walsh_model_open(op_device(), "init.safetensors", NULL, 0, &model));
     assert_ok(walsh_dataset_open("cifar10:data", WALSH_SPLIT_TRAIN, NULL, &set));
     float *logits = op_floats(walsh_dataset_describe(set)->images * CLASSES);
-    assert_ok(walsh_predict(model, set, BATCH, 1, NULL, NULL, logits));
+    assert_ok(walsh_predict(model, set, &(walsh_evaluate_options){BATCH, 1, 0}, NULL, NULL, logits));
     for (size_t i = 0; i < BATCH; i++) {
         const float *y = logits + CLASSES * i;
         int t = walsh_dataset_label(set, i);

@@ -222,11 +222,11 @@ static walsh_status read_head(const walsh_safetensors *file, const char *path, w
 }
 
 static walsh_status open_file(walsh_device *device, const walsh_safetensors *file, const char *path, const char *name,
-                              walsh_model **model)
+                              int image_size, walsh_model **model)
 {
     const walsh_builder *builder = NULL;
     const char *said = walsh_safetensors_metadata(file, "model");
-    uint64_t image_size;
+    uint64_t trained_at;
     if (said && name && strcmp(said, name))
         WALSH_FAIL(WALSH_E_ARGUMENT, "%s: these are weights of %s, not of %s", path, walsh_show(said).text, name);
     if (!said && !name) WALSH_FAIL(WALSH_E_ARGUMENT, "%s: the file does not say which model it is of: name one", path);
@@ -234,10 +234,10 @@ static walsh_status open_file(walsh_device *device, const walsh_safetensors *fil
     walsh_model_options options = {.name = builder->name, .data = walsh_safetensors_metadata(file, "data")};
     WALSH_TRY(read_classes(file, path, builder, &options.classes));
     WALSH_TRY(read_head(file, path, &options));
-    WALSH_TRY(read_integer(file, path, "image_size", 0, &image_size));
-    if (image_size > 1 << 16)
-        WALSH_FAIL(WALSH_E_FORMAT, "%s: an image size of %llu", path, (unsigned long long)image_size);
-    options.image_size = (int)image_size;
+    WALSH_TRY(read_integer(file, path, "image_size", 0, &trained_at));
+    if (trained_at > 1 << 16)
+        WALSH_FAIL(WALSH_E_FORMAT, "%s: an image size of %llu", path, (unsigned long long)trained_at);
+    options.image_size = image_size ? image_size : (int)trained_at;
     WALSH_TRY(read_numbers(file, path, "mean", options.mean));
     WALSH_TRY(read_numbers(file, path, "deviation", options.deviation));
     cJSON *json;
@@ -250,12 +250,13 @@ static walsh_status open_file(walsh_device *device, const walsh_safetensors *fil
     return status;
 }
 
-walsh_status walsh_model_open(walsh_device *device, const char *path, const char *name, walsh_model **model)
+walsh_status walsh_model_open(walsh_device *device, const char *path, const char *name, int image_size,
+                              walsh_model **model)
 {
     walsh_safetensors *file = NULL;
     *model = NULL;
     WALSH_TRY(walsh_safetensors_open(path, &file));
-    walsh_status status = open_file(device, file, path, name, model);
+    walsh_status status = open_file(device, file, path, name, image_size, model);
     if (!status) status = walsh_snapshot_restore(file, path, *model, false);
     if (status) walsh_model_destroy(model);
     walsh_safetensors_close(&file);

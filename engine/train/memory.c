@@ -4,46 +4,60 @@
 
 #include "engine/base/bytes.h"
 #include "engine/data/loader.h"
-#include "engine/train/options.h"
 
-/* What is asked about: a run, of which batch and parts may be changed. */
+/* What is asked about: a purpose, of which batch and parts may be changed. */
 typedef struct question {
     walsh_model *model;
     const walsh_dataset *dataset;
-    walsh_train_options options;
+    walsh_network_purpose purpose;
+    uint64_t limit; /* 0: none */
 } question;
 
-/* Batches that wait in the loaders lie in the host's memory, which is a CPU device's too. */
-static uint64_t waiting(const question *q)
+static const walsh_device_info *device_of(const question *q)
 {
-    const walsh_train_options *o = &q->options;
-    if (walsh_network_device(q->model->network)->info.kind != WALSH_DEVICE_CPU) return 0;
-    return walsh_loader_bytes(q->dataset, (size_t)o->batch) +
-           walsh_loader_bytes(q->dataset, (size_t)(o->batch / o->accumulate));
+    return walsh_device_describe(walsh_network_device(q->model->network));
 }
 
-static walsh_status measure(const question *q, walsh_train_memory *memory)
+/* Images of a step, or of an evaluated batch. */
+static int images_of(const walsh_network_purpose *purpose)
 {
-    const walsh_train_options *o = &q->options;
-    const walsh_network_purpose purpose = walsh_options_purpose(o);
+    return purpose->batch * purpose->parts;
+}
+
+/* Batches that wait in the loaders, of training and of evaluation, lie in the host's memory, which is a CPU device's
+ * too. */
+static uint64_t waiting(const question *q)
+{
+    const walsh_network_purpose *p = &q->purpose;
+    if (device_of(q)->kind != WALSH_DEVICE_CPU) return 0;
+    return (p->train ? walsh_loader_bytes(q->dataset, (size_t)images_of(p)) : 0) +
+           walsh_loader_bytes(q->dataset, (size_t)p->batch);
+}
+
+static walsh_status measure(const question *q, walsh_memory *memory)
+{
+    const walsh_network_purpose *p = &q->purpose;
     walsh_network_memory network;
-    uint64_t device = walsh_network_device(q->model->network)->info.memory;
-    WALSH_TRY(walsh_network_measure(q->model->network, &purpose, &network));
-    *memory = (walsh_train_memory){.parameters = network.parameters,
-                                   .activations = network.activations,
-                                   .images = network.batches + waiting(q),
-                                   .available = o->memory && o->memory < device ? o->memory : device};
+    uint64_t device = device_of(q)->memory;
+    WALSH_TRY(walsh_network_measure(q->model->network, p, &network));
+    *memory = (walsh_memory){.trains = p->train,
+                             .batch = images_of(p),
+                             .parts = p->parts,
+                             .parameters = network.parameters,
+                             .activations = network.activations,
+                             .images = network.batches + waiting(q),
+                             .available = q->limit && q->limit < device ? q->limit : device};
     memory->total = memory->parameters + memory->activations + memory->images;
     return WALSH_OK;
 }
 
-/* Whether it would fit with another batch and number of parts. */
+/* Whether it would fit with other parts, of so many images. */
 static walsh_status fits(const question *q, int batch, int parts, bool *fits)
 {
     question other = *q;
-    walsh_train_memory memory;
-    other.options.batch = batch;
-    other.options.accumulate = parts;
+    walsh_memory memory;
+    other.purpose.batch = batch;
+    other.purpose.parts = parts;
     walsh_status status = measure(&other, &memory);
     *fits = !status && memory.total <= memory.available;
     return status == WALSH_E_MEMORY ? WALSH_OK : status;
@@ -52,11 +66,11 @@ static walsh_status fits(const question *q, int batch, int parts, bool *fits)
 /* The largest batch that fits in as many parts; 0: none. */
 static walsh_status largest_batch(const question *q, int *batch)
 {
-    int parts = q->options.accumulate, fit = 0, too_large = q->options.batch / parts; /* images of a part */
+    int parts = q->purpose.parts, fit = 0, too_large = q->purpose.batch; /* images of a part */
     while (too_large - fit > 1) {
         int middle = fit + (too_large - fit) / 2;
         bool yes;
-        WALSH_TRY(fits(q, middle * parts, parts, &yes));
+        WALSH_TRY(fits(q, middle, parts, &yes));
         if (yes)
             fit = middle;
         else
@@ -66,15 +80,15 @@ static walsh_status largest_batch(const question *q, int *batch)
     return WALSH_OK;
 }
 
-/* The fewest parts in which the batch fits; 0: none. */
+/* The fewest parts of a step in which its batch fits; 0: none. */
 static walsh_status fewest_parts(const question *q, int *parts)
 {
-    int batch = q->options.batch;
+    int batch = images_of(&q->purpose);
     bool yes = false;
     *parts = 0;
-    for (int n = q->options.accumulate + 1; n <= batch && !yes; n++) {
+    for (int n = q->purpose.parts + 1; n <= batch && q->purpose.train && !yes; n++) {
         if (batch % n) continue;
-        WALSH_TRY(fits(q, batch, n, &yes));
+        WALSH_TRY(fits(q, batch / n, n, &yes));
         if (yes) *parts = n;
     }
     return WALSH_OK;
@@ -92,21 +106,16 @@ static void say_advice(int batch, int parts, char *out, size_t size)
         snprintf(out, size, "no batch would fit");
 }
 
-static walsh_status refuse(const question *q, const walsh_train_memory *memory)
+static walsh_status refuse(const question *q, const walsh_memory *memory)
 {
-    const walsh_train_options *o = &q->options;
-    const walsh_device_info *device = walsh_device_describe(walsh_network_device(q->model->network));
-    char reason[512], advice[80];
+    char reason[512], advice[80], of[WALSH_MEMORY_PARTS];
     int batch = 0, parts = 0;
-    bool limited = o->memory == memory->available;
+    bool limited = q->limit == memory->available;
     if (memory->total)
-        snprintf(
-            reason, sizeof reason,
-            "a batch of %d needs %s of memory (weights, gradients and momentum %s, activations %s, images %s), and "
-            "%s %s %s",
-            o->batch, walsh_show_bytes(memory->total).text, walsh_show_bytes(memory->parameters).text,
-            walsh_show_bytes(memory->activations).text, walsh_show_bytes(memory->images).text,
-            limited ? "--memory" : device->name, limited ? "allows" : "has", walsh_show_bytes(memory->available).text);
+        snprintf(reason, sizeof reason, "a batch of %d needs %s of memory (%s), and %s %s %s", memory->batch,
+                 walsh_show_bytes(memory->total).text, walsh_memory_parts(memory, of),
+                 limited ? "--memory" : device_of(q)->name, limited ? "allows" : "has",
+                 walsh_show_bytes(memory->available).text);
     else /* it could not even be laid out */
         snprintf(reason, sizeof reason, "%s", walsh_message());
     WALSH_TRY(largest_batch(q, &batch));
@@ -115,12 +124,21 @@ static walsh_status refuse(const question *q, const walsh_train_memory *memory)
     WALSH_FAIL(WALSH_E_MEMORY, "%s: %s", reason, advice);
 }
 
-walsh_status walsh_memory_check(walsh_model *model, const walsh_dataset *dataset, const walsh_train_options *options,
-                                walsh_train_memory *memory)
+walsh_status walsh_memory_check(walsh_model *model, const walsh_dataset *dataset, const walsh_network_purpose *purpose,
+                                uint64_t limit, walsh_memory *memory)
 {
-    const question q = {model, dataset, *options};
-    *memory = (walsh_train_memory){0};
+    question q = {model, dataset, *purpose, limit};
+    if (!purpose->parts) q.purpose.parts = 1;
+    *memory = (walsh_memory){0};
     walsh_status status = measure(&q, memory);
     if (status == WALSH_E_MEMORY || (!status && memory->total > memory->available)) return refuse(&q, memory);
     return status;
+}
+
+const char *walsh_memory_parts(const walsh_memory *memory, char out[WALSH_MEMORY_PARTS])
+{
+    snprintf(out, WALSH_MEMORY_PARTS, "weights%s %s, activations %s, images %s",
+             memory->trains ? ", gradients and momentum" : "", walsh_show_bytes(memory->parameters).text,
+             walsh_show_bytes(memory->activations).text, walsh_show_bytes(memory->images).text);
+    return out;
 }

@@ -37,7 +37,7 @@ typedef struct trainer {
     walsh_checkpoint *checkpoint; /* begun after step `checkpoint_step`; NULL: none */
     uint64_t checkpoint_step;
     bool stop;
-    walsh_train_memory memory;
+    walsh_memory memory;
     walsh_train_result result;
 } trainer;
 
@@ -271,15 +271,15 @@ static walsh_status run_steps(trainer *t)
     return settle(t);
 }
 
-static bool observe_evaluation(void *context, size_t done, size_t images)
+static bool observe_evaluation(void *context, const walsh_evaluate_progress *evaluation)
 {
     trainer *t = context;
     walsh_train_progress progress = {
         .evaluating = true,
         .epoch = t->position.epoch + 1,
         .epochs = (int)((t->steps + t->steps_per_epoch - 1) / t->steps_per_epoch),
-        .step = done,
-        .steps = images,
+        .step = evaluation->done,
+        .steps = evaluation->images,
         .run_step = t->position.step,
         .run_steps = t->steps,
         .loss = t->position.loss / (double)(t->position.images ? t->position.images : 1),
@@ -373,6 +373,13 @@ static walsh_status run(trainer *t)
     return WALSH_OK;
 }
 
+/* Whether the plans fit into memory. */
+static walsh_status check_memory(trainer *t)
+{
+    const walsh_network_purpose purpose = walsh_options_purpose(t->options);
+    return walsh_memory_check(t->model, t->train_set, &purpose, t->options->memory, &t->memory);
+}
+
 /* Data, model and plans, ready to run. */
 static walsh_status prepare(trainer *t, walsh_device *device)
 {
@@ -382,7 +389,7 @@ static walsh_status prepare(trainer *t, walsh_device *device)
     WALSH_TRY(open_data(t));
     WALSH_TRY(open_model(t, device));
     WALSH_TRY(walsh_tuning_consult(t->model, o));
-    WALSH_TRY(walsh_memory_check(t->model, t->train_set, o, &t->memory));
+    WALSH_TRY(check_memory(t));
     const walsh_network_purpose purpose = walsh_options_purpose(o);
     return walsh_network_prepare(t->model->network, &purpose);
 }
@@ -393,7 +400,7 @@ static walsh_status train(trainer *t, walsh_device *device)
     WALSH_TRY(prepare(t, device));
     if (o->tune && !o->resume) {
         WALSH_TRY(walsh_tuning_run(t->model, o, TUNING_SECONDS, NULL, NULL));
-        WALSH_TRY(walsh_memory_check(t->model, t->train_set, o, &t->memory)); /* other variants, other workspaces */
+        WALSH_TRY(check_memory(t)); /* other variants, other workspaces */
     }
     WALSH_TRY(open_run(t));
     if (t->position.row_count) t->result.last = t->position.rows[t->position.row_count - 1];

@@ -4,7 +4,7 @@
 
 #include <walsh/train.h>
 
-typedef walsh_status (*walsh_train_visitor)(void *context, const walsh_model *model, const walsh_train_memory *memory);
+typedef walsh_status (*walsh_train_visitor)(void *context, const walsh_model *model, const walsh_memory *memory);
 
 /* Does all that walsh_train does before it would write or train, calls `visit` with the prepared model, and closes all
  * again. */

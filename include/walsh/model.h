@@ -69,9 +69,11 @@ WALSH_API const walsh_model_info *walsh_model_describe(const walsh_model *model)
 WALSH_API walsh_status walsh_model_initialise(walsh_model *model, uint64_t seed);
 
 /* The model that a weights file describes, with its weights, for evaluation. `name` (may be NULL) stands in where the
- * file does not say which model it is, as files from elsewhere do not.
+ * file does not say which model it is, as files from elsewhere do not. `image_size`: pixels a side; 0: those that it was
+ * trained at, where the file says, else the model's own default.
  * Fails with WALSH_E_FILE or WALSH_E_FORMAT, naming the file. */
-WALSH_API walsh_status walsh_model_open(walsh_device *device, const char *path, const char *name, walsh_model **model);
+WALSH_API walsh_status walsh_model_open(walsh_device *device, const char *path, const char *name, int image_size,
+                                        walsh_model **model);
 
 /* Takes the weights of a file over into this model: every parameter must be there with the right shape, and a fixed
  * head must be the same one. Nothing changes where it fails (WALSH_E_FILE, WALSH_E_FORMAT). */

@@ -76,16 +76,18 @@ typedef struct walsh_train_row {
     double lr, train_loss, train_error, val_loss, val_error, alpha, seconds, images_per_second;
 } walsh_train_row;
 
-/* What a run takes of its device's memory, in bytes. Programs and drivers come on top. */
-typedef struct walsh_train_memory {
-    uint64_t parameters;  /* weights, gradients, momentum */
+/* What a run or an evaluation takes of its device's memory, in bytes. Programs and drivers come on top. */
+typedef struct walsh_memory {
+    bool trains;
+    int batch, parts;     /* images a step, and the parts that it takes them in; in evaluation, images at a time and 1 */
+    uint64_t parameters;  /* weights; in training also gradients and momentum */
     uint64_t activations; /* and workspaces */
     uint64_t images;      /* and labels, logits; on a CPU also of batches that wait for their turn */
     uint64_t total, available;
-} walsh_train_memory;
+} walsh_memory;
 
 typedef struct walsh_train_progress {
-    const walsh_train_memory *memory; /* before this call's first step, else NULL */
+    const walsh_memory *memory;   /* before this call's first step, else NULL */
     bool evaluating;              /* the evaluation at an epoch's end; else training */
     int epoch, epochs;            /* from 1; the last one */
     uint64_t step, steps;         /* done in this epoch (or evaluation), and of how many */
@@ -96,8 +98,8 @@ typedef struct walsh_train_progress {
     const walsh_train_row *row; /* the epoch's row once it is complete, else NULL */
 } walsh_train_progress;
 
-/* Called before the first step, and after each step and each evaluated batch. Returning true asks to stop: the state is saved, and walsh_train
- * returns WALSH_E_STOPPED. */
+/* Called before the first step, and after each step and each evaluated batch. Returning true asks to stop: the state is
+ * saved, and walsh_train returns WALSH_E_STOPPED. */
 typedef bool (*walsh_train_observer)(void *context, const walsh_train_progress *progress);
 
 typedef struct walsh_train_result {
@@ -127,7 +129,8 @@ typedef struct walsh_train_result {
  * @endcode
  *
  * Fails with WALSH_E_ARGUMENT (options), WALSH_E_FILE, WALSH_E_FORMAT, WALSH_E_MEMORY (before anything is written, and
- * naming a batch that would fit), WALSH_E_NOT_FINITE where the loss or a weight is no longer finite (the last good state stays), WALSH_E_STOPPED. */
+ * naming a batch that would fit), WALSH_E_NOT_FINITE where the loss or a weight is no longer finite (the last good state
+ * stays), WALSH_E_STOPPED. */
 WALSH_API walsh_status walsh_train(walsh_device *device, const walsh_train_options *options,
                                    walsh_train_observer observer, void *context, walsh_train_result *result);
 
@@ -158,21 +161,31 @@ typedef struct walsh_evaluation {
     double seconds, images_per_second;
 } walsh_evaluation;
 
-/* Called after each batch with the images done and of how many; returning true stops with WALSH_E_STOPPED. */
-typedef bool (*walsh_batch_observer)(void *context, size_t done, size_t images);
+typedef struct walsh_evaluate_options {
+    int batch;       /* images at a time; 0: 128. The numbers depend on it only by rounding */
+    int loaders;     /* threads that prepare images; 0: 1 */
+    uint64_t memory; /* bytes that it may take of the device's memory; 0: all of it */
+} walsh_evaluate_options;
+
+typedef struct walsh_evaluate_progress {
+    const walsh_memory *memory; /* before the first batch, else NULL */
+    size_t done, images;        /* images evaluated, and of how many */
+} walsh_evaluate_progress;
+
+/* Called before the first batch and after each; returning true stops with WALSH_E_STOPPED. */
+typedef bool (*walsh_evaluate_observer)(void *context, const walsh_evaluate_progress *progress);
 
 /* Loss (mean, cross-entropy or cosine as the model was trained with) and errors over every image of a data set, but for
- * bad ones where it skips them; result->images says how many were counted. batch
- * 0: 128; the numbers depend on it only by rounding. `loaders`: threads, at least 1; `observer` may be NULL. Fails with
- * WALSH_E_ARGUMENT where the data set's classes or image size are not the model's, WALSH_E_MEMORY, WALSH_E_BUILD,
- * WALSH_E_OPENCL, WALSH_E_STOPPED. */
-WALSH_API walsh_status walsh_evaluate(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
-                                      walsh_batch_observer observer, void *context, walsh_evaluation *result);
+ * bad ones where it skips them; result->images says how many were counted. `options` may be NULL (all 0), and so may
+ * `observer`. Fails with WALSH_E_ARGUMENT where the data set's classes or image size are not the model's, WALSH_E_MEMORY
+ * (before the first batch, and naming one that would fit), WALSH_E_BUILD, WALSH_E_OPENCL, WALSH_E_STOPPED. */
+WALSH_API walsh_status walsh_evaluate(walsh_model *model, walsh_dataset *dataset, const walsh_evaluate_options *options,
+                                      walsh_evaluate_observer observer, void *context, walsh_evaluation *result);
 
 /* Logits of every image, in the data set's order: logits [images][classes], the caller's memory; NaN for bad images
  * that the data set skips. Fails as above. */
-WALSH_API walsh_status walsh_predict(walsh_model *model, walsh_dataset *dataset, int batch, int loaders,
-                                     walsh_batch_observer observer, void *context, float *logits);
+WALSH_API walsh_status walsh_predict(walsh_model *model, walsh_dataset *dataset, const walsh_evaluate_options *options,
+                                     walsh_evaluate_observer observer, void *context, float *logits);
 
 #ifdef __cplusplus
 }
