@@ -1,5 +1,7 @@
-/* walsh devices: every device of every platform, the one that would be used, and why not the others. */
+/* walsh devices: every device of every platform, the one that would be used, and why not the others; or whether one
+ * computes what it should. */
 #include "apps/commands.h"
+#include "apps/device_check.h"
 #include "apps/report.h"
 #include "engine/base/status.h"
 
@@ -73,6 +75,7 @@ static walsh_status run(const walsh_arguments *arguments)
 {
     walsh_device_info *list = NULL;
     size_t count = 0, index = 0;
+    if (walsh_argument(arguments, WALSH_OPTION_CHECK)) return walsh_device_check(arguments);
     WALSH_TRY(walsh_device_list(&list, &count));
     const char *selector = walsh_argument(arguments, WALSH_OPTION_DEVICE), *environment = getenv("WALSH_DEVICE");
     bool by_name = (selector && *selector) || (environment && *environment);
@@ -91,6 +94,8 @@ static walsh_status run(const walsh_arguments *arguments)
 static const struct argp_option own[] = {
     {"device", WALSH_OPTION_DEVICE, "DEVICE", 0, "index, cpu, gpu, or a part of its name: show what this would choose",
      0},
+    {"check", WALSH_OPTION_CHECK, NULL, 0,
+     "run every kernel that the models need on this device, and compare with double precision: about a minute", 0},
     {0},
 };
 
@@ -99,9 +104,11 @@ const walsh_command walsh_command_devices = {
     .summary = "lists the OpenCL devices, and which one is used",
     .synopsis = "",
     .about = "Lists every OpenCL device of every platform: which one is used (marked *), and why not the others."
+             " With --check, says whether the device computes what it should."
              "\vExamples:\n"
              "  walsh devices\n"
-             "  walsh devices --device cpu --json\n",
-    .groups = (const struct argp_option *const[]){own, walsh_options_json, NULL},
+             "  walsh devices --device cpu --json\n"
+             "  walsh devices --check\n",
+    .groups = (const struct argp_option *const[]){own, walsh_options_progress, walsh_options_json, NULL},
     .run = run,
 };

@@ -125,6 +125,7 @@ devices() {
     OCL_ICD_VENDORS=$folder/none
     export OCL_ICD_VENDORS
     refuse "no device" 1 "no OpenCL device" devices
+    refuse "no device to check" 1 "no OpenCL device" devices --check
     refuse "no device" 1 "no OpenCL device" $new --out none/run
     unset OCL_ICD_VENDORS
     absent none/run

@@ -8,7 +8,7 @@
 #include "engine/base/rng.h"
 #include "engine/op/fused_head.h"
 #include "engine/op/logit_loss.h"
-#include "tests/ref_head.h"
+#include "engine/check/reference_loss.h"
 
 /* Which operations, and by which variants beside the plain one: those that are built anew for each size cost a second
  * or more apiece. */
@@ -20,7 +20,7 @@ typedef struct fused_case {
     float *x, *constant, *bias, alpha;
     int32_t *labels;
     double *q, *xd, *bd; /* dense Q [c][n]; x and bias in double precision */
-    ref_head ref;
+    walsh_reference_head ref;
 } fused_case;
 
 static double sign_at(const fused_case *f, size_t i)
@@ -117,7 +117,7 @@ static void open_case(fused_case *f, walsh_fused_head_problem p, int valid, floa
                 f->constant[table + (size_t)((p.order[i] + k) * p.order[i] + r)] =
                     f->constant[table + (size_t)(r * p.order[i] + k)];
     build_q(f);
-    f->ref = (ref_head){.b = p.b,
+    f->ref = (walsh_reference_head){.b = p.b,
                         .n = p.n,
                         .c = p.c,
                         .valid = valid,
@@ -178,8 +178,8 @@ static void train(fused_case *f, int what, double tolerance)
     op_case_open(&k, &walsh_fused_head, &f->p, 8);
     double *dx = op_doubles((size_t)(b * n)), *dq = op_doubles((size_t)n * (size_t)c), *dbias = op_doubles((size_t)c),
            *metrics = op_doubles((size_t)(4 * b)), dalpha;
-    ref_head_backward(&f->ref, f->xd, dx, dq, dbias, &dalpha);
-    ref_head_loss(&f->ref, f->xd, metrics);
+    walsh_reference_head_backward(&f->ref, f->xd, dx, dq, dbias, &dalpha);
+    walsh_reference_head_loss(&f->ref, f->xd, metrics);
     for (const walsh_variant *const *v = walsh_fused_head.variants; *v; v++) {
         if (!wanted(what, walsh_fused_head.variants, v) || !walsh_op_takes(op_device(), &walsh_fused_head, *v, &f->p))
             continue;
@@ -241,8 +241,8 @@ static void predict(fused_case *f, int what, double tolerance)
     int b = f->p.b, c = f->p.c;
     walsh_fused_head_problem p = f->p;
     double *logits = op_doubles((size_t)b * (size_t)c), *metrics = op_doubles((size_t)(4 * b));
-    ref_head_logits(&f->ref, f->xd, logits);
-    ref_head_loss(&f->ref, f->xd, metrics);
+    walsh_reference_head_logits(&f->ref, f->xd, logits);
+    walsh_reference_head_loss(&f->ref, f->xd, metrics);
     for (p.all = 0; p.all < 2; p.all++) {
         op_case k;
         op_case_open(&k, &walsh_head_predict, &p, 8);

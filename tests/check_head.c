@@ -6,7 +6,7 @@
 
 #include "engine/nn/head.h"
 #include "engine/base/rng.h"
-#include "tests/ref_head.h"
+#include "engine/check/reference_loss.h"
 
 /* A head on the device: bound tensors and a plan; and the same in double precision. */
 typedef struct head_case {
@@ -17,7 +17,7 @@ typedef struct head_case {
     walsh_plan *plan;
     walsh_arena *arena;
     walsh_head_parts parts;
-    ref_head ref;
+    walsh_reference_head ref;
     double *x, *q, *bias;
     int32_t *labels;
 } head_case;
@@ -84,7 +84,7 @@ static void open_case(head_case *h, const walsh_head *head, int b, int valid)
     h->x = op_doubles((size_t)(b * n)), h->q = op_doubles((size_t)(n * c)), h->bias = op_doubles((size_t)c);
     h->labels = calloc((size_t)b, sizeof *h->labels);
     for (int i = 0; i < b; i++) h->labels[i] = (i * 5 + 1) % c;
-    h->ref = (ref_head){.b = b,
+    h->ref = (walsh_reference_head){.b = b,
                         .n = n,
                         .c = c,
                         .valid = valid,
@@ -148,8 +148,8 @@ static double error_of(head_case *h, walsh_value value, const double *want, size
 static void compare_forward(head_case *h, bool has_logits)
 {
     double *logits = op_doubles((size_t)(h->b * h->c)), *metrics = op_doubles((size_t)(4 * h->b));
-    ref_head_logits(&h->ref, h->x, logits);
-    ref_head_loss(&h->ref, h->x, metrics);
+    walsh_reference_head_logits(&h->ref, h->x, logits);
+    walsh_reference_head_loss(&h->ref, h->x, metrics);
     if (has_logits) assert_true(error_of(h, h->parts.logits, logits, (size_t)(h->b * h->c)) < 2e-6);
     assert_true(error_of(h, h->parts.metrics, metrics, (size_t)(4 * h->b)) < 1e-5);
     free(logits), free(metrics);
@@ -160,7 +160,7 @@ static void compare_backward(head_case *h)
     size_t entries = (size_t)h->n * (size_t)h->c;
     double *dx = op_doubles((size_t)(h->b * h->n)), *dq = op_doubles(entries), *dbias = op_doubles((size_t)h->c),
            dalpha;
-    ref_head_backward(&h->ref, h->x, dx, dq, dbias, &dalpha);
+    walsh_reference_head_backward(&h->ref, h->x, dx, dq, dbias, &dalpha);
     assert_true(error_of(h, h->parts.d_features, dx, (size_t)(h->b * h->n)) < 1e-5);
     if (!h->ref.fixed) assert_true(error_of(h, h->parts.d_weight, dq, entries) < 1e-5);
     if (!h->ref.cosine) assert_true(error_of(h, h->parts.d_bias, dbias, (size_t)h->c) < 1e-5);
@@ -233,7 +233,7 @@ static void alpha_may_be_fixed(void **state)
     assert_ok(walsh_plan_run(h.plan));
     compare_forward(&h, false);
     double dx[48], dq[320], dbias[20], dalpha;
-    ref_head_backward(&h.ref, h.x, dx, dq, dbias, &dalpha);
+    walsh_reference_head_backward(&h.ref, h.x, dx, dq, dbias, &dalpha);
     assert_true(error_of(&h, h.parts.d_features, dx, 48) < 1e-5); /* made by the head, the last thing to be written */
     assert_true(error_of(&h, h.parts.d_bias, dbias, 20) < 1e-5);
     close_case(&h);
@@ -286,13 +286,13 @@ static void huge_features(void **state)
 
 /* ---- The reference itself: every gradient by central differences. ---- */
 
-static double difference(ref_head *h, double *x, double *variable)
+static double difference(walsh_reference_head *h, double *x, double *variable)
 {
     const double step = 1e-6, kept = *variable;
     *variable = kept + step;
-    double up = ref_head_loss(h, x, NULL);
+    double up = walsh_reference_head_loss(h, x, NULL);
     *variable = kept - step;
-    double down = ref_head_loss(h, x, NULL);
+    double down = walsh_reference_head_loss(h, x, NULL);
     *variable = kept;
     return (up - down) / (2 * step);
 }
@@ -307,7 +307,7 @@ static void finite_differences(void **state)
     for (int i = 0; i < C * N; i++) q[i] = cos(3 * i);
     for (int i = 0; i < C; i++) bias[i] = 0.1 * i;
     for (int way = 0; way < 4; way++) {
-        ref_head h = {.b = B,
+        walsh_reference_head h = {.b = B,
                       .n = N,
                       .c = C,
                       .valid = way == 1 ? 2 : 3,
@@ -318,7 +318,7 @@ static void finite_differences(void **state)
                       .q = q,
                       .bias = bias,
                       .labels = labels};
-        ref_head_backward(&h, x, dx, dq, dbias, &dalpha);
+        walsh_reference_head_backward(&h, x, dx, dq, dbias, &dalpha);
         for (int i = 0; i < B * N; i++) assert_true(fabs(difference(&h, x, &x[i]) - dx[i]) < 1e-8);
         for (int i = 0; i < C * N; i++) assert_true(fabs(difference(&h, x, &q[i]) - dq[i]) < 1e-8);
         for (int i = 0; i < C; i++) assert_true(fabs(difference(&h, x, &bias[i]) - dbias[i]) < 1e-8);

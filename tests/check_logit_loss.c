@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "engine/op/logit_loss.h"
-#include "tests/ref_head.h"
+#include "engine/check/reference_loss.h"
 
 enum {
     LOGITS = WALSH_LOGIT_LOSS_LOGITS,
@@ -92,13 +92,13 @@ static void loss_run(loss_case *l, loss_reference reference, const void *forward
     l->k.tensor[G] = g;
     l->k.problem = problem;
 }
-#include "tests/ref_head.h"
+#include "engine/check/reference_loss.h"
 
 static double smoothing;
 
 static void reference(const double *y, int c, int label, double *g, double *metrics)
 {
-    ref_softmax_row(y, c, label, smoothing, g, metrics);
+    walsh_reference_softmax_row(y, c, label, smoothing, g, metrics);
 }
 
 static void one(int b, int c, int valid, double e, double scale)
@@ -184,7 +184,7 @@ static void cosine_one(int b, int c, int valid)
     forward.forward_only = 1;
     loss_case l;
     loss_open(&l, &p, b, c, valid);
-    loss_run(&l, ref_cosine_row, &forward, 1e-7);
+    loss_run(&l, walsh_reference_cosine_row, &forward, 1e-7);
     loss_close(&l);
 }
 
@@ -222,11 +222,11 @@ static void reference_gradient(void **state)
     (void)state;
     double y[7] = {0.3, -1, 2, 0.1, 0, 1.5, -0.7}, g[7], metrics[3], up[3], down[3];
     for (double e = 0; e < 0.6; e += 0.25) {
-        ref_softmax_row(y, 7, 4, e, g, metrics);
+        walsh_reference_softmax_row(y, 7, 4, e, g, metrics);
         for (int k = 0; k < 7; k++) {
             double kept = y[k];
-            y[k] = kept + 1e-6, ref_softmax_row(y, 7, 4, e, NULL, up);
-            y[k] = kept - 1e-6, ref_softmax_row(y, 7, 4, e, NULL, down);
+            y[k] = kept + 1e-6, walsh_reference_softmax_row(y, 7, 4, e, NULL, up);
+            y[k] = kept - 1e-6, walsh_reference_softmax_row(y, 7, 4, e, NULL, down);
             y[k] = kept;
             assert_true(fabs((up[0] - down[0]) / 2e-6 - g[k]) < 1e-8);
         }

@@ -104,9 +104,10 @@ static int tensor_of(const walsh_op *op, int operand)
 /* What op should give, from the inputs among value[]: written to the one that is its output. */
 static void reference(const walsh_op *op, const walsh_conv *c, double *const value[TENSORS])
 {
-    if (op == &walsh_conv_forward) ref_conv_forward(c, value[X], value[W], value[Y]);
-    if (op == &walsh_conv_data) ref_conv_data(c, value[Y], value[W], value[X]);
-    if (op == &walsh_conv_filter) ref_conv_filter(c, value[X], value[Y], value[W]);
+    ref_conv(op == &walsh_conv_forward ? WALSH_FORWARD
+             : op == &walsh_conv_data  ? WALSH_DATA
+                                       : WALSH_FILTER,
+             c, value[X], value[W], value[Y]);
 }
 
 /* Elements of an operand as the device has it: rows of zeros stand in W for the pad lanes of ic. */

@@ -18,70 +18,9 @@ size_t ref_conv_y(const walsh_conv *c)
     return (size_t)c->n * (size_t)walsh_conv_oh(c) * (size_t)walsh_conv_ow(c) * (size_t)c->oc;
 }
 
-/* Calls `pair` with where the channels begin of every (input pixel, tap, output pixel) that meet. */
-typedef void pair_function(const walsh_conv *c, const double *a, const double *b, double *out, size_t x, size_t w,
-                           size_t y);
-
-static void each_pair(const walsh_conv *c, pair_function *pair, const double *a, const double *b, double *out)
+void ref_conv(walsh_direction direction, const walsh_conv *c, double *x, double *w, double *y)
 {
-    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), groups = walsh_conv_groups(c);
-    for (int n = 0; n < c->n; n++)
-        for (int oy = 0; oy < oh; oy++)
-            for (int ox = 0; ox < ow; ox++)
-                for (int ky = 0; ky < c->kh; ky++)
-                    for (int kx = 0; kx < c->kw; kx++) {
-                        int iy = oy * c->stride + ky - c->pad, ix = ox * c->stride + kx - c->pad;
-                        if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w) continue;
-                        pair(c, a, b, out, (size_t)((n * c->h + iy) * c->w + ix) * (size_t)c->ic,
-                             (size_t)(ky * c->kw + kx) * (size_t)(c->ic / groups) * (size_t)c->oc,
-                             (size_t)((n * oh + oy) * ow + ox) * (size_t)c->oc);
-                    }
-}
-
-/* The channel of X that is input i of output channel o. */
-static size_t lane(const walsh_conv *c, int i, int o)
-{
-    int groups = walsh_conv_groups(c), each = c->ic / groups, channel = o / (c->oc / groups) * each + i;
-    return (size_t)(c->shuffled ? channel % groups * each + channel / groups : channel);
-}
-
-static void forward_pair(const walsh_conv *c, const double *xs, const double *ws, double *ys, size_t x, size_t w,
-                         size_t y)
-{
-    for (int i = 0; i < c->ic / walsh_conv_groups(c); i++)
-        for (int o = 0; o < c->oc; o++) ys[y + (size_t)o] += xs[x + lane(c, i, o)] * ws[w + (size_t)(i * c->oc + o)];
-}
-
-static void data_pair(const walsh_conv *c, const double *dys, const double *ws, double *dxs, size_t x, size_t w,
-                      size_t y)
-{
-    for (int i = 0; i < c->ic / walsh_conv_groups(c); i++)
-        for (int o = 0; o < c->oc; o++) dxs[x + lane(c, i, o)] += dys[y + (size_t)o] * ws[w + (size_t)(i * c->oc + o)];
-}
-
-static void filter_pair(const walsh_conv *c, const double *xs, const double *dys, double *dws, size_t x, size_t w,
-                        size_t y)
-{
-    for (int i = 0; i < c->ic / walsh_conv_groups(c); i++)
-        for (int o = 0; o < c->oc; o++) dws[w + (size_t)(i * c->oc + o)] += xs[x + lane(c, i, o)] * dys[y + (size_t)o];
-}
-
-void ref_conv_forward(const walsh_conv *c, const double *x, const double *w, double *y)
-{
-    memset(y, 0, ref_conv_y(c) * sizeof *y);
-    each_pair(c, forward_pair, x, w, y);
-}
-
-void ref_conv_data(const walsh_conv *c, const double *dy, const double *w, double *dx)
-{
-    memset(dx, 0, ref_conv_x(c) * sizeof *dx);
-    each_pair(c, data_pair, dy, w, dx);
-}
-
-void ref_conv_filter(const walsh_conv *c, const double *x, const double *dy, double *dw)
-{
-    memset(dw, 0, ref_conv_w(c) * sizeof *dw);
-    each_pair(c, filter_pair, x, dy, dw);
+    walsh_reference_conv(direction, c, c->ic / walsh_conv_groups(c), x, w, y);
 }
 
 double *ref_conv_draw(size_t count, uint64_t seed)
@@ -107,9 +46,9 @@ static proof proof_open(walsh_conv c, ref_conv_operand of, uint64_t seed)
     p.dy = ref_conv_draw(p.ny, seed + 2), p.y = op_doubles(p.ny), p.gradient = op_doubles(p.count);
     p.operand = of == REF_CONV_X ? p.x : p.w;
     if (of == REF_CONV_X)
-        ref_conv_data(&c, p.dy, p.w, p.gradient);
+        ref_conv(WALSH_DATA, &c, p.gradient, p.w, p.dy);
     else
-        ref_conv_filter(&c, p.x, p.dy, p.gradient);
+        ref_conv(WALSH_FILTER, &c, p.x, p.gradient, p.dy);
     return p;
 }
 
@@ -127,7 +66,7 @@ void ref_conv_prove_differences(ref_conv_operand of, int groups)
         double difference = 0;
         for (int side = -1; side <= 1; side += 2) {
             p.operand[i] += 0.5 * side;
-            ref_conv_forward(&c, p.x, p.w, p.y);
+            ref_conv(WALSH_FORWARD, &c, p.x, p.w, p.y);
             p.operand[i] -= 0.5 * side;
             for (size_t k = 0; k < p.ny; k++) difference += side * p.y[k] * p.dy[k];
         }
@@ -141,7 +80,7 @@ void ref_conv_prove_adjoint(ref_conv_operand of)
     const walsh_conv c = {.n = 3, .h = 9, .w = 7, .ic = 5, .oc = 6, .kh = 2, .kw = 3, .stride = 3, .pad = 2};
     proof p = proof_open(c, of, 4);
     double left = 0, right = 0;
-    ref_conv_forward(&c, p.x, p.w, p.y);
+    ref_conv(WALSH_FORWARD, &c, p.x, p.w, p.y);
     for (size_t i = 0; i < p.ny; i++) left += p.y[i] * p.dy[i];
     for (size_t i = 0; i < p.count; i++) right += p.operand[i] * p.gradient[i];
     assert_true(fabs(left) > 1e-3);

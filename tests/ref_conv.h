@@ -1,19 +1,15 @@
-/* Convolution and its gradients in double precision, as the sums are written in books. Dense NHWC values without pad
- * lanes; W is [kh][kw][ic/groups][oc]. */
+/* The reference convolutions of engine/check, for dense W [kh][kw][ic/groups][oc]; and their proof. */
 #ifndef WALSH_TESTS_REF_CONV_H
 #define WALSH_TESTS_REF_CONV_H
 
-#include "engine/op/conv.h"
+#include "engine/check/reference_conv.h"
 
 /* Elements of dense X, W and Y. */
 size_t ref_conv_x(const walsh_conv *c);
 size_t ref_conv_w(const walsh_conv *c);
 size_t ref_conv_y(const walsh_conv *c);
 
-/* Each writes its last argument. */
-void ref_conv_forward(const walsh_conv *c, const double *x, const double *w, double *y);
-void ref_conv_data(const walsh_conv *c, const double *dy, const double *w, double *dx);
-void ref_conv_filter(const walsh_conv *c, const double *x, const double *dy, double *dw);
+void ref_conv(walsh_direction direction, const walsh_conv *c, double *x, double *w, double *y);
 
 /* `count` values of [-1, 1), a function of seed; the caller frees them. */
 double *ref_conv_draw(size_t count, uint64_t seed);

@@ -1,4 +1,4 @@
-#include "tests/ref_head.h"
+#include "engine/check/reference_loss.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static void errors(const double *y, int c, int label, double *metrics)
     metrics[2] = nan || rank_of(y, c, label) >= 5;
 }
 
-void ref_softmax_row(const double *y, int c, int label, double smoothing, double *g, double *metrics)
+void walsh_reference_softmax_row(const double *y, int c, int label, double smoothing, double *g, double *metrics)
 {
     double most = y[0], sum = 0;
     for (int k = 1; k < c; k++) most = y[k] > most ? y[k] : most;
@@ -32,21 +32,21 @@ void ref_softmax_row(const double *y, int c, int label, double smoothing, double
     errors(y, c, label, metrics);
 }
 
-void ref_cosine_row(const double *z, int c, int label, double *g, double *metrics)
+void walsh_reference_cosine_row(const double *z, int c, int label, double *g, double *metrics)
 {
     metrics[0] = 1 - z[label];
     for (int k = 0; k < c && g; k++) g[k] = k == label ? -1 : 0;
     errors(z, c, label, metrics);
 }
 
-static double norm_of(const ref_head *h, const double *x)
+static double norm_of(const walsh_reference_head *h, const double *x)
 {
     double square = 1e-16;
     for (int k = 0; k < h->n; k++) square += x[k] * x[k];
     return h->fixed ? sqrt(square) : 1;
 }
 
-void ref_head_logits(const ref_head *h, const double *x, double *logits)
+void walsh_reference_head_logits(const walsh_reference_head *h, const double *x, double *logits)
 {
     for (int i = 0; i < h->b; i++)
         for (int c = 0; c < h->c; c++) {
@@ -57,18 +57,19 @@ void ref_head_logits(const ref_head *h, const double *x, double *logits)
 }
 
 /* Losses of every row, and their gradients by the logits where g [b][c] is wanted. */
-static double losses(const ref_head *h, const double *x, double *g, double *metrics)
+static double losses(const walsh_reference_head *h, const double *x, double *g, double *metrics)
 {
     double *y = calloc((size_t)(h->b * h->c), sizeof *y), total = 0;
-    ref_head_logits(h, x, y);
+    if (!y) return NAN;
+    walsh_reference_head_logits(h, x, y);
     if (metrics) memset(metrics, 0, (size_t)h->b * 4 * sizeof *metrics);
     for (int i = 0; i < h->valid; i++) {
         double row[3];
         double *gradient = g ? g + i * h->c : NULL;
         if (h->cosine)
-            ref_cosine_row(y + i * h->c, h->c, h->labels[i], gradient, row);
+            walsh_reference_cosine_row(y + i * h->c, h->c, h->labels[i], gradient, row);
         else
-            ref_softmax_row(y + i * h->c, h->c, h->labels[i], h->smoothing, gradient, row);
+            walsh_reference_softmax_row(y + i * h->c, h->c, h->labels[i], h->smoothing, gradient, row);
         total += row[0] / h->valid;
         if (metrics) memcpy(metrics + 4 * i, row, sizeof row);
     }
@@ -76,14 +77,14 @@ static double losses(const ref_head *h, const double *x, double *g, double *metr
     return total;
 }
 
-double ref_head_loss(const ref_head *h, const double *x, double *metrics)
+double walsh_reference_head_loss(const walsh_reference_head *h, const double *x, double *metrics)
 {
     return losses(h, x, NULL, metrics);
 }
 
 /* Of one row: with u = dloss/d(q_c . x̂), dx = (Σ_c u_c q_c - x̂ (x̂ . Σ_c u_c q_c))/norm; no projection if learned. */
-static void backward_row(const ref_head *h, const double *x, const double *g, double *dx, double *dq, double *dbias,
-                         double *dalpha)
+static void backward_row(const walsh_reference_head *h, const double *x, const double *g, double *dx, double *dq,
+                         double *dbias, double *dalpha)
 {
     double norm = norm_of(h, x), along = 0;
     memset(dx, 0, (size_t)h->n * sizeof *dx);
@@ -101,9 +102,12 @@ static void backward_row(const ref_head *h, const double *x, const double *g, do
     for (int k = 0; k < h->n; k++) dx[k] = (dx[k] - along * x[k] / norm) / norm;
 }
 
-void ref_head_backward(const ref_head *h, const double *x, double *dx, double *dq, double *dbias, double *dalpha)
+void walsh_reference_head_backward(const walsh_reference_head *h, const double *x, double *dx, double *dq,
+                                   double *dbias, double *dalpha)
 {
     double *g = calloc((size_t)(h->b * h->c), sizeof *g);
+    *dalpha = NAN;
+    if (!g) return;
     memset(dq, 0, (size_t)(h->c * h->n) * sizeof *dq);
     memset(dbias, 0, (size_t)h->c * sizeof *dbias);
     *dalpha = 0;

@@ -1,0 +1,110 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/check/check.h"
+#include "engine/model/model.h"
+#include "engine/nn/network_plans.h"
+
+/* Between them every builder, every kind of head and of loss, and every construction of a Hadamard matrix: one block of
+ * rows (64 features, 100 classes) and several (1000), Paley's (960 features) and overlapped ones (342). */
+static const struct subject {
+    const char *name;
+    int image_size, classes;
+    walsh_head_kind head;
+    walsh_loss loss;
+    int batch, parts;
+    float label_smoothing;
+} subjects[] = {
+    {"resnet20", 32, 10, WALSH_HEAD_LEARNED, WALSH_LOSS_CROSS_ENTROPY, 3, 2, 0},
+    {"resnet20", 32, 100, WALSH_HEAD_ORTHONORMAL, WALSH_LOSS_CROSS_ENTROPY, 3, 1, 0},
+    {"resnet20", 32, 100, WALSH_HEAD_HADAMARD, WALSH_LOSS_COSINE, 3, 1, 0},
+    {"resnet20", 32, 1000, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 3, 1, 0},
+    {"densenet-bc-100-12", 32, 100, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0},
+    {"resnet18", 64, 1000, WALSH_HEAD_ORTHONORMAL, WALSH_LOSS_COSINE, 2, 1, 0},
+    {"resnet50", 32, 1000, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0.1f},
+    {"densenet121", 32, 1000, WALSH_HEAD_LEARNED, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0.1f},
+    {"shufflenet", 32, 1000, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0},
+};
+
+typedef struct job {
+    const char *model;
+    char layer[48];
+    const walsh_op *op;
+    void *problem;
+} job;
+
+typedef struct jobs {
+    job *all;
+    size_t count;
+} jobs;
+
+static bool is_known(const jobs *js, const walsh_planned *step)
+{
+    for (size_t i = 0; i < js->count; i++)
+        if (js->all[i].op == step->op && !memcmp(js->all[i].problem, step->problem, step->op->problem_size))
+            return true;
+    return false;
+}
+
+static walsh_status add(jobs *js, const char *model, const walsh_planned *step)
+{
+    job j = {.model = model, .op = step->op};
+    snprintf(j.layer, sizeof j.layer, "%s", step->label);
+    WALSH_TRY(walsh_grow(&js->all, js->count, sizeof *js->all, "a check"));
+    WALSH_TRY(walsh_alloc(&j.problem, 1, step->op->problem_size, "a check"));
+    memcpy(j.problem, step->problem, step->op->problem_size);
+    js->all[js->count++] = j;
+    return WALSH_OK;
+}
+
+/* The plans' problems that are not known yet. */
+static walsh_status collect_from(jobs *js, const char *model, const walsh_network_plans *plans)
+{
+    const walsh_plan *const all[] = {plans->train, plans->update, plans->evaluate};
+    for (int p = 0; p < 3; p++)
+        for (int i = 0; all[p] && i < walsh_plan_count(all[p]); i++) {
+            walsh_planned step = walsh_plan_at(all[p], i);
+            if (!is_known(js, &step)) WALSH_TRY(add(js, model, &step));
+        }
+    return WALSH_OK;
+}
+
+static walsh_status collect(walsh_device *device, const struct subject *s, jobs *js)
+{
+    const walsh_model_options options = {.name = s->name,
+                                         .image_size = s->image_size,
+                                         .classes = s->classes,
+                                         .head = s->head,
+                                         .loss = s->loss,
+                                         .trains = true,
+                                         .mean = {0.5f, 0.5f, 0.5f},
+                                         .deviation = {0.25f, 0.25f, 0.25f}};
+    const walsh_network_purpose purpose = {
+        .batch = s->batch, .parts = s->parts, .train = true, .label_smoothing = s->label_smoothing};
+    walsh_model *model = NULL;
+    walsh_network_plans plans = {.arena = NULL};
+    WALSH_TRY(walsh_model_create(device, &options, &model));
+    walsh_status status = walsh_network_plans_make(model->network, &purpose, false, &plans);
+    if (!status) status = collect_from(js, s->name, &plans);
+    walsh_network_plans_release(&plans);
+    walsh_model_destroy(&model);
+    return status;
+}
+
+walsh_status walsh_check_models(walsh_device *device, walsh_check_observer observer, void *context)
+{
+    jobs js = {NULL, 0};
+    walsh_status status = WALSH_OK;
+    for (size_t i = 0; i < sizeof subjects / sizeof *subjects && !status; i++)
+        status = collect(device, &subjects[i], &js);
+    for (size_t i = 0; i < js.count && !status; i++) {
+        const job *j = &js.all[i];
+        const walsh_checked about = {
+            .number = (int)i + 1, .problems = (int)js.count, .model = j->model, .layer = j->layer, .op = j->op};
+        status = walsh_check_problem(device, j->problem, &about, observer, context);
+    }
+    for (size_t i = 0; i < js.count; i++) free(js.all[i].problem);
+    free(js.all);
+    return status;
+}
