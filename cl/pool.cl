@@ -96,24 +96,54 @@ __kernel void pool_backward_global_plain(__global const float *dy, const ulong d
     }
 }
 
-__kernel void pool_backward_average_plain(__global const float *dy, const ulong dy_at, __global float *dx,
-                                          const ulong dx_at, const int rows, const int vectors, const int each,
-                                          const int h, const int w, const int oh, const int ow, const int window,
-                                          const int stride, const int pad, const int dy_pitch, const int dx_pitch,
-                                          const int accumulate)
+/* Rows whose terms are added up before they meet the running sum: many in a row may be equal, as those of an image are
+ * where its average is global. */
+#define BLOCK_ROWS 16
+
+/* A pooling as its gradient sees it, with dY and, of a maximum, POSITION (see below) at these channels. */
+typedef struct pooling {
+    __global const float *dy, *position; /* the latter 0 for an average, which is the sum times `factor` */
+    int h, w, oh, ow, window, stride, pad, dy_pitch, position_pitch;
+    float factor;
+} pooling;
+
+/* The gradient of input row r: from each output whose window covers it, or of a maximum from those that it is. */
+INLINE floatv gathered(const pooling *p, const int r)
+{
+    const int line = r / p->w, image = line / p->h, at_y = line - image * p->h, at_x = r - line * p->w;
+    const span oy = covering_windows(at_y, p->window, p->stride, p->pad, p->oh);
+    const span ox = covering_windows(at_x, p->window, p->stride, p->pad, p->ow);
+    floatv g = 0.0f;
+    for (int i = oy.first; i < oy.end; i++)
+        for (int j = ox.first; j < ox.end; j++) {
+            __global const float *in = p->dy + PIXEL(image, p->oh, i, p->ow, j, p->dy_pitch);
+            PREFETCH_AHEAD(in, AHEAD, p->dy_pitch);
+            if (p->position) {
+                const float here =
+                    (float)((at_y + p->pad - i * p->stride) * p->window + at_x + p->pad - j * p->stride);
+                __global const float *place = p->position + PIXEL(image, p->oh, i, p->ow, j, p->position_pitch);
+                PREFETCH_AHEAD(place, AHEAD, p->position_pitch);
+                g += LOADV(place) == (floatv)(here) ? LOADV(in) : (floatv)(0.0f);
+            } else {
+                g += LOADV(in);
+            }
+        }
+    return g * p->factor;
+}
+
+/* The gradient of a maximum or an average. */
+__kernel void pool_backward_plain(__global const float *dy, const ulong dy_at, __global const float *position,
+                                  const ulong position_at, __global float *dx, const ulong dx_at, const int rows,
+                                  const int vectors, const int each, const int h, const int w, const int oh,
+                                  const int ow, const int window, const int stride, const int pad, const float factor,
+                                  const int dy_pitch, const int dx_pitch, const int accumulate)
 {
     if ((int)get_global_id(0) >= vectors) return;
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    const float factor = 1.0f / (float)(window * window);
-    dy += dy_at + channel;
+    const pooling p = {dy + dy_at + channel, position ? position + position_at + channel : 0, h, w, oh, ow, window,
+                       stride, pad, dy_pitch, VW * vectors, factor};
     for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        const int line = r / w, image = line / h;
-        const span oy = covering_windows(line - image * h, window, stride, pad, oh);
-        const span ox = covering_windows(r - line * w, window, stride, pad, ow);
-        floatv g = 0.0f;
-        for (int i = oy.first; i < oy.end; i++)
-            for (int j = ox.first; j < ox.end; j++) g += LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch));
-        g *= factor;
+        floatv g = gathered(&p, r);
         __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
         PREFETCH_AHEAD(out, AHEAD, dx_pitch);
         if (accumulate) g += LOADV(out);
@@ -121,47 +151,40 @@ __kernel void pool_backward_average_plain(__global const float *dy, const ulong 
     }
 }
 
-/* Rows whose terms are added up before they meet the running sum: many in a row may be equal, as those of an image are
- * where its average is global. */
-#define BLOCK_ROWS 16
-
-/* Averages' gradient through a ReLU and the batch norm of U before it, but for the part that is linear in U. One
- * work-group a group of rows and vectors of channels; PARTIAL [groups][2][pitch]: sum g, sum g*xhat. */
-__kernel void pool_backward_through_plain(__global const float *dy, const ulong dy_at, __global const float *u,
-                                          const ulong u_at, __global const float *saved, const ulong saved_at,
-                                          __global float *dx, const ulong dx_at, __global float *partial,
-                                          const ulong partial_at, const int rows, const int group_rows,
-                                          const int vectors, const int h, const int w, const int oh, const int ow,
-                                          const int window, const int stride, const int pad, const float factor,
-                                          const int dy_pitch, const int u_pitch, const int saved_pitch,
-                                          const int dx_pitch, const int partial_pitch, const int accumulate)
+/* The gradient through a ReLU before the pooling; with `scaled` through the batch norm of U before that, too, but for
+ * the part that is linear in U. One work-group a group of rows and vectors of channels; PARTIAL [groups][2][pitch]:
+ * sum g, sum g*xhat. */
+__kernel void pool_backward_through_plain(__global const float *dy, const ulong dy_at, __global const float *position,
+                                          const ulong position_at, __global const float *u, const ulong u_at,
+                                          __global const float *saved, const ulong saved_at, __global float *dx,
+                                          const ulong dx_at, __global float *partial, const ulong partial_at,
+                                          const int rows, const int group_rows, const int vectors, const int h,
+                                          const int w, const int oh, const int ow, const int window, const int stride,
+                                          const int pad, const float factor, const int dy_pitch, const int u_pitch,
+                                          const int saved_pitch, const int dx_pitch, const int partial_pitch,
+                                          const int scaled, const int accumulate)
 {
     __local floatv scratch[GROUP_ITEMS];
     const int exists = (int)get_global_id(0) < vectors, channel = VW * min((int)get_global_id(0), vectors - 1);
     const int group = (int)get_group_id(1), first = group * group_rows, end = min(rows, first + group_rows);
     __global const float *bn = saved + saved_at + channel;
     const floatv mean = LOADV(bn), scale = LOADV(bn + 2 * saved_pitch), shift = LOADV(bn + 3 * saved_pitch);
+    const pooling p = {dy + dy_at + channel, position ? position + position_at + channel : 0, h, w, oh, ow, window,
+                       stride, pad, dy_pitch, VW * vectors, factor};
     floatv sum = 0.0f, with_u = 0.0f;
-    dy += dy_at + channel;
     for (int r = first + (int)get_local_id(1); r < end;) {
         const int block_end = min(end, r + BLOCK_ROWS * LANE_STEP);
         floatv block = 0.0f, block_with_u = 0.0f;
         for (; r < block_end; r += LANE_STEP) {
-            const int line = r / w, image = line / h;
-            const span oy = covering_windows(line - image * h, window, stride, pad, oh);
-            const span ox = covering_windows(r - line * w, window, stride, pad, ow);
             __global const float *in = u + u_at + (size_t)r * u_pitch + channel;
             const floatv v = LOADV(in);
             PREFETCH_AHEAD(in, AHEAD, u_pitch);
-            floatv g = 0.0f;
-            for (int i = oy.first; i < oy.end; i++)
-                for (int j = ox.first; j < ox.end; j++) g += LOADV(dy + PIXEL(image, oh, i, ow, j, dy_pitch));
-            g = RELU_MASKV(g * factor, scale * v + shift);
+            floatv g = RELU_MASKV(gathered(&p, r), scale * v + shift);
             block += g;
             block_with_u += g * (v - mean);
             __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
             PREFETCH_AHEAD(out, AHEAD, dx_pitch);
-            g *= scale;
+            if (scaled) g *= scale;
             if (accumulate) g += LOADV(out);
             if (exists) STOREV(g, out);
         }
@@ -179,26 +202,29 @@ __kernel void pool_backward_through_plain(__global const float *dy, const ulong 
 typedef WALSH_GLUE(int, VW) intv;
 
 /* Where in its window, counted in reading order from the window's corner, each output's first maximum lies; NaN is the
- * maximum of a window that holds one. POSITION is dense, [rows][VW * vectors]; a float counts exactly to 2^24. */
-__kernel void pool_backward_positions_plain(__global const float *x, const ulong x_at, __global float *position,
+ * maximum of a window that holds one. X may stand for more (`affine`). POSITION is dense, [rows][VW * vectors]; a float counts exactly to 2^24. */
+__kernel void pool_backward_positions_plain(__global const float *x, const ulong x_at, __global const float *saved,
+                                            const ulong saved_at, __global float *position,
                                             const ulong position_at, const int rows, const int vectors, const int each,
                                             const int h, const int w, const int oh, const int ow, const int window,
-                                            const int stride, const int pad, const int x_pitch)
+                                            const int stride, const int pad, const int x_pitch, const int saved_pitch,
+                                            const int affine)
 {
     if ((int)get_global_id(0) >= vectors) return;
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
+    const meaning as = meaning_of(saved + saved_at + channel, saved_pitch, affine);
     x += x_at + channel;
     for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
         const int line = r / ow, image = line / oh;
         const int corner_y = (line - image * oh) * stride - pad, corner_x = (r - line * ow) * stride - pad;
         const int first_y = max(corner_y, 0), first_x = max(corner_x, 0);
         const int end_y = min(corner_y + window, h), end_x = min(corner_x + window, w);
-        floatv m = LOADV(x + PIXEL(image, h, first_y, w, first_x, x_pitch));
+        floatv m = meant(&as, LOADV(x + PIXEL(image, h, first_y, w, first_x, x_pitch)));
         floatv first = (float)((first_y - corner_y) * window + first_x - corner_x);
         for (int i = first_y; i < end_y; i++) {
             for (int j = first_x; j < end_x; j++) {
                 __global const float *in = x + PIXEL(image, h, i, w, j, x_pitch);
-                const floatv v = LOADV(in);
+                const floatv v = meant(&as, LOADV(in));
                 PREFETCH_AHEAD(in, AHEAD * stride, x_pitch);
                 const intv larger = (v > m) | ((v != v) & (m == m));
                 m = larger ? v : m;
@@ -206,37 +232,5 @@ __kernel void pool_backward_positions_plain(__global const float *x, const ulong
             }
         }
         STOREV(first, position + position_at + (size_t)r * VW * vectors + channel);
-    }
-}
-
-__kernel void pool_backward_max_plain(__global const float *dy, const ulong dy_at, __global const float *position,
-                                      const ulong position_at, __global float *dx, const ulong dx_at, const int rows,
-                                      const int vectors, const int each, const int h, const int w, const int oh,
-                                      const int ow, const int window, const int stride, const int pad,
-                                      const int dy_pitch, const int dx_pitch, const int accumulate)
-{
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows), position_pitch = VW * vectors;
-    dy += dy_at + channel;
-    position += position_at + channel;
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        const int line = r / w, image = line / h, at_y = line - image * h + pad, at_x = r - line * w + pad;
-        const span oy = covering_windows(at_y - pad, window, stride, pad, oh);
-        const span ox = covering_windows(at_x - pad, window, stride, pad, ow);
-        floatv g = 0.0f;
-        for (int i = oy.first; i < oy.end; i++) {
-            for (int j = ox.first; j < ox.end; j++) {
-                const float here = (float)((at_y - i * stride) * window + at_x - j * stride);
-                __global const float *place = position + PIXEL(image, oh, i, ow, j, position_pitch);
-                __global const float *in = dy + PIXEL(image, oh, i, ow, j, dy_pitch);
-                g += LOADV(place) == (floatv)(here) ? LOADV(in) : (floatv)(0.0f);
-                PREFETCH_AHEAD(place, AHEAD, position_pitch);
-                PREFETCH_AHEAD(in, AHEAD, dy_pitch);
-            }
-        }
-        __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
-        PREFETCH_AHEAD(out, AHEAD, dx_pitch);
-        if (accumulate) g += LOADV(out);
-        STOREV(g, out);
     }
 }

@@ -288,6 +288,14 @@ static void joined_branches(walsh_graph *g)
     global(g, walsh_graph_concat(g, walsh_graph_relu(g, walsh_graph_conv(g, "c5", j, 3, 1, 1, 0)), s));
 }
 
+/* What ImageNet's networks begin with: a maximum that alone reads a ReLU. */
+static void stem(walsh_graph *g)
+{
+    walsh_node x =
+        walsh_graph_pool(g, WALSH_POOL_MAX, walsh_graph_relu(g, conv_bn(g, "c0", "b0", 0, 6, 3, 1)), 3, 2, 1);
+    global(g, walsh_graph_add(g, conv_bn(g, "c1", "b1", x, 6, 3, 1), x));
+}
+
 static walsh_node conv_by(walsh_graph *g, const char *conv, const char *bn, walsh_node x, int c, int side, int stride,
                           int groups)
 {
@@ -310,9 +318,9 @@ static void shuffled_units(walsh_graph *g)
     global(g, walsh_graph_conv(g, "c8", x, 5, 1, 1, 0));
 }
 
-static const builder graphs[] = {residual_block,  projected_block, bare_layers,   sums_of_sums, pools,
-                                 residual_stages, preactivation,   short_blocks,  branches,     dense_blocks,
-                                 pooled_blocks,   joined_branches, shuffled_units};
+static const builder graphs[] = {residual_block,  projected_block, bare_layers,    sums_of_sums, pools,
+                                 residual_stages, preactivation,   short_blocks,   branches,     dense_blocks,
+                                 pooled_blocks,   joined_branches, shuffled_units, stem};
 
 static void gradients(void **state)
 {
@@ -412,7 +420,8 @@ static int count_of(const walsh_plan *plan, const walsh_op *op)
 }
 
 /* Where convolutions can, they do what is elementwise on the way back: what is left is the mask of the last join, and
- * the sums of its batch norm and of the projection's. */
+ * the sums of its batch norm and of the projection's. Of the three joins, that with the projection is not kept but
+ * computed twice. A maximum goes through the ReLU and the batch norm before it. */
 static void few_sweeps(void **state)
 {
     (void)state;
@@ -424,6 +433,12 @@ static void few_sweeps(void **state)
     assert_int_equal(count_of(n.plan, &walsh_relu_backward), 1);
     assert_int_equal(count_of(n.plan, &walsh_bn_backward_sums), 2);
     assert_int_equal(count_of(n.plan, &walsh_bn_backward_finalize), 8);
+    assert_int_equal(count_of(n.plan, &walsh_bn_backward_apply), 0);
+    assert_int_equal(count_of(n.plan, &walsh_bn_apply), 5); /* and the first, whose readers are a join and a convolution */
+    close_net(&n);
+    open_net(&n, stem, true);
+    assert_int_equal(count_of(n.plan, &walsh_bn_apply), 1);         /* the join's */
+    assert_int_equal(count_of(n.plan, &walsh_bn_backward_sums), 1); /* the join's */
     assert_int_equal(count_of(n.plan, &walsh_bn_backward_apply), 0);
     close_net(&n);
 }

@@ -94,7 +94,6 @@ static double affine(const walsh_pool *p, const float *saved, const double *x, s
 static void check_forward(walsh_pool p, int extra, const float *x, const double *exact, unsigned fuse)
 {
     p.fuse = fuse;
-    if (fuse && p.kind == WALSH_POOL_MAX) return;
     op_case k;
     op_case_open(&k, &walsh_pool_forward, &p, extra);
     size_t count = op_case_count(&k, WALSH_POOL_FORWARD_Y), inputs = op_case_count(&k, WALSH_POOL_FORWARD_X);
@@ -148,10 +147,10 @@ static void check_sums(op_case *k, const walsh_pool *p, const float *saved, cons
 }
 
 /* WALSH_FUSE_NORM_SUMS: x is what the batch norm read. */
-static void check_through(walsh_pool p, int extra, const float *x, const double *exact, unsigned fuse)
+static void check_through(walsh_pool p, int extra, const float *x, const double *exact, unsigned fuse, int scaled)
 {
     op_case k;
-    p.fuse = fuse;
+    p.fuse = fuse, p.scaled = scaled;
     op_case_open(&k, &walsh_pool_backward, &p, extra);
     size_t inputs = op_case_count(&k, WALSH_POOL_BACKWARD_DX), outputs = op_case_count(&k, WALSH_POOL_BACKWARD_DY);
     float *dy = op_floats(outputs), *dx = op_floats(inputs), *before = op_floats(inputs), *saved = draw_saved(&p);
@@ -166,15 +165,17 @@ static void check_through(walsh_pool p, int extra, const float *x, const double 
     if (fuse & WALSH_FUSE_ACCUMULATE) op_case_set(&k, WALSH_POOL_BACKWARD_DX, before);
     op_case_run(&k, walsh_pool_backward.variants[0]);
     op_case_get(&k, WALSH_POOL_BACKWARD_DX, dx);
-    ref(&p, exact, NULL, dy_exact, want);
+    double *meant = op_doubles(inputs);
+    for (size_t i = 0; i < inputs; i++) meant[i] = fmax(affine(&p, saved, exact, i), 0);
+    ref(&p, meant, NULL, dy_exact, want);
     check_sums(&k, &p, saved, exact, want);
     for (size_t i = 0; i < inputs; i++) {
-        want[i] *= saved[WALSH_BN_SCALE * (size_t)p.c + i % (size_t)p.c];
+        if (scaled) want[i] *= saved[WALSH_BN_SCALE * (size_t)p.c + i % (size_t)p.c];
         if (fuse & WALSH_FUSE_ACCUMULATE) want[i] += start[i];
     }
     assert_true(op_error(dx, want, inputs) < 1e-6);
     op_case_close(&k);
-    free(dy), free(dx), free(before), free(saved), free(dy_exact), free(want), free(start);
+    free(dy), free(dx), free(before), free(saved), free(dy_exact), free(want), free(start), free(meant);
 }
 
 static void check_backward(walsh_pool p, int extra, const float *x, const double *exact, unsigned fuse)
@@ -218,13 +219,9 @@ static void one(const walsh_pool *p, int extra)
     check_forward(*p, extra, x, exact, WALSH_FUSE_AFFINE);
     check_backward(*p, extra, x, exact, 0);
     check_backward(*p, extra, x, exact, WALSH_FUSE_ACCUMULATE);
-    if (p->kind == WALSH_POOL_MAX) {
-        walsh_pool none = *p;
-        none.fuse = WALSH_FUSE_AFFINE;
-        assert_false(walsh_op_can(op_device(), &walsh_pool_forward, &none));
-    } else {
-        check_through(*p, extra, x, exact, WALSH_FUSE_NORM_SUMS);
-        check_through(*p, extra, x, exact, WALSH_FUSE_NORM_SUMS | WALSH_FUSE_ACCUMULATE);
+    for (int scaled = 0; scaled < 2; scaled++) {
+        check_through(*p, extra, x, exact, WALSH_FUSE_NORM_SUMS, scaled);
+        check_through(*p, extra, x, exact, WALSH_FUSE_NORM_SUMS | WALSH_FUSE_ACCUMULATE, scaled);
     }
     free(x), free(exact);
 }

@@ -73,17 +73,23 @@ static walsh_status backward(const void *problem, double *const *operand)
     WALSH_TRY(walsh_alloc(&before, count, sizeof *before, "a reference"));
     if (p->fuse & WALSH_FUSE_ACCUMULATE) memcpy(before, dx, count * sizeof *dx);
     memset(dx, 0, count * sizeof *dx);
-    for (size_t e = 0; e < outputs(p); e++)
-        element(p, e, operand[WALSH_POOL_BACKWARD_X], NULL, operand[WALSH_POOL_BACKWARD_DY], dx);
+    double *x = operand[WALSH_POOL_BACKWARD_X], *z = NULL;
+    if (u) {
+        walsh_status status = walsh_alloc(&z, count, sizeof *z, "a reference");
+        if (status) free(before);
+        WALSH_TRY(status);
+        for (size_t i = 0; i < count; i++) z[i] = walsh_reference_affine(saved, c, u, i, true);
+    }
+    for (size_t e = 0; e < outputs(p); e++) element(p, e, u ? z : x, NULL, operand[WALSH_POOL_BACKWARD_DY], dx);
     if (p->fuse & WALSH_FUSE_NORM_SUMS) {
         const walsh_bn rows = {.n = p->n, .h = p->h, .w = p->w, .c = p->c};
         for (size_t i = 0; i < count; i++)
             if (!(walsh_reference_affine(saved, c, u, i, false) > 0)) dx[i] = 0;
         walsh_reference_sums(&rows, dx, u, saved, operand[WALSH_POOL_BACKWARD_PARTIAL]);
-        for (size_t i = 0; i < count; i++) dx[i] *= saved[WALSH_BN_SCALE * c + i % c];
+        for (size_t i = 0; p->scaled && i < count; i++) dx[i] *= saved[WALSH_BN_SCALE * c + i % c];
     }
     for (size_t i = 0; i < count; i++) dx[i] += before[i];
-    free(before);
+    free(before), free(z);
     return WALSH_OK;
 }
 

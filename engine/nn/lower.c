@@ -37,6 +37,7 @@ walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, i
         for (size_t k = 0; k < n; k++) (*array[i])[k] = WALSH_NO_VALUE;
     }
     walsh_status status = walsh_alloc(&made->unstored, n, sizeof *made->unstored, "a plan");
+    if (!status) status = walsh_alloc(&made->again, n, sizeof *made->again, "a plan");
     if (!status) status = walsh_alloc(&made->home, n, sizeof *made->home, "a plan");
     if (status)
         walsh_lowering_destroy(&made);
@@ -57,6 +58,7 @@ void walsh_lowering_destroy(walsh_lowering **lowering)
     free((*lowering)->factors);
     free((*lowering)->rest);
     free((*lowering)->unstored);
+    free((*lowering)->again);
     free((*lowering)->home);
     free((*lowering)->whole);
     free((*lowering)->moments);

@@ -167,10 +167,21 @@ static void settle(walsh_lowering *l, walsh_node node)
     l->rest[node] = WALSH_NO_VALUE;
 }
 
+/* Makes sure that the output of `node` is there. */
+static void restore(walsh_lowering *l, walsh_node node)
+{
+    if (!l->again[node]) return;
+    walsh_value y = walsh_lower_place(l, node);
+    walsh_lower_join(l, walsh_lower_group(l, node), y);
+    l->output[node] = y;
+    l->again[node] = false;
+}
+
 static void backward_conv(walsh_lowering *l, walsh_node node)
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
     walsh_node from = layer->input[0];
+    restore(l, from);
     walsh_lower_operand x = walsh_lower_source(l, from);
     walsh_value dy = l->gradient[node], factors = l->factors[node];
     walsh_value y = factors < 0 ? WALSH_NO_VALUE : l->output[node];
@@ -253,7 +264,7 @@ static void backward_group(walsh_lowering *l, walsh_lower_grouping g)
         backward_batchnorm(l, g.main, dy, relu, sums);
         return;
     }
-    if (relu) dy = backward_relu(l, g.last, dy);
+    if (relu) restore(l, g.last), dy = backward_relu(l, g.last, dy);
     const walsh_node side[] = {g.main, g.other};
     bool pending[] = {walsh_lower_is_pending(l, g.main), walsh_lower_is_pending(l, g.other)};
     /* Batch norms first: they only read the gradient, which may then be handed on as it is. */
@@ -268,17 +279,24 @@ static void backward_pool(walsh_lowering *l, walsh_node node)
     walsh_node from = walsh_lower_layer(l, node)->input[0];
     walsh_pool p = walsh_lower_pool(l, node);
     bool max = p.kind == WALSH_POOL_MAX;
-    walsh_value operands[] = {l->gradient[node],
-                              max ? l->output[from] : WALSH_NO_VALUE,
-                              max ? l->output[node] : WALSH_NO_VALUE,
-                              WALSH_NO_VALUE,
-                              WALSH_NO_VALUE,
-                              WALSH_NO_VALUE,
-                              WALSH_NO_VALUE};
+    walsh_value operands[WALSH_POOL_BACKWARD_OPERANDS];
+    for (int i = 0; i < WALSH_POOL_BACKWARD_OPERANDS; i++) operands[i] = WALSH_NO_VALUE;
+    operands[WALSH_POOL_BACKWARD_DY] = l->gradient[node];
+    p.scaled = 1;
     if (goes_through(l, from, "pool", &walsh_pool_backward, &p, operands,
                      (through_slots){WALSH_POOL_BACKWARD_U, WALSH_POOL_BACKWARD_SAVED, WALSH_POOL_BACKWARD_PARTIAL,
                                      WALSH_POOL_BACKWARD_DX}))
         return;
+    p.scaled = 0;
+    if (max && l->unstored[from]) {
+        const walsh_lower_operand in = walsh_lower_source(l, from);
+        p.fuse = WALSH_FUSE_NORM_SUMS;
+        operands[WALSH_POOL_BACKWARD_U] = in.x, operands[WALSH_POOL_BACKWARD_SAVED] = in.saved;
+        operands[WALSH_POOL_BACKWARD_PARTIAL] = l->sums[from] =
+            walsh_lower_output(l, &walsh_pool_backward, &p, WALSH_POOL_BACKWARD_PARTIAL);
+    } else if (max) {
+        operands[WALSH_POOL_BACKWARD_X] = l->output[from], operands[WALSH_POOL_BACKWARD_Y] = l->output[node];
+    }
     contribute(l, from, "pool", &walsh_pool_backward, &p, operands, WALSH_POOL_BACKWARD_DX);
 }
 

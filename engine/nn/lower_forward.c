@@ -69,9 +69,12 @@ static bool normalises_input(const walsh_lowering *l, walsh_node node, bool relu
 {
     const walsh_layer *layer = walsh_lower_layer(l, node);
     if (layer->kind == WALSH_LAYER_POOL) {
-        walsh_pool pool = walsh_lower_pool(l, node);
-        pool.fuse = WALSH_FUSE_AFFINE;
-        return relu && walsh_lower_can(l, &walsh_pool_forward, &pool);
+        walsh_pool pool = walsh_lower_pool(l, node), back = pool;
+        pool.fuse = WALSH_FUSE_AFFINE, back.fuse = WALSH_FUSE_NORM_SUMS;
+        bool alone = walsh_lower_layer(l, layer->input[0])->consumers == 1; /* a maximum's gradient needs its input */
+        bool backs =
+            pool.kind != WALSH_POOL_MAX || !l->train || (alone && walsh_lower_can(l, &walsh_pool_backward, &back));
+        return relu && backs && walsh_lower_can(l, &walsh_pool_forward, &pool);
     }
     if (layer->kind != WALSH_LAYER_CONV) return false;
     walsh_conv p = walsh_lower_conv(l, node);
@@ -93,18 +96,25 @@ static bool readers_normalise(const walsh_lowering *l, walsh_lower_grouping g)
     return true;
 }
 
-static void forward_group(walsh_lowering *l, walsh_lower_grouping g)
+/* Whether a group's output is better computed again in the backward pass than kept: both things that it adds up are
+ * batch norms of tensors that are kept anyway. A pass over three tensors instead of the memory of one. Those that read
+ * it are to be such as use it in the backward pass as walsh_lower_source has it, or not at all. */
+static bool is_cheap(const walsh_lowering *l, walsh_lower_grouping g)
 {
-    if (l->output[g.last] >= 0) return; /* its convolution has done it all */
-    if (readers_normalise(l, g)) {
-        l->unstored[g.last] = true;
-        return;
+    if (!l->train || !waits(l, g.main) || !waits(l, g.other) || l->home[g.last].root >= 0) return false;
+    for (walsh_node i = g.last + 1; i < walsh_graph_layers(l->graph); i++) {
+        const walsh_layer *reader = walsh_lower_layer(l, i);
+        bool reads = reader->input[0] == g.last || reader->input[1] == g.last;
+        if (reads && reader->kind != WALSH_LAYER_CONV && reader->kind != WALSH_LAYER_ADD) return false;
     }
+    return walsh_lower_layer(l, g.last)->consumers > 0;
+}
+
+void walsh_lower_join(walsh_lowering *l, walsh_lower_grouping g, walsh_value y)
+{
     const char *name = walsh_lower_layer(l, g.main)->name;
     if (!waits(l, g.main) && waits(l, g.other)) g = (walsh_lower_grouping){g.other, g.main, g.last, g.relu};
-    bool normalises = waits(l, g.main);
-    walsh_value y = walsh_lower_place(l, g.last);
-    if (!normalises) {
+    if (!waits(l, g.main)) {
         walsh_add_problem p = {.n = l->batch,
                                .h = walsh_lower_layer(l, g.last)->h,
                                .w = walsh_lower_layer(l, g.last)->w,
@@ -112,7 +122,6 @@ static void forward_group(walsh_lowering *l, walsh_lower_grouping g)
                                .relu = g.relu};
         const walsh_value operands[] = {l->output[g.main], l->output[g.other], y};
         walsh_plan_add(l->plan, name, &walsh_add, &p, operands);
-        l->output[g.last] = y;
         return;
     }
     walsh_bn p = walsh_lower_bn(l, g.main);
@@ -122,6 +131,18 @@ static void forward_group(walsh_lowering *l, walsh_lower_grouping g)
                                     g.other < 0 ? WALSH_NO_VALUE : stored_input(l, g.other),
                                     p.residual == 2 ? l->saved[g.other] : WALSH_NO_VALUE, y};
     walsh_plan_add(l->plan, name, &walsh_bn_apply, &p, operands);
+}
+
+static void forward_group(walsh_lowering *l, walsh_lower_grouping g)
+{
+    if (l->output[g.last] >= 0) return; /* its convolution has done it all */
+    if (readers_normalise(l, g)) {
+        l->unstored[g.last] = true;
+        return;
+    }
+    walsh_value y = walsh_lower_place(l, g.last);
+    walsh_lower_join(l, g, y);
+    l->again[g.last] = is_cheap(l, g);
     l->output[g.last] = y;
 }
 

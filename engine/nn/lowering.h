@@ -30,6 +30,7 @@ struct walsh_lowering {
     walsh_value *rest;      /* [layers] of a concatenation's part: the factors of what that gradient still lacks, since
                                batch norms that read the layer have left it to be done for all of them at once */
     bool *unstored;         /* [layers] its readers normalise what the batch norm before it reads */
+    bool *again;            /* [layers] not kept for the backward pass: computed again there, of what is kept anyway */
     walsh_lower_home *home; /* [layers] where its output is a part of a concatenation */
     walsh_value *whole,
         *moments; /* [layers] of a home's root: its output, and a batch norm's statistics of all of it */
@@ -79,6 +80,9 @@ typedef struct walsh_lower_grouping {
 
 /* The group that ends in `node`, or last = -1 where `node` is only a part of one that ends later. */
 walsh_lower_grouping walsh_lower_group(const walsh_lowering *l, walsh_node node);
+
+/* Writes the group's output to y, from what it is made of. */
+void walsh_lower_join(walsh_lowering *l, walsh_lower_grouping g, walsh_value y);
 
 /* What a convolution reads for its input `node`: the stored tensor, or the one before batch norm and ReLU, which it
  * then normalises on the way in. */

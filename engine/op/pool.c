@@ -71,8 +71,9 @@ static walsh_status backward_shapes(const void *problem, walsh_shape *operand)
     const walsh_pool *p = problem;
     WALSH_TRY(check(p));
     operand[WALSH_POOL_BACKWARD_DY] = output(p);
-    operand[WALSH_POOL_BACKWARD_X] = p->kind == WALSH_POOL_MAX ? input(p) : walsh_shape_absent;
-    operand[WALSH_POOL_BACKWARD_Y] = p->kind == WALSH_POOL_MAX ? output(p) : walsh_shape_absent;
+    bool compares = p->kind == WALSH_POOL_MAX && !(p->fuse & WALSH_FUSE_NORM_SUMS);
+    operand[WALSH_POOL_BACKWARD_X] = compares ? input(p) : walsh_shape_absent;
+    operand[WALSH_POOL_BACKWARD_Y] = compares ? output(p) : walsh_shape_absent;
     operand[WALSH_POOL_BACKWARD_DX] = input(p);
     operand[WALSH_POOL_BACKWARD_U] = p->fuse & WALSH_FUSE_NORM_SUMS ? input(p) : walsh_shape_absent;
     operand[WALSH_POOL_BACKWARD_SAVED] = saved(p, WALSH_FUSE_NORM_SUMS);
@@ -110,9 +111,8 @@ static void backward_cost(const void *problem, double *flops, double *bytes)
 
 static int suits(const walsh_device *device, const void *problem)
 {
-    (void)device;
-    const walsh_pool *p = problem;
-    return p->kind != WALSH_POOL_MAX || !(p->fuse & (WALSH_FUSE_AFFINE | WALSH_FUSE_NORM_SUMS));
+    (void)device, (void)problem;
+    return 1;
 }
 
 static walsh_status forward_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -148,7 +148,8 @@ static size_t backward_workspace(const walsh_device *device, const void *problem
     return p->kind == WALSH_POOL_MAX ? walsh_shape_bytes(output(p)) : 0;
 }
 
-static walsh_status emit_positions(walsh_list *list, const walsh_pool *p, const walsh_view *x,
+/* Of X, or where `bn` is not absent of relu(scale*X + shift). */
+static walsh_status emit_positions(walsh_list *list, const walsh_pool *p, const walsh_view *x, const walsh_view *bn,
                                    const walsh_view *position)
 {
     walsh_shape y = output(p);
@@ -157,10 +158,26 @@ static walsh_status emit_positions(walsh_list *list, const walsh_pool *p, const 
     walsh_launch launch = walsh_channels_rows(&on, rows);
     launch.file = "pool", launch.function = "pool_backward_positions_plain";
     forward_cost(p, &launch.flops, &launch.bytes);
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(position), WALSH_INT((int)rows),
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(bn), WALSH_TENSOR(position), WALSH_INT((int)rows),
                         WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(y.h),
                         WALSH_INT(y.w), WALSH_INT(p->window), WALSH_INT(p->stride), WALSH_INT(p->pad),
-                        WALSH_INT(x->shape.pitch));
+                        WALSH_INT(x->shape.pitch), WALSH_INT(bn->shape.pitch),
+                        WALSH_INT(!walsh_shape_is_absent(bn->shape)));
+}
+
+/* A window that covers the image is the global average's. */
+static walsh_pool windowed(const walsh_pool *p)
+{
+    walsh_pool w = *p;
+    if (p->kind == WALSH_POOL_GLOBAL) w.window = w.stride = p->h > p->w ? p->h : p->w, w.pad = 0;
+    return w;
+}
+
+/* What the sum over a window is multiplied by. */
+static float factor(const walsh_pool *p)
+{
+    if (p->kind == WALSH_POOL_MAX) return 1;
+    return 1 / (float)(p->kind == WALSH_POOL_GLOBAL ? p->h * p->w : p->window * p->window);
 }
 
 static walsh_status emit_gradient(walsh_list *list, const walsh_pool *p, const walsh_view *dy,
@@ -177,50 +194,46 @@ static walsh_status emit_gradient(walsh_list *list, const walsh_pool *p, const w
                             WALSH_INT(on.each), WALSH_INT(p->h * p->w), WALSH_INT(dy->shape.pitch),
                             WALSH_INT(dx->shape.pitch), WALSH_INT(accumulate));
     }
-    if (p->kind == WALSH_POOL_AVERAGE) {
-        launch.function = "pool_backward_average_plain";
-        return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(dx), WALSH_INT(rows), WALSH_INT(on.vectors),
-                            WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(dy->shape.h),
-                            WALSH_INT(dy->shape.w), WALSH_INT(p->window), WALSH_INT(p->stride), WALSH_INT(p->pad),
-                            WALSH_INT(dy->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(accumulate));
-    }
-    launch.function = "pool_backward_max_plain";
-    launch.bytes -= 4 * elements(input(p)); /* X: read by the positions' launch */
+    launch.function = "pool_backward_plain";
+    if (p->kind == WALSH_POOL_MAX) launch.bytes -= 4 * elements(input(p)); /* X: read by the positions' launch */
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(position), WALSH_TENSOR(dx), WALSH_INT(rows),
                         WALSH_INT(on.vectors), WALSH_INT(on.each), WALSH_INT(p->h), WALSH_INT(p->w),
                         WALSH_INT(dy->shape.h), WALSH_INT(dy->shape.w), WALSH_INT(p->window), WALSH_INT(p->stride),
-                        WALSH_INT(p->pad), WALSH_INT(dy->shape.pitch), WALSH_INT(dx->shape.pitch),
-                        WALSH_INT(accumulate));
+                        WALSH_INT(p->pad), WALSH_FLOAT(factor(p)), WALSH_INT(dy->shape.pitch),
+                        WALSH_INT(dx->shape.pitch), WALSH_INT(accumulate));
 }
 
-/* WALSH_FUSE_NORM_SUMS; a window that covers the image is the global average's. */
-static walsh_status emit_through(walsh_list *list, const walsh_pool *p, const walsh_view *operand)
+/* WALSH_FUSE_NORM_SUMS. */
+static walsh_status emit_through(walsh_list *list, const walsh_pool *p, const walsh_view *operand,
+                                 const walsh_view *position)
 {
     const walsh_view *dy = &operand[WALSH_POOL_BACKWARD_DY], *u = &operand[WALSH_POOL_BACKWARD_U];
     const walsh_view *bn = &operand[WALSH_POOL_BACKWARD_SAVED], *dx = &operand[WALSH_POOL_BACKWARD_DX];
     const walsh_view *sums = &operand[WALSH_POOL_BACKWARD_PARTIAL];
-    bool global = p->kind == WALSH_POOL_GLOBAL;
-    int window = !global ? p->window : p->h > p->w ? p->h : p->w;
-    float pixels = global ? (float)(p->h * p->w) : (float)(p->window * p->window);
+    const walsh_pool over = windowed(p);
     walsh_channels on = walsh_channels_for(walsh_list_device(list), p->c);
     walsh_launch launch = walsh_channels_groups(&on, (size_t)sums->shape.n);
     launch.file = "pool", launch.function = "pool_backward_through_plain";
     backward_cost(p, &launch.flops, &launch.bytes);
-    return WALSH_LAUNCH(
-        list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(u), WALSH_TENSOR(bn), WALSH_TENSOR(dx), WALSH_TENSOR(sums),
-        WALSH_INT((int)walsh_shape_rows(dx->shape)), WALSH_INT(walsh_bn_group_rows(p->n, p->h, p->w)),
-        WALSH_INT(on.vectors), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(dy->shape.h), WALSH_INT(dy->shape.w),
-        WALSH_INT(window), WALSH_INT(global ? window : p->stride), WALSH_INT(global ? 0 : p->pad),
-        WALSH_FLOAT(1 / pixels), WALSH_INT(dy->shape.pitch), WALSH_INT(u->shape.pitch), WALSH_INT(bn->shape.pitch),
-        WALSH_INT(dx->shape.pitch), WALSH_INT(sums->shape.pitch), WALSH_INT((p->fuse & WALSH_FUSE_ACCUMULATE) != 0));
+    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(dy), WALSH_TENSOR(position), WALSH_TENSOR(u), WALSH_TENSOR(bn),
+                        WALSH_TENSOR(dx), WALSH_TENSOR(sums), WALSH_INT((int)walsh_shape_rows(dx->shape)),
+                        WALSH_INT(walsh_bn_group_rows(p->n, p->h, p->w)), WALSH_INT(on.vectors), WALSH_INT(p->h),
+                        WALSH_INT(p->w), WALSH_INT(dy->shape.h), WALSH_INT(dy->shape.w), WALSH_INT(over.window),
+                        WALSH_INT(over.stride), WALSH_INT(over.pad), WALSH_FLOAT(factor(p)), WALSH_INT(dy->shape.pitch),
+                        WALSH_INT(u->shape.pitch), WALSH_INT(bn->shape.pitch), WALSH_INT(dx->shape.pitch),
+                        WALSH_INT(sums->shape.pitch), WALSH_INT(p->scaled),
+                        WALSH_INT((p->fuse & WALSH_FUSE_ACCUMULATE) != 0));
 }
 
 static walsh_status backward_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                   const walsh_view *workspace)
 {
     const walsh_pool *p = problem;
-    if (p->fuse & WALSH_FUSE_NORM_SUMS) return emit_through(list, p, operand);
-    if (p->kind == WALSH_POOL_MAX) WALSH_TRY(emit_positions(list, p, &operand[WALSH_POOL_BACKWARD_X], workspace));
+    bool through = p->fuse & WALSH_FUSE_NORM_SUMS;
+    const walsh_view *x = &operand[through ? WALSH_POOL_BACKWARD_U : WALSH_POOL_BACKWARD_X];
+    if (p->kind == WALSH_POOL_MAX)
+        WALSH_TRY(emit_positions(list, p, x, &operand[WALSH_POOL_BACKWARD_SAVED], workspace));
+    if (through) return emit_through(list, p, operand, workspace);
     return emit_gradient(list, p, &operand[WALSH_POOL_BACKWARD_DY], workspace, &operand[WALSH_POOL_BACKWARD_DX]);
 }
 
