@@ -85,8 +85,53 @@ INLINE void store_metrics(__global float *metrics, const float loss, const int r
     if (lane == 0) STORE4((float4)(loss, wrong1, wrong5, 0.0f), metrics);
 }
 
-/* Softmax cross-entropy, in three walks: maximum and rank; exponentials, which stay in the gradient, and their sum; the
- * gradient. */
+/* A row that does not count: no gradient, no loss. `g` may be NULL. */
+INLINE void skip_row(__global float *g, __global float *metrics, const int c, const int lane)
+{
+    if (g) FOR_CHUNKS(k, lane, c) store_chunk((floatv)(0.0f), g, k, c);
+    if (lane == 0) STORE4((float4)(0.0f), metrics);
+}
+
+/* Softmax cross-entropy of a row, in three walks: maximum and rank; exponentials, which stay in the gradient, and their
+ * sum; the gradient. It is added to `sums`, or begins them in the `first` row; g, or sums alone, may be NULL. */
+INLINE void softmax_row(__global const float *y, __global float *g, __global float *metrics, __global float *sums,
+                        const bool first, const int label, const int valid, const int c, const float smoothing,
+                        __local float *scratch, const int lane)
+{
+    const float target = target_logit(y, label, c);
+    int rank;
+    const float top = largest(y, c, target, label, &rank, scratch, lane);
+
+    floatv total = (floatv)(0.0f), shifted = (floatv)(0.0f);
+    FOR_CHUNKS(k, lane, c)
+    {
+        const floatv v = load_chunk(y, k, c, -INFINITY) - top, e = exp2_v(v * LOG2E);
+        total += e; /* 2^-125 of those that do not exist */
+        if (smoothing > 0.0f) shifted += k + FIRST_INDICES < (intv)(c) ? v : (floatv)(0.0f);
+        if (g) store_chunk(e, g, k, c);
+    }
+    const float sum = lanes_sum(SUM(total), scratch, lane), mean = lanes_sum(SUM(shifted), scratch, lane) / (float)c;
+    float loss = log(sum) - (1.0f - smoothing) * (target - top);
+    if (smoothing > 0.0f) loss -= smoothing * mean;
+
+    if (g) {
+        const float share = 1.0f / (float)valid, factor = share / sum, shift = -smoothing / (float)c * share;
+        const float less = (1.0f - smoothing) * share;
+        FOR_CHUNKS(k, lane, c)
+        {
+            const floatv v = load_chunk(g, k, c, 0.0f) * factor + shift;
+            store_chunk(v, g, k, c);
+            if (sums) store_chunk(first ? v : load_chunk(sums, k, c, 0.0f) + v, sums, k, c);
+        }
+        if (label >= 0 && label < c && label / VW % LANES == lane) {
+            g[label] -= less;
+            if (sums) sums[label] -= less;
+        }
+    }
+    store_metrics(metrics, loss, rank, lane);
+}
+
+/* Softmax cross-entropy, a row each. */
 __kernel void softmax_rows(__global const float *logits, const ulong logits_at, __global const int *labels,
                            const ulong labels_at, __global const int *valid_rows, const ulong valid_at,
                            __global float *g, const ulong g_at, __global float *metrics, const ulong metrics_at,
@@ -97,43 +142,41 @@ __kernel void softmax_rows(__global const float *logits, const ulong logits_at, 
     const int lane = (int)get_local_id(0);
     const size_t row = get_global_id(1);
     if (row >= (size_t)rows) return;
-    __global const float *y = logits + logits_at + row * logits_pitch;
-    __global float *gradient = g + g_at + row * g_pitch;
-    metrics += metrics_at + row * metrics_pitch;
-
     const int valid = valid_rows[valid_at];
-    if (row >= (size_t)valid) {
-        if (g) FOR_CHUNKS(k, lane, c) store_chunk((floatv)(0.0f), gradient, k, c);
-        if (lane == 0) STORE4((float4)(0.0f), metrics);
-        return;
-    }
-
-    const int label = labels[labels_at + row];
-    const float target = target_logit(y, label, c);
-    int rank;
-    const float top = largest(y, c, target, label, &rank, scratch, lane);
-
-    floatv sums = (floatv)(0.0f), shifted = (floatv)(0.0f);
-    FOR_CHUNKS(k, lane, c)
-    {
-        const floatv v = load_chunk(y, k, c, -INFINITY) - top, e = exp2_v(v * LOG2E);
-        sums += e; /* 2^-125 of those that do not exist */
-        if (smoothing > 0.0f) shifted += k + FIRST_INDICES < (intv)(c) ? v : (floatv)(0.0f);
-        if (g) store_chunk(e, gradient, k, c);
-    }
-    const float sum = lanes_sum(SUM(sums), scratch, lane), mean = lanes_sum(SUM(shifted), scratch, lane) / (float)c;
-    float loss = log(sum) - (1.0f - smoothing) * (target - top);
-    if (smoothing > 0.0f) loss -= smoothing * mean;
-
-    if (g) {
-        const float share = 1.0f / (float)valid, factor = share / sum, shift = -smoothing / (float)c * share;
-        FOR_CHUNKS(k, lane, c) store_chunk(load_chunk(gradient, k, c, 0.0f) * factor + shift, gradient, k, c);
-        if (label >= 0 && label < c && label / VW % LANES == lane) gradient[label] -= (1.0f - smoothing) * share;
-    }
-    store_metrics(metrics, loss, rank, lane);
+    if (g) g += g_at + row * g_pitch;
+    metrics += metrics_at + row * metrics_pitch;
+    if (row >= (size_t)valid)
+        skip_row(g, metrics, c, lane);
+    else
+        softmax_row(logits + logits_at + row * logits_pitch, g, metrics, 0, false, labels[labels_at + row], valid, c,
+                    smoothing, scratch, lane);
 }
 
-/* The cosine loss; the same arguments. */
+#if LANES == 1
+/* The same, `block` rows one after the other, and the sums of their gradients. */
+__kernel void softmax_blocks(__global const float *logits, const ulong logits_at, __global const int *labels,
+                             const ulong labels_at, __global const int *valid_rows, const ulong valid_at,
+                             __global float *g, const ulong g_at, __global float *metrics, const ulong metrics_at,
+                             __global float *sums, const ulong sums_at, const int rows, const int c,
+                             const int logits_pitch, const int g_pitch, const int metrics_pitch, const int sums_pitch,
+                             const float smoothing, const int block)
+{
+    const size_t begin = get_global_id(1) * block, end = min(begin + block, (size_t)rows);
+    const int valid = valid_rows[valid_at];
+    sums += sums_at + get_global_id(1) * sums_pitch;
+    if (begin >= (size_t)valid) FOR_CHUNKS(k, 0, c) store_chunk((floatv)(0.0f), sums, k, c);
+    for (size_t row = begin; row < end; row++) {
+        __global float *gradient = g + g_at + row * g_pitch, *metric = metrics + metrics_at + row * metrics_pitch;
+        if (row >= (size_t)valid)
+            skip_row(gradient, metric, c, 0);
+        else
+            softmax_row(logits + logits_at + row * logits_pitch, gradient, metric, sums, row == begin,
+                        labels[labels_at + row], valid, c, smoothing, 0, 0);
+    }
+}
+#endif
+
+/* The cosine loss; the arguments of softmax_rows. */
 __kernel void cosine_rows(__global const float *cosines, const ulong cosines_at, __global const int *labels,
                           const ulong labels_at, __global const int *valid_rows, const ulong valid_at,
                           __global float *g, const ulong g_at, __global float *metrics, const ulong metrics_at,
@@ -144,23 +187,21 @@ __kernel void cosine_rows(__global const float *cosines, const ulong cosines_at,
     const int lane = (int)get_local_id(0);
     const size_t row = get_global_id(1);
     if (row >= (size_t)rows) return;
-    __global const float *z = cosines + cosines_at + row * cosines_pitch;
-    metrics += metrics_at + row * metrics_pitch;
-
     const int valid = valid_rows[valid_at];
-    const bool counts = row < (size_t)valid;
+    if (g) g += g_at + row * g_pitch;
+    metrics += metrics_at + row * metrics_pitch;
+    if (row >= (size_t)valid) {
+        skip_row(g, metrics, c, lane);
+        return;
+    }
+    __global const float *z = cosines + cosines_at + row * cosines_pitch;
     const int label = labels[labels_at + row];
     const float target = target_logit(z, label, c);
     int rank;
     largest(z, c, target, label, &rank, scratch, lane);
-    if (counts)
-        store_metrics(metrics, 1.0f - target, rank, lane);
-    else if (lane == 0)
-        STORE4((float4)(0.0f), metrics);
-
+    store_metrics(metrics, 1.0f - target, rank, lane);
     if (g) {
-        g += g_at + row * g_pitch;
         FOR_CHUNKS(k, lane, c) store_chunk((floatv)(0.0f), g, k, c);
-        if (counts && label >= 0 && label < c && label / VW % LANES == lane) g[label] = -1.0f / (float)valid;
+        if (label >= 0 && label < c && label / VW % LANES == lane) g[label] = -1.0f / (float)valid;
     }
 }

@@ -12,7 +12,8 @@ enum {
     LABELS = WALSH_LOGIT_LOSS_LABELS,
     VALID = WALSH_LOGIT_LOSS_VALID,
     G = WALSH_LOGIT_LOSS_G,
-    METRICS = WALSH_LOGIT_LOSS_METRICS
+    METRICS = WALSH_LOGIT_LOSS_METRICS,
+    SUMS = WALSH_LOGIT_LOSS_SUMS
 };
 
 typedef void (*loss_reference)(const double *y, int c, int label, double *g, double *metrics);
@@ -64,20 +65,39 @@ static void loss_want(loss_case *l, loss_reference reference)
     }
 }
 
-/* Runs every variant, the gradient apart, in place (G is LOGITS) and absent, and compares; `forward` is the same
- * problem without G. */
+/* The sums of the gradient's columns, as they are against as they should be; an error counts beside what was added up.
+ */
+static void loss_sums(loss_case *l, double tolerance)
+{
+    float *sums = op_floats((size_t)l->c);
+    double error = 0, most = 0;
+    op_case_get(&l->k, SUMS, sums);
+    for (int k = 0; k < l->c; k++) {
+        double sum = 0, size = 0;
+        for (int i = 0; i < l->b; i++) sum += l->want_g[i * l->c + k], size += fabs(l->want_g[i * l->c + k]);
+        error = fmax(error, fabs(sums[k] - sum)), most = fmax(most, size);
+        assert_false(isnan(sums[k]));
+    }
+    assert_true(error <= tolerance * most);
+    free(sums);
+}
+
+/* Runs every variant that is meant for such a problem, the gradient apart, in place (G is LOGITS) and absent, and
+ * compares; `forward` is the same problem without G, or NULL. */
 static void loss_run(loss_case *l, loss_reference reference, const void *forward, double tolerance)
 {
     size_t count = (size_t)l->b * (size_t)l->c;
     const void *problem = l->k.problem;
     walsh_tensor *g = l->k.tensor[G];
     loss_want(l, reference);
+    unsigned fuse = *(const unsigned *)problem;
     for (const walsh_variant *const *v = l->k.op->variants; *v; v++)
-        for (int way = 0; way < 3; way++) {
+        for (int way = 0; way < (forward ? 3 : 2) && (*v)->fuses == fuse; way++) {
             loss_set(l);
             l->k.tensor[G] = g;
             op_case_poison(&l->k, G);
             op_case_poison(&l->k, METRICS);
+            if (fuse) op_case_poison(&l->k, SUMS);
             l->k.tensor[G] = way == 0 ? g : way == 1 ? l->k.tensor[LOGITS] : NULL;
             l->k.problem = way == 2 ? forward : problem;
             op_case_run(&l->k, *v);
@@ -88,6 +108,7 @@ static void loss_run(loss_case *l, loss_reference reference, const void *forward
             if (way == 2) continue;
             op_case_get(&l->k, G, l->g);
             assert_true(op_error(l->g, l->want_g, count) < tolerance);
+            if (fuse) loss_sums(l, tolerance);
         }
     l->k.tensor[G] = g;
     l->k.problem = problem;
@@ -111,6 +132,11 @@ static void one(int b, int c, int valid, double e, double scale)
     for (int i = 0; i < b * c; i++) l.logits[i] *= (float)scale;
     loss_run(&l, reference, &forward, 2e-6);
     loss_close(&l);
+    p.fuse = WALSH_FUSE_COLUMN_SUMS;
+    loss_open(&l, &p, b, c, valid);
+    for (int i = 0; i < b * c; i++) l.logits[i] *= (float)scale;
+    loss_run(&l, reference, NULL, 2e-6);
+    loss_close(&l);
 }
 
 static void shapes(void **state)
@@ -124,6 +150,9 @@ static void shapes(void **state)
     one(9, 100, 9, 0, 20);
     one(2, 1003, 2, tenth, 10);
     one(5, 257, 5, 0, 1);
+    one(128, 10, 128, 0, 5);
+    one(64, 65, 64, tenth, 5); /* where sums are in blocks */
+    one(70, 100, 70, 0, 5);
 }
 
 static void rows_that_do_not_count(void **state)
@@ -131,6 +160,8 @@ static void rows_that_do_not_count(void **state)
     (void)state;
     one(7, 10, 4, 0, 3);
     one(7, 101, 1, 0.125, 3);
+    one(70, 100, 66, 0.125, 3);
+    one(300, 33, 250, 0, 3); /* all of some blocks */
 }
 
 /* Logits of a thousand: their exponentials overflow unless the maximum is subtracted. */
@@ -167,6 +198,7 @@ static void broken_rows_show(void **state)
     l.labels[2] = 10;
     loss_set(&l);
     for (const walsh_variant *const *v = walsh_logit_loss.variants; *v; v++) {
+        if ((*v)->fuses) continue;
         op_case_run(&l.k, *v);
         op_case_get(&l.k, METRICS, l.metrics);
         for (int i = 0; i < 3; i++) {
@@ -208,6 +240,7 @@ static void broken_cosines_show(void **state)
     l.labels[1] = -1;
     loss_set(&l);
     for (const walsh_variant *const *v = walsh_logit_loss.variants; *v; v++) {
+        if ((*v)->fuses) continue;
         op_case_run(&l.k, *v);
         op_case_get(&l.k, METRICS, l.metrics);
         for (int i = 0; i < 2; i++) assert_true(isnan(l.metrics[4 * i]) && l.metrics[4 * i + 1] == 1);
@@ -245,6 +278,10 @@ static void wrong_problems(void **state)
     assert_fails(WALSH_E_ARGUMENT, "0 with the cosine loss", walsh_logit_loss.shapes(&p, operand));
     p.label_smoothing = NAN, p.cosine = 0;
     assert_fails(WALSH_E_ARGUMENT, "label smoothing", walsh_logit_loss.shapes(&p, operand));
+    p.label_smoothing = 0, p.fuse = WALSH_FUSE_COLUMN_SUMS, p.forward_only = 1;
+    assert_fails(WALSH_E_ARGUMENT, "sums of the gradient", walsh_logit_loss.shapes(&p, operand));
+    p.forward_only = 0, p.cosine = 1;
+    assert_fails(WALSH_E_ARGUMENT, "sums of the gradient", walsh_logit_loss.shapes(&p, operand));
 }
 
 int main(void)

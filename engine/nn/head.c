@@ -192,24 +192,6 @@ static void dense_forward(walsh_plan *plan, const walsh_head *head, walsh_head_p
         fixed_forward(plan, head, p);
 }
 
-/* Metrics and, where g is a value, the gradient of the mean loss by the logits. */
-static void add_loss(walsh_plan *plan, const walsh_head *head, walsh_head_parts *p, walsh_value g)
-{
-    int b = batch(plan, p), c = head->spec.classes, forward_only = g < 0;
-    p->metrics = made(plan, p->metrics, b, WALSH_METRICS);
-    walsh_logit_loss_problem problem = {.b = b,
-                                        .c = c,
-                                        .cosine = head->loss == WALSH_LOSS_COSINE,
-                                        .label_smoothing = head->label_smoothing,
-                                        .forward_only = forward_only};
-    walsh_plan_add(plan, "loss", &walsh_logit_loss, &problem,
-                   (walsh_value[]){[WALSH_LOGIT_LOSS_LOGITS] = p->logits,
-                                   [WALSH_LOGIT_LOSS_LABELS] = p->labels,
-                                   [WALSH_LOGIT_LOSS_VALID] = p->valid,
-                                   [WALSH_LOGIT_LOSS_G] = g,
-                                   [WALSH_LOGIT_LOSS_METRICS] = p->metrics});
-}
-
 static void sum_rows(walsh_plan *plan, walsh_value x, walsh_value sum)
 {
     walsh_shape shape = walsh_plan_shape(plan, x);
@@ -217,6 +199,31 @@ static void sum_rows(walsh_plan *plan, walsh_value x, walsh_value sum)
     if (sum >= 0)
         walsh_plan_add(plan, "head", &walsh_reduce, &problem,
                        (walsh_value[]){[WALSH_REDUCE_X] = x, [WALSH_REDUCE_S] = sum});
+}
+
+/* Metrics and, where g is a value, the gradient of the mean loss by the logits, and by the bias, where a variant sums it
+ * up on the way. */
+static void add_loss(walsh_plan *plan, const walsh_head *head, walsh_head_parts *p, walsh_value g)
+{
+    int b = batch(plan, p), c = head->spec.classes, forward_only = g < 0;
+    bool biased = g >= 0 && p->d_bias >= 0 && head->loss == WALSH_LOSS_CROSS_ENTROPY;
+    p->metrics = made(plan, p->metrics, b, WALSH_METRICS);
+    walsh_logit_loss_problem problem = {.b = b,
+                                        .c = c,
+                                        .cosine = head->loss == WALSH_LOSS_COSINE,
+                                        .label_smoothing = head->label_smoothing,
+                                        .forward_only = forward_only};
+    if (biased) problem.fuse = WALSH_FUSE_COLUMN_SUMS;
+    bool fused = biased && walsh_op_can(walsh_plan_device(plan), &walsh_logit_loss, &problem);
+    if (!fused) problem.fuse = 0;
+    walsh_plan_add(plan, "loss", &walsh_logit_loss, &problem,
+                   (walsh_value[]){[WALSH_LOGIT_LOSS_LOGITS] = p->logits,
+                                   [WALSH_LOGIT_LOSS_LABELS] = p->labels,
+                                   [WALSH_LOGIT_LOSS_VALID] = p->valid,
+                                   [WALSH_LOGIT_LOSS_G] = g,
+                                   [WALSH_LOGIT_LOSS_METRICS] = p->metrics,
+                                   [WALSH_LOGIT_LOSS_SUMS] = fused ? p->d_bias : WALSH_NO_VALUE});
+    if (biased && !fused) sum_rows(plan, g, p->d_bias);
 }
 
 static void learned_backward(walsh_plan *plan, const walsh_head *head, walsh_head_parts *p, walsh_value g)
@@ -233,7 +240,6 @@ static void learned_backward(walsh_plan *plan, const walsh_head *head, walsh_hea
                                    [WALSH_GEMM_B] = p->weight,
                                    [WALSH_GEMM_BIAS] = WALSH_NO_VALUE,
                                    [WALSH_GEMM_C] = p->d_features});
-    sum_rows(plan, g, p->d_bias);
 }
 
 static void fixed_backward(walsh_plan *plan, const walsh_head *head, walsh_head_parts *p, walsh_value g)
@@ -245,10 +251,7 @@ static void fixed_backward(walsh_plan *plan, const walsh_head *head, walsh_head_
                                    [WALSH_HEAD_FOLD_Z] = p->z,
                                    [WALSH_HEAD_FOLD_U] = p->z,
                                    [WALSH_HEAD_FOLD_DOT] = dot});
-    if (head->loss == WALSH_LOSS_CROSS_ENTROPY) {
-        sum_rows(plan, g, p->d_bias);
-        sum_rows(plan, dot, p->d_alpha);
-    }
+    if (head->loss == WALSH_LOSS_CROSS_ENTROPY) sum_rows(plan, dot, p->d_alpha);
     product(plan, head, p->constant, 1, p->z, p->d_features);
     walsh_plan_add(plan, "head", &walsh_head_normalise_backward, &problem,
                    (walsh_value[]){[WALSH_HEAD_NORMALISE_BACKWARD_H] = p->d_features,

@@ -10,7 +10,7 @@
 #include "engine/op/op.h"
 
 typedef struct walsh_logit_loss_problem {
-    unsigned fuse;
+    unsigned fuse; /* WALSH_FUSE_COLUMN_SUMS: SUMS; with the softmax and G alone */
     int b, c;
     int cosine;            /* the cosine loss, which takes no label smoothing */
     float label_smoothing; /* 0 <= e < 1 */
@@ -22,7 +22,8 @@ typedef struct walsh_logit_loss_problem {
 enum { WALSH_METRIC_LOSS, WALSH_METRIC_TOP1_WRONG, WALSH_METRIC_TOP5_WRONG, WALSH_METRIC_UNUSED, WALSH_METRICS };
 
 /* LOGITS [b][c], or cosines; LABELS int32 [b]; VALID int32 [4], element 0: rows that count, the others give zero loss
- * and gradient; G [b][c], may be LOGITS; METRICS [b][WALSH_METRICS]. A NaN logit (cosine: of the target), or a label
+ * and gradient; G [b][c], may be LOGITS; METRICS [b][WALSH_METRICS]; SUMS [c], of the rows of G, in blocks whose
+ * partition depends on the sizes alone. A NaN logit (cosine: of the target), or a label
  * that is no class, gives a NaN loss. */
 extern const walsh_op walsh_logit_loss;
 enum {
@@ -31,6 +32,7 @@ enum {
     WALSH_LOGIT_LOSS_VALID,
     WALSH_LOGIT_LOSS_G,
     WALSH_LOGIT_LOSS_METRICS,
+    WALSH_LOGIT_LOSS_SUMS,
     WALSH_LOGIT_LOSS_OPERANDS
 };
 

@@ -27,6 +27,7 @@ enum {
                                       needs on the way back */
     WALSH_FUSE_NORMALISE = 64,     /* epilogue: the output goes through a batch norm whose statistics are known before,
                                       an addition and a ReLU */
+    WALSH_FUSE_COLUMN_SUMS = 128,  /* epilogue: the sum of the output's rows, which is a bias's gradient */
 };
 
 typedef enum walsh_role { WALSH_READ, WALSH_WRITE, WALSH_UPDATE } walsh_role;

@@ -58,9 +58,8 @@ static size_t workspace_bytes(const walsh_device *device, const void *problem)
     return groups(p) > 1 ? (size_t)groups(p) * (size_t)walsh_pad(p->c) * sizeof(float) : 0;
 }
 
-/* Every `group` rows of X [rows][c] into a row of S. */
-static walsh_status stage(walsh_list *list, const walsh_view *x, const walsh_view *s, int rows, int group,
-                          bool accumulate)
+walsh_status walsh_reduce_stage(walsh_list *list, const walsh_view *x, const walsh_view *s, int rows, int group,
+                                bool accumulate)
 {
     bool gpu = walsh_list_device(list)->tiles == WALSH_TILES_GPU;
     int quads = walsh_pad(x->shape.c) / 4, each = gpu ? 1 : 4, out = rows / group + (rows % group > 0);
@@ -81,11 +80,11 @@ static walsh_status emit(walsh_list *list, const void *problem, const walsh_view
     const walsh_view *x = &operand[WALSH_REDUCE_X], *s = &operand[WALSH_REDUCE_S];
     bool accumulate = p->fuse & WALSH_FUSE_ACCUMULATE;
     int parts = groups(p);
-    if (parts == 1) return stage(list, x, s, rows_of(p), rows_of(p), accumulate);
+    if (parts == 1) return walsh_reduce_stage(list, x, s, rows_of(p), rows_of(p), accumulate);
     walsh_view partial = *workspace;
     partial.shape = walsh_shape_matrix(parts, p->c);
-    WALSH_TRY(stage(list, x, &partial, rows_of(p), rows_of_a_group(p), false));
-    return stage(list, &partial, s, parts, parts, accumulate);
+    WALSH_TRY(walsh_reduce_stage(list, x, &partial, rows_of(p), rows_of_a_group(p), false));
+    return walsh_reduce_stage(list, &partial, s, parts, parts, accumulate);
 }
 
 static const walsh_variant plain = {

@@ -16,4 +16,8 @@ typedef struct walsh_reduce_problem {
 extern const walsh_op walsh_reduce;
 enum { WALSH_REDUCE_X, WALSH_REDUCE_S, WALSH_REDUCE_OPERANDS };
 
+/* Appends one launch: every `group` of the first `rows` rows of X into a row of S, or added to it. */
+walsh_status walsh_reduce_stage(walsh_list *list, const walsh_view *x, const walsh_view *s, int rows, int group,
+                                bool accumulate);
+
 #endif
