@@ -45,6 +45,11 @@ static walsh_status logit_loss(const void *problem, double *const *operand)
             walsh_reference_softmax_row(y, p->c, label, (double)p->label_smoothing, g, metrics);
         for (int k = 0; g && k < p->c; k++) g[k] = i < valid ? g[k] / valid : 0;
     }
+    for (int k = 0; p->fuse & WALSH_FUSE_COLUMN_SUMS && k < p->c; k++) {
+        double *sum = &operand[WALSH_LOGIT_LOSS_SUMS][k];
+        *sum = 0;
+        for (int i = 0; i < p->b; i++) *sum += operand[WALSH_LOGIT_LOSS_G][(size_t)i * (size_t)p->c + (size_t)k];
+    }
     return WALSH_OK;
 }
 
