@@ -58,6 +58,9 @@ static const sizes cases[] = {
     {2, 14, 14, 8, 256, 3, 3, 1, 1, ONE_GROUP},
     {1, 4, 300, 64, 64, 3, 3, 1, 1, ONE_GROUP}, /* a line of it is staged in slices alone */
     {2, 9, 13, 64, 24, 1, 1, 3, 0, ONE_GROUP},
+    {3, 15, 13, 32, 20, 3, 3, 1, 1, ONE_GROUP}, /* tiles of 4x4 that stand out on both sides, in groups of images */
+    {2, 9, 10, 16, 24, 3, 3, 1, 0, ONE_GROUP},
+    {1, 6, 7, 48, 16, 3, 3, 1, 2, ONE_GROUP},
     {67, 32, 32, 1, 2, 8, 8, 1, 4,
      ONE_GROUP}, /* columns of 76 MiB: more than one slice of images, the last one smaller */
     {131, 64, 64, 3, 4, 1, 1, 1, 0,
@@ -137,9 +140,10 @@ static void set(op_case *k, const walsh_conv *c, int operand, const double *dens
 /* Inputs are floats, so only the arithmetic differs. In a sum of K terms of unit size, one after the other, the k-th
  * rounding is of a sum of about sqrt(k): its error is about 2^-25 sqrt(k), and all of them make 2^-25 K / sqrt(2); of
  * many outputs the largest is about 4 sqrt(K) and the largest error 4 to 5 times the usual. So: 2^-25 sqrt(K), tripled.
- */
-static double tolerance(const walsh_op *op, const walsh_conv *c)
+ * Winograd's transforms make it some ten times that, whatever K. */
+static double tolerance(const walsh_op *op, const walsh_conv *c, const walsh_variant *variant)
 {
+    if (variant->approximate) return 4e-5;
     /* Each term's own. */
     double prologue = (c->fuse & WALSH_FUSE_AFFINE ? 9e-8 : 0) + (c->fuse & WALSH_FUSE_NORM_GRADIENT ? 3e-7 : 0);
     double terms = (double)c->kh * c->kw * (op == &walsh_conv_data ? c->oc : c->ic) / walsh_conv_groups(c);
@@ -154,7 +158,7 @@ static void compare(op_case *k, const walsh_conv *c, const walsh_variant *varian
     float *got = op_floats(count);
     op_case_get(k, operand, got);
     double error = op_error(got, want, count);
-    if (!(error < tolerance(k->op, c)))
+    if (!(error < tolerance(k->op, c, variant)))
         fail_msg("%s: %dx%dx%dx%d->%d, filter %dx%d, stride %d, pad %d, groups %d, shuffled %d, extras %u, gate %d, "
                  "add %d, relu %d, "
                  "linear %d: error %g",
@@ -293,7 +297,10 @@ void conv_case_nan(const walsh_op *op, unsigned extra, const char *operand)
             bool near = abs(pixel / SIDE - NAN_PIXEL / SIDE) <= 1 && abs(pixel % SIDE - NAN_PIXEL % SIDE) <= 1;
             bool row = pixel % CHANNELS == NAN_CHANNEL, column = channel == NAN_CHANNEL; /* of dW */
             bool concerned = op != &walsh_conv_filter ? near : tensor_of(op, from) == X ? row : column;
-            assert_int_equal(isnan(out[i]) != 0, concerned);
+            if ((*v)->approximate) /* whole tiles are */
+                assert_true(isnan(out[i]) || !concerned);
+            else
+                assert_int_equal(isnan(out[i]) != 0, concerned);
         }
     }
     free(x), free(out);

@@ -4,6 +4,7 @@
 #include "engine/op/conv_gather.h"
 #include "engine/op/conv_grouped.h"
 #include "engine/op/conv_groups.h"
+#include "engine/op/conv_winograd.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
@@ -81,35 +82,59 @@ static int direct_suits(const walsh_device *device, const void *problem)
     return walsh_conv_is_common(c) ? walsh_direct_suits(device, c, WALSH_WALK_BACK) : 0;
 }
 
-static walsh_status pack(walsh_list *list, walsh_packing packing, const walsh_conv *c, const walsh_view *w,
-                         const walsh_view *packed)
+static walsh_gather_weights weights_of(const walsh_conv *c, const walsh_view *w)
 {
     int taps = c->kh * c->kw, tap = walsh_pad(c->ic) * w->shape.pitch;
-    const walsh_gather_weights weights = {.w = w,
-                                          .first = (taps - 1) * tap,
-                                          .taps = taps,
-                                          .in = walsh_pad(c->oc),
-                                          .out = walsh_pad(c->ic),
-                                          .by_tap = -tap,
-                                          .by_in = 1,
-                                          .by_out = w->shape.pitch};
-    return walsh_gather_pack(list, packing, &weights, packed);
+    return (walsh_gather_weights){.w = w,
+                                  .first = (taps - 1) * tap,
+                                  .taps = taps,
+                                  .in = walsh_pad(c->oc),
+                                  .out = walsh_pad(c->ic),
+                                  .by_tap = -tap,
+                                  .by_in = 1,
+                                  .by_out = w->shape.pitch};
+}
+
+static walsh_direct operands_of(const walsh_view *operand, const walsh_view *workspace)
+{
+    return (walsh_direct){.x = operand[WALSH_CONV_DATA_DY],
+                          .with = operand[WALSH_CONV_DATA_Y],
+                          .rows = operand[WALSH_CONV_DATA_FACTORS],
+                          .packed = *workspace,
+                          .y = operand[WALSH_CONV_DATA_DX],
+                          .u = operand[WALSH_CONV_DATA_U],
+                          .saved = operand[WALSH_CONV_DATA_SAVED],
+                          .z = operand[WALSH_CONV_DATA_Z],
+                          .partial = operand[WALSH_CONV_DATA_PARTIAL]};
 }
 
 static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                 const walsh_view *workspace)
 {
-    const walsh_direct operands = {.x = operand[WALSH_CONV_DATA_DY],
-                                   .with = operand[WALSH_CONV_DATA_Y],
-                                   .rows = operand[WALSH_CONV_DATA_FACTORS],
-                                   .packed = *workspace,
-                                   .y = operand[WALSH_CONV_DATA_DX],
-                                   .u = operand[WALSH_CONV_DATA_U],
-                                   .saved = operand[WALSH_CONV_DATA_SAVED],
-                                   .z = operand[WALSH_CONV_DATA_Z],
-                                   .partial = operand[WALSH_CONV_DATA_PARTIAL]};
-    WALSH_TRY(pack(list, walsh_direct_packing, problem, &operand[WALSH_CONV_DATA_W], workspace));
+    const walsh_gather_weights weights = weights_of(problem, &operand[WALSH_CONV_DATA_W]);
+    const walsh_direct operands = operands_of(operand, workspace);
+    WALSH_TRY(walsh_gather_pack(list, walsh_direct_packing, &weights, workspace));
     return walsh_direct_emit(list, problem, WALSH_WALK_BACK, &operands);
+}
+
+static int winograd_suits(const walsh_device *device, const void *problem)
+{
+    return walsh_winograd_suits(device, problem, WALSH_WALK_BACK);
+}
+
+static size_t winograd_bytes(const walsh_device *device, const void *problem)
+{
+    (void)device;
+    return walsh_winograd_bytes(problem, WALSH_WALK_BACK);
+}
+
+static walsh_status winograd_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                  const walsh_view *workspace)
+{
+    const walsh_gather_weights weights = weights_of(problem, &operand[WALSH_CONV_DATA_W]);
+    const walsh_direct operands = operands_of(operand, workspace);
+    WALSH_TRY(walsh_winograd_pack(list, &weights, workspace));
+    return walsh_winograd_emit(list, problem, WALSH_WALK_BACK, &operands);
 }
 
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -118,7 +143,8 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
     const walsh_conv *c = problem;
     if (!walsh_conv_is_common(c)) return walsh_groups_data(list, c, operand);
     const walsh_packing packing = walsh_gather_packing(walsh_list_device(list));
-    WALSH_TRY(pack(list, packing, problem, &operand[WALSH_CONV_DATA_W], workspace));
+    const walsh_gather_weights weights = weights_of(c, &operand[WALSH_CONV_DATA_W]);
+    WALSH_TRY(walsh_gather_pack(list, packing, &weights, workspace));
     for (int i = 0; i < c->stride * c->stride; i++) {
         walsh_gather gather = gather_of(c, i / c->stride, i % c->stride);
         if (is_empty(&gather)) continue;
@@ -128,6 +154,13 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
     return WALSH_OK;
 }
 
+static const walsh_variant winograd = {.name = "conv_data_winograd",
+                                       .fuses =
+                                           WALSH_FUSE_ACCUMULATE | WALSH_FUSE_NORM_GRADIENT | WALSH_FUSE_NORM_SUMS,
+                                       .approximate = true,
+                                       .suits = winograd_suits,
+                                       .workspace = winograd_bytes,
+                                       .emit = winograd_emit};
 static const walsh_variant direct = {.name = "conv_data_direct",
                                      .fuses = WALSH_FUSE_ACCUMULATE | WALSH_FUSE_NORM_GRADIENT | WALSH_FUSE_NORM_SUMS,
                                      .suits = direct_suits,
@@ -153,6 +186,6 @@ const walsh_op walsh_conv_data = {
                  {"partial", WALSH_WRITE}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_data_depthwise, &walsh_conv_data_grouped,
+    .variants = (const walsh_variant *const[]){&winograd, &direct, &walsh_conv_data_depthwise, &walsh_conv_data_grouped,
                                                &walsh_conv_data_clblast, &plain, NULL},
 };

@@ -5,6 +5,7 @@
 #include "engine/op/conv_direct.h"
 #include "engine/op/conv_grouped.h"
 #include "engine/op/conv_groups.h"
+#include "engine/op/conv_winograd.h"
 
 /* Partial sums are cut into groups of rows of dY, by the sizes alone: enough to keep many work-items busy, and no more
  * partial sums than PARTIAL_FLOATS (where one group is not already more). */
@@ -234,6 +235,6 @@ const walsh_op walsh_conv_filter = {
                  {"factors", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_filter_depthwise, &walsh_conv_filter_grouped,
+    .variants = (const walsh_variant *const[]){&walsh_conv_filter_winograd, &direct, &walsh_conv_filter_depthwise, &walsh_conv_filter_grouped,
                                                &walsh_conv_filter_clblast, &plain, NULL},
 };

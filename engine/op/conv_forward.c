@@ -4,6 +4,7 @@
 #include "engine/op/conv_gather.h"
 #include "engine/op/conv_grouped.h"
 #include "engine/op/conv_groups.h"
+#include "engine/op/conv_winograd.h"
 
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
@@ -58,26 +59,24 @@ static int direct_suits(const walsh_device *device, const void *problem)
     return walsh_conv_is_common(problem) ? walsh_direct_suits(device, problem, WALSH_WALK_FORWARD) : 0;
 }
 
-static walsh_status pack(walsh_list *list, walsh_packing packing, const walsh_conv *c, const walsh_view *w,
-                         const walsh_view *packed)
+static walsh_gather_weights weights_of(const walsh_conv *c, const walsh_view *w)
 {
     int in = walsh_pad(c->ic), out = walsh_pad(c->oc);
-    const walsh_gather_weights weights = {.w = w,
-                                          .taps = c->kh * c->kw,
-                                          .in = in,
-                                          .out = out,
-                                          .by_tap = in * w->shape.pitch,
-                                          .by_in = w->shape.pitch,
-                                          .by_out = 1};
-    return walsh_gather_pack(list, packing, &weights, packed);
+    return (walsh_gather_weights){.w = w,
+                                  .taps = c->kh * c->kw,
+                                  .in = in,
+                                  .out = out,
+                                  .by_tap = in * w->shape.pitch,
+                                  .by_in = w->shape.pitch,
+                                  .by_out = 1};
 }
 
 static walsh_status plain_pack(walsh_list *list, const void *problem, const walsh_view *operand,
                                const walsh_view *workspace)
 {
     if (!walsh_conv_is_common(problem)) return WALSH_OK;
-    return pack(list, walsh_gather_packing(walsh_list_device(list)), problem, &operand[WALSH_CONV_FORWARD_W],
-                workspace);
+    const walsh_gather_weights weights = weights_of(problem, &operand[WALSH_CONV_FORWARD_W]);
+    return walsh_gather_pack(list, walsh_gather_packing(walsh_list_device(list)), &weights, workspace);
 }
 
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -92,23 +91,63 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
 static walsh_status direct_pack(walsh_list *list, const void *problem, const walsh_view *operand,
                                 const walsh_view *workspace)
 {
-    return pack(list, walsh_direct_packing, problem, &operand[WALSH_CONV_FORWARD_W], workspace);
+    const walsh_gather_weights weights = weights_of(problem, &operand[WALSH_CONV_FORWARD_W]);
+    return walsh_gather_pack(list, walsh_direct_packing, &weights, workspace);
+}
+
+static walsh_direct operands_of(const walsh_view *operand, const walsh_view *workspace)
+{
+    return (walsh_direct){.x = operand[WALSH_CONV_FORWARD_X],
+                          .rows = operand[WALSH_CONV_FORWARD_SAVED],
+                          .packed = *workspace,
+                          .bias = operand[WALSH_CONV_FORWARD_BIAS],
+                          .y = operand[WALSH_CONV_FORWARD_Y],
+                          .saved = operand[WALSH_CONV_FORWARD_Y_SAVED],
+                          .z = operand[WALSH_CONV_FORWARD_RES],
+                          .partial = operand[WALSH_CONV_FORWARD_PARTIAL]};
 }
 
 static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                 const walsh_view *workspace)
 {
-    const walsh_direct operands = {.x = operand[WALSH_CONV_FORWARD_X],
-                                   .rows = operand[WALSH_CONV_FORWARD_SAVED],
-                                   .packed = *workspace,
-                                   .bias = operand[WALSH_CONV_FORWARD_BIAS],
-                                   .y = operand[WALSH_CONV_FORWARD_Y],
-                                   .saved = operand[WALSH_CONV_FORWARD_Y_SAVED],
-                                   .z = operand[WALSH_CONV_FORWARD_RES],
-                                   .partial = operand[WALSH_CONV_FORWARD_PARTIAL]};
+    const walsh_direct operands = operands_of(operand, workspace);
     return walsh_direct_emit(list, problem, WALSH_WALK_FORWARD, &operands);
 }
 
+static int winograd_suits(const walsh_device *device, const void *problem)
+{
+    return walsh_winograd_suits(device, problem, WALSH_WALK_FORWARD);
+}
+
+static size_t winograd_bytes(const walsh_device *device, const void *problem)
+{
+    (void)device;
+    return walsh_winograd_bytes(problem, WALSH_WALK_FORWARD);
+}
+
+static walsh_status winograd_pack(walsh_list *list, const void *problem, const walsh_view *operand,
+                                  const walsh_view *workspace)
+{
+    const walsh_gather_weights weights = weights_of(problem, &operand[WALSH_CONV_FORWARD_W]);
+    return walsh_winograd_pack(list, &weights, workspace);
+}
+
+static walsh_status winograd_emit(walsh_list *list, const void *problem, const walsh_view *operand,
+                                  const walsh_view *workspace)
+{
+    const walsh_direct operands = operands_of(operand, workspace);
+    return walsh_winograd_emit(list, problem, WALSH_WALK_FORWARD, &operands);
+}
+
+static const walsh_variant winograd = {.name = "conv_forward_winograd",
+                                       .fuses = WALSH_FUSE_BIAS | WALSH_FUSE_AFFINE | WALSH_FUSE_STATS |
+                                                WALSH_FUSE_NORMALISE,
+                                       .approximate = true,
+                                       .suits = winograd_suits,
+                                       .workspace = winograd_bytes,
+                                       .emit = winograd_emit,
+                                       .pack = winograd_pack,
+                                       .packs = 1 << WALSH_CONV_FORWARD_W};
 static const walsh_variant direct = {.name = "conv_forward_direct",
                                      .fuses =
                                          WALSH_FUSE_BIAS | WALSH_FUSE_AFFINE | WALSH_FUSE_STATS | WALSH_FUSE_NORMALISE,
@@ -138,6 +177,6 @@ const walsh_op walsh_conv_forward = {
                  {"bias", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&direct, &walsh_conv_forward_depthwise, &walsh_conv_forward_grouped,
+    .variants = (const walsh_variant *const[]){&winograd, &direct, &walsh_conv_forward_depthwise, &walsh_conv_forward_grouped,
                                                &walsh_conv_forward_clblast, &plain, NULL},
 };

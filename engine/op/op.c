@@ -43,6 +43,7 @@ static int suitability(const walsh_device *device, const walsh_op *op, const wal
     const walsh_variant *const *last = op->variants;
     while (last[1]) last++;
     if ((wanted & ~variant->fuses) || (variant != *last && is_disabled(variant->name))) return 0;
+    if (variant->approximate && device->exact) return 0;
     return variant->suits(device, problem);
 }
 

@@ -54,6 +54,7 @@ typedef struct walsh_variant {
     walsh_status (*pack)(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace);
     unsigned packs;
     bool starts_slowly; /* its first use may take many seconds, so that tuning tries it last */
+    bool approximate;   /* its error is larger than rounding makes it: a device that is to be exact does without */
 } walsh_variant;
 
 typedef struct walsh_op {

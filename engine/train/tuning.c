@@ -40,6 +40,7 @@ walsh_status walsh_tuning_consult_device(walsh_model *model)
 walsh_status walsh_tuning_consult(walsh_model *model, const walsh_train_options *options)
 {
     walsh_wisdom *wisdom = NULL;
+    walsh_network_device(model->network)->exact = options->exact;
     if (!options->resume) return walsh_tuning_consult_device(model);
     WALSH_TRY(walsh_checkpoint_wisdom(options->out, &wisdom));
     walsh_network_consult(model->network, &wisdom);

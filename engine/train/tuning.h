@@ -6,7 +6,8 @@
 
 #include "engine/model/model.h"
 
-/* Gives a model's network the device's wisdom, or the choices of the run that `options` resume. */
+/* Gives a model's network the device's wisdom, or the choices of the run that `options` resume, and the device their
+ * --math. */
 walsh_status walsh_tuning_consult(walsh_model *model, const walsh_train_options *options);
 
 /* The same for evaluation alone. */

@@ -1,0 +1,152 @@
+/* Gradient of the weights of 3x3 convolutions of stride 1 by Winograd's F(3x3, 4x4): tiles of 6x6 inputs and of 4x4
+ * gradients become planes, whose products are summed over all tiles of a group before they go back to 3x3 (A^T m A).
+ * The first of two stages, conv_filter_reduce of conv_filter.cl being the second.
+ *
+ * A work-item takes a group of lines of dY as conv_filter_direct.cl does, of these as many rows of tiles at a time as
+ * the planes have room for, and of the channels IC and OC. For CPUs. */
+#ifndef VW
+#define VW 16
+#endif
+#include "conv_stage.clh"
+#include "winograd.clh"
+
+#ifndef IC
+#define IC 16
+#endif
+#ifndef OC
+#define OC 16
+#endif
+#ifndef TILES
+#define TILES 4
+#endif
+#define TI 4 /* input channels of a block of sums */
+#define BLOCKS (OC / VW)
+#define PLANE (TILES * IC + VW) /* no power of two */
+#define DY_PLANE (TILES * OC + VW)
+
+/* G g of four. */
+INLINE void transform_gradient(const floatv *g, floatv *u)
+{
+    const floatv even = g[0] + g[2], odd = g[1] + g[3];
+    const floatv far_even = g[0] + 4.0f * g[2], far_odd = 2.0f * g[1] + 8.0f * g[3];
+    u[0] = 0.25f * g[0];
+    u[1] = (even + odd) * (-1.0f / 6);
+    u[2] = (even - odd) * (-1.0f / 6);
+    u[3] = (far_even + far_odd) * (1.0f / 24);
+    u[4] = (far_even - far_odd) * (1.0f / 24);
+    u[5] = g[3];
+}
+
+/* A^T m of six: three. */
+INLINE void transform_filter(const floatv *m, floatv *w)
+{
+    const floatv near = m[1] + m[2], far = m[3] + m[4];
+    w[0] = m[0] + near + far;
+    w[1] = m[1] - m[2] + 2.0f * (m[3] - m[4]);
+    w[2] = near + 4.0f * far + m[5];
+}
+
+/* The planes of a row of `tiles` tiles of gradients, from the four lines of 4 * tiles pixels of OC channels in
+ * `staged`. */
+INLINE void transform_gradients(const float *staged, float *planes, const int tiles)
+{
+    const int line = 4 * tiles * OC;
+    for (int tile = 0; tile < tiles; tile++)
+        for (int c = 0; c < OC; c += VW) {
+            floatv half_way[24], g[4], u[6];
+            const float *from = staged + 4 * tile * OC + c;
+#pragma unroll
+            for (int k = 0; k < 4; k++) { /* down each column */
+#pragma unroll
+                for (int r = 0; r < 4; r++) g[r] = vload16(0, from + r * line + k * OC);
+                transform_gradient(g, u);
+#pragma unroll
+                for (int r = 0; r < 6; r++) half_way[4 * r + k] = u[r];
+            }
+#pragma unroll
+            for (int r = 0; r < 6; r++) {
+                transform_gradient(half_way + 4 * r, u);
+#pragma unroll
+                for (int k = 0; k < 6; k++)
+                    vstore16(u[k], 0, planes + (size_t)(6 * r + k) * DY_PLANE + tile * OC + c);
+            }
+        }
+}
+
+/* sums [ic][BLOCKS] of one plane += or = the products over its tiles. */
+INLINE void multiply(const float *x, const float *dy, const int tiles, const int ic, const int add, floatv *sums)
+{
+    for (int b = 0; b < BLOCKS; b++)
+        for (int i = 0; i < ic; i += TI) {
+            floatv acc[TI], *its = sums + i * BLOCKS + b;
+#pragma unroll
+            for (int j = 0; j < TI; j++) acc[j] = add ? its[j * BLOCKS] : (floatv)(0.0f);
+            for (int tile = 0; tile < tiles; tile++) {
+                const floatv d = vload16(0, dy + tile * OC + b * VW);
+                const float *from = x + tile * ic + i;
+#pragma unroll
+                for (int j = 0; j < TI; j++) acc[j] += from[j] * d;
+            }
+#pragma unroll
+            for (int j = 0; j < TI; j++) its[j * BLOCKS] = acc[j];
+        }
+}
+
+/* partial[group][3][3][ic][width]; see conv_filter_direct.cl. */
+__kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __global const float *saved,
+                                   const ulong saved_at, __global const float *dy, const ulong dy_at,
+                                   __global const float *y, const ulong y_at, __global const float *factors,
+                                   const ulong factors_at, __global float *partial, const ulong partial_at,
+                                   const int mode, const int dy_mode, const int lines, const int group_lines,
+                                   const int ic, const int oc, const int width, const int h, const int w,
+                                   const int x_pitch, const int saved_pitch, const int oh, const int ow,
+                                   const int dy_pitch, const int y_pitch, const int factors_pitch, const int pad)
+{
+    float staged[STAGED] __attribute__((aligned(64)));
+    float planes[PLANE_COUNT * PLANE] __attribute__((aligned(64)));
+    float dy_planes[PLANE_COUNT * DY_PLANE] __attribute__((aligned(64)));
+    floatv sums[PLANE_COUNT * IC * BLOCKS];
+    const source input = {x + x_at, x + x_at, saved + saved_at, mode, ic, h, w, x_pitch, x_pitch, saved_pitch};
+    const source output = {dy + dy_at, y + y_at, factors + factors_at, dy_mode, oc, oh, ow, dy_pitch, y_pitch,
+                           factors_pitch};
+    const int o = OC * (int)get_group_id(0), c_first = IC * (int)get_group_id(2), count = min(IC, ic - c_first);
+    const slice c = {c_first, c_first + count, count}, c_dy = {o, min(o + OC, oc), OC};
+    const int group = (int)get_group_id(1), first = group * group_lines, end = min(first + group_lines, lines);
+    const int across = (ow + 3) / 4;
+
+    for (int line = first; line < end;) {
+        const int add = line > first;
+        int tiles = 0;
+        for (; line < end && tiles + across <= TILES; tiles += across) {
+            const int image = line / oh, top = line - image * oh, rows = min(min(4, oh - top), end - line);
+            stage_image(&input, &c, image, staged, 6, 4 * across + 2, top - pad, -pad, 1);
+            transform_lines(staged, 4 * across + 2, count, planes + tiles * count, PLANE, across);
+            if (rows < 4 || o + OC > oc) stage_zeros(staged, 16 * across * OC, 0, 1);
+            stage_image(&output, &c_dy, image, staged, rows, 4 * across, top, 0, 1);
+            transform_gradients(staged, dy_planes + tiles * OC, across);
+            line += rows;
+        }
+        for (int p = 0; p < PLANE_COUNT; p++)
+            multiply(planes + p * PLANE, dy_planes + p * DY_PLANE, tiles, count, add, sums + p * IC * BLOCKS);
+    }
+    partial += partial_at + ((size_t)group * 9 * ic + c_first) * width + o;
+    for (int i = 0; i < count; i++)
+        for (int b = 0; b < BLOCKS && o + b * VW < width; b++) {
+            floatv half_way[18], m[6], column[3];
+#pragma unroll
+            for (int k = 0; k < 6; k++) {
+#pragma unroll
+                for (int r = 0; r < 6; r++) m[r] = sums[((6 * r + k) * IC + i) * BLOCKS + b];
+                transform_filter(m, column);
+#pragma unroll
+                for (int r = 0; r < 3; r++) half_way[6 * r + k] = column[r];
+            }
+#pragma unroll
+            for (int r = 0; r < 3; r++) {
+                transform_filter(half_way + 6 * r, column);
+#pragma unroll
+                for (int k = 0; k < 3; k++)
+                    STOREV(column[k], partial + ((size_t)(3 * r + k) * ic + i) * width + b * VW);
+            }
+        }
+}

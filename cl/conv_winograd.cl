@@ -1,0 +1,174 @@
+/* 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3), all in one kernel: from a tile's 6x6 inputs to planes, in
+ * each the product over the channels, and from the products to 4x4 outputs (A^T m A).
+ *
+ * A work-item takes a group of lines of output as conv_direct.cl does, and of these as many rows of tiles at a time as
+ * the planes have room for. For CPUs. */
+#ifndef VW
+#define VW 16
+#endif
+#define TX 4 /* a line of a tile's outputs */
+#include "conv_tile.clh"
+#include "winograd.clh"
+
+/* Floats of all planes, tiles at a time, and tiles of a block of sums. */
+#ifndef PLANES
+#define PLANES 4096
+#endif
+#ifndef TILES
+#define TILES 8
+#endif
+#ifndef TB
+#define TB 4
+#endif
+/* A^T m of six vectors: four. */
+INLINE void transform_output(const floatv *m, floatv *y)
+{
+    const floatv sum = m[1] + m[2], difference = m[1] - m[2], far_sum = m[3] + m[4], far = m[3] - m[4];
+    y[0] = m[0] + sum + far_sum;
+    y[1] = difference + 2.0f * far;
+    y[2] = sum + 4.0f * far_sum;
+    y[3] = difference + 8.0f * far + m[5];
+}
+
+/* G g of three. */
+INLINE void transform_weights(const float4 *g, float4 *u)
+{
+    const float4 sum = (g[0] + g[2]) * (-1.0f / 6), far = g[0] * (1.0f / 24) + g[2] * (1.0f / 6);
+    u[0] = 0.25f * g[0];
+    u[1] = sum - g[1] * (1.0f / 6);
+    u[2] = sum + g[1] * (1.0f / 6);
+    u[3] = far + g[1] * (1.0f / 12);
+    u[4] = far - g[1] * (1.0f / 12);
+    u[5] = g[2];
+}
+
+/* G g G^T of every filter: [blocks of 16 output channels][36][in][16], from W as conv_gather_pack reads it. One
+ * work-item four output channels of one input channel. */
+__kernel void conv_winograd_pack(__global const float *w, const ulong w_at, __global float *packed,
+                                 const ulong packed_at, const int in, const int out, const int w_tap, const int w_in,
+                                 const int w_out)
+{
+    const int o = 4 * (int)get_global_id(0), i = (int)get_global_id(1);
+    if (i >= in) return;
+    float4 g[9], half_way[18], u[6];
+#pragma unroll
+    for (int t = 0; t < 9; t++) {
+        __global const float *from = w + w_at + (long)t * w_tap + (size_t)i * w_in + (size_t)o * w_out;
+        g[t] = o < out ? (float4)(from[0], from[w_out], from[2 * w_out], from[3 * w_out]) : (float4)(0.0f);
+    }
+#pragma unroll
+    for (int k = 0; k < 3; k++) { /* down each column of the filter: half_way[6][3] */
+        const float4 column[3] = {g[k], g[3 + k], g[6 + k]};
+        transform_weights(column, u);
+#pragma unroll
+        for (int r = 0; r < 6; r++) half_way[3 * r + k] = u[r];
+    }
+    __global float *to = packed + packed_at + ((size_t)(o / 16) * PLANE_COUNT * in + i) * 16 + o % 16;
+#pragma unroll
+    for (int r = 0; r < 6; r++) {
+        transform_weights(half_way + 3 * r, u);
+#pragma unroll
+        for (int k = 0; k < 6; k++) STORE4(u[k], to + (size_t)(6 * r + k) * in * 16);
+    }
+}
+
+/* Products [tile] = the tile's channels in one plane times `weights` [in][16]. */
+INLINE void multiply(const float *plane, __global const float *weights, const int in, const int tiles,
+                     floatv *products)
+{
+    for (int first = 0; first < tiles; first += TB) {
+        floatv acc[TB];
+        const float *from[TB];
+#pragma unroll
+        for (int j = 0; j < TB; j++) {
+            acc[j] = (floatv)(0.0f);
+            from[j] = plane + min(first + j, tiles - 1) * in;
+        }
+        for (int c = 0; c < in; c += 4) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const floatv w = LOADV(weights + (c + i) * VW);
+#pragma unroll
+                for (int j = 0; j < TB; j++) acc[j] += from[j][c + i] * w;
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < TB; j++) products[min(first + j, tiles - 1)] = acc[j];
+    }
+}
+
+/* See conv_direct.cl, whose arguments these are but for what a 3x3 filter settles. `room_tiles`: tiles at a time. */
+__kernel void conv_winograd(__global const float *x, const ulong x_at, __global const float *with, const ulong with_at,
+                            __global const float *rows, const ulong rows_at, __global const float *packed,
+                            const ulong packed_at, __global const float *bias, const ulong bias_at, __global float *y,
+                            const ulong y_at, __global const float *u, const ulong u_at, __global const float *saved,
+                            const ulong saved_at, __global const float *z, const ulong z_at, __global float *partial,
+                            const ulong partial_at, const int mode, const int epilogue, const int biased,
+                            const int accumulate, const int lines, const int group_lines, const int room_tiles,
+                            const int blocks_each, const int in, const int out, const int x_h, const int x_w,
+                            const int x_pitch, const int with_pitch, const int rows_pitch, const int y_h, const int y_w,
+                            const int y_pitch, const int u_pitch, const int saved_pitch, const int z_pitch,
+                            const int partial_pitch, const int shift)
+{
+    float staged[STAGED] __attribute__((aligned(64))), planes[PLANES] __attribute__((aligned(64)));
+    floatv products[PLANE_COUNT * TILES];
+    int row_line[TILES];
+    const source from = {x + x_at, with + with_at, rows + rows_at, mode, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
+    const slice all = {0, in, in};
+    const int group = (int)get_group_id(1), first_line = group * group_lines;
+    const int line_end = min(first_line + group_lines, lines);
+    const int o_first = BLOCK * blocks_each * (int)get_group_id(0), o_end = min(o_first + BLOCK * blocks_each, out);
+    const int across = (y_w + 3) / 4, plane = room_tiles * in + VW;
+    y += y_at;
+    partial += partial_at + (size_t)group * 2 * partial_pitch;
+
+    for (int line = first_line; line < line_end;) {
+        const int batch_line = line;
+        int tile_rows = 0;
+        for (; line < line_end && (tile_rows + 1) * across <= room_tiles; tile_rows++) {
+            const int image = line / y_h, top = line - image * y_h;
+            stage_image(&from, &all, image, staged, 6, 4 * across + 2, top + shift, shift, 1);
+            transform_lines(staged, 4 * across + 2, in, planes + tile_rows * across * in, plane, across);
+            row_line[tile_rows] = line;
+            line = min(min(line + 4, line_end), (image + 1) * y_h);
+        }
+        const int tiles = tile_rows * across;
+        for (int o = o_first; o < o_end; o += BLOCK) {
+            const int room = out - o;
+            __global const float *block = packed + packed_at + (size_t)(o / BLOCK) * PLANE_COUNT * in * BLOCK;
+            const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
+            const floatv start = biased ? load_part(bias + bias_at + o, room) : (floatv)(0.0f);
+            floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
+            for (int p = 0; p < PLANE_COUNT; p++)
+                multiply(planes + (size_t)p * plane, block + (size_t)p * in * BLOCK, in, tiles, products + p * TILES);
+            for (int tile = 0; tile < tiles; tile++) {
+                const int its_line = row_line[tile / across], column = 4 * (tile % across);
+                const int next_line = tile / across + 1 < tile_rows ? row_line[tile / across + 1] : line;
+                floatv half_way[24], m[6];
+#pragma unroll
+                for (int k = 0; k < 6; k++) {
+                    floatv down[4];
+#pragma unroll
+                    for (int r = 0; r < 6; r++) m[r] = products[(6 * r + k) * TILES + tile];
+                    transform_output(m, down);
+#pragma unroll
+                    for (int r = 0; r < 4; r++) half_way[6 * r + k] = down[r];
+                }
+                for (int r = 0; r < 4 && its_line + r < next_line; r++) {
+                    const int pixel = (its_line + r) * y_w + column;
+                    const int to[TX] = {pixel, pixel + 1, pixel + 2, pixel + 3};
+                    floatv acc[TX];
+                    transform_output(half_way + 6 * r, acc);
+#pragma unroll
+                    for (int j = 0; j < TX; j++) acc[j] += start;
+                    finish(acc, to, y_w - column, y + o, y_pitch, room, accumulate, epilogue, &g, sums);
+                }
+            }
+            if (SUMS(epilogue)) store_sums(sums, &g, partial + o, partial_pitch, room, batch_line > first_line);
+        }
+    }
+    if (epilogue != STATISTICS) return;
+    const int row = first_line * y_w, row_count = (line_end - first_line) * y_w;
+    for (int o = o_first; o < o_end; o += BLOCK)
+        statistics(y + (size_t)row * y_pitch + o, row_count, y_pitch, out - o, partial + o, partial_pitch, staged);
+}

@@ -1,0 +1,21 @@
+/* 3x3 convolutions of stride 1 by Winograd's minimal filtering: a quarter of the multiplications, for an error about ten
+ * times the direct kernels'. On CPUs. Forward and back by F(4x4, 3x3) (cl/conv_winograd.cl). */
+#ifndef WALSH_ENGINE_OP_CONV_WINOGRAD_H
+#define WALSH_ENGINE_OP_CONV_WINOGRAD_H
+
+#include "engine/op/conv_direct.h"
+
+/* walsh_variant.suits: 0 where it cannot, 1 where the direct kernel is likely to be faster, else 4. */
+int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
+
+/* Bytes of workspace for the transformed weights. */
+size_t walsh_winograd_bytes(const walsh_conv *c, walsh_walk walk);
+
+/* Appends the launch that transforms the weights into the workspace, and the one that convolves with `packed` ones. */
+walsh_status walsh_winograd_pack(walsh_list *list, const walsh_gather_weights *weights, const walsh_view *packed);
+walsh_status walsh_winograd_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *operands);
+
+/* The gradient of the weights, by F(3x3, 4x4) (cl/conv_filter_winograd.cl). */
+extern const walsh_variant walsh_conv_filter_winograd;
+
+#endif
