@@ -48,13 +48,13 @@ INLINE void transform_filter(const floatv *m, floatv *w)
 
 /* The planes of a row of `tiles` tiles of gradients, from the four lines of 4 * tiles pixels of OC channels in
  * `staged`. */
-INLINE void transform_gradients(const float *staged, float *planes, const int tiles)
+INLINE void transform_gradients(SHARED const float *staged, SHARED float *planes, const int tiles)
 {
     const int line = 4 * tiles * OC;
     for (int tile = 0; tile < tiles; tile++)
         for (int c = 0; c < OC; c += VW) {
             floatv half_way[24], g[4], u[6];
-            const float *from = staged + 4 * tile * OC + c;
+            SHARED const float *from = staged + 4 * tile * OC + c;
 #pragma unroll
             for (int k = 0; k < 4; k++) { /* down each column */
 #pragma unroll
@@ -74,16 +74,18 @@ INLINE void transform_gradients(const float *staged, float *planes, const int ti
 }
 
 /* sums [ic][BLOCKS] of one plane += or = the products over its tiles. */
-INLINE void multiply(const float *x, const float *dy, const int tiles, const int ic, const int add, floatv *sums)
+INLINE void multiply(SHARED const float *x, SHARED const float *dy, const int tiles, const int ic, const int add,
+                     SHARED floatv *sums)
 {
     for (int b = 0; b < BLOCKS; b++)
         for (int i = 0; i < ic; i += TI) {
-            floatv acc[TI], *its = sums + i * BLOCKS + b;
+            SHARED floatv *its = sums + i * BLOCKS + b;
+            floatv acc[TI];
 #pragma unroll
             for (int j = 0; j < TI; j++) acc[j] = add ? its[j * BLOCKS] : (floatv)(0.0f);
             for (int tile = 0; tile < tiles; tile++) {
                 const floatv d = vload16(0, dy + tile * OC + b * VW);
-                const float *from = x + tile * ic + i;
+                SHARED const float *from = x + tile * ic + i;
 #pragma unroll
                 for (int j = 0; j < TI; j++) acc[j] += from[j] * d;
             }
@@ -102,10 +104,10 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
                                    const int x_pitch, const int saved_pitch, const int oh, const int ow,
                                    const int dy_pitch, const int y_pitch, const int factors_pitch, const int pad)
 {
-    float staged[STAGED] __attribute__((aligned(64)));
-    float planes[PLANE_COUNT * PLANE] __attribute__((aligned(64)));
-    float dy_planes[PLANE_COUNT * DY_PLANE] __attribute__((aligned(64)));
-    floatv sums[PLANE_COUNT * IC * BLOCKS];
+    SHARED float staged[STAGED] __attribute__((aligned(64)));
+    SHARED float planes[PLANE_COUNT * PLANE] __attribute__((aligned(64)));
+    SHARED float dy_planes[PLANE_COUNT * DY_PLANE] __attribute__((aligned(64)));
+    SHARED floatv sums[PLANE_COUNT * IC * BLOCKS];
     const source input = {x + x_at, x + x_at, saved + saved_at, mode, ic, h, w, x_pitch, x_pitch, saved_pitch};
     const source output = {dy + dy_at, y + y_at, factors + factors_at, dy_mode, oc, oh, ow, dy_pitch, y_pitch,
                            factors_pitch};

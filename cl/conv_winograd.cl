@@ -73,12 +73,12 @@ __kernel void conv_winograd_pack(__global const float *w, const ulong w_at, __gl
 }
 
 /* Products [tile] = the tile's channels in one plane times `weights` [in][16]. */
-INLINE void multiply(const float *plane, __global const float *weights, const int in, const int tiles,
-                     floatv *products)
+INLINE void multiply(SHARED const float *plane, __global const float *weights, const int in, const int tiles,
+                     SHARED floatv *products)
 {
     for (int first = 0; first < tiles; first += TB) {
         floatv acc[TB];
-        const float *from[TB];
+        SHARED const float *from[TB];
 #pragma unroll
         for (int j = 0; j < TB; j++) {
             acc[j] = (floatv)(0.0f);
@@ -97,6 +97,13 @@ INLINE void multiply(const float *plane, __global const float *weights, const in
     }
 }
 
+/* The pixels of a line of a tile. */
+INLINE void list_line(SHARED int *to, const int line, const int column, const int width)
+{
+#pragma unroll
+    for (int j = 0; j < TX; j++) to[j] = line * width + column + j;
+}
+
 /* See conv_direct.cl, whose arguments these are but for what a 3x3 filter settles. `room_tiles`: tiles at a time. */
 __kernel void conv_winograd(__global const float *x, const ulong x_at, __global const float *with, const ulong with_at,
                             __global const float *rows, const ulong rows_at, __global const float *packed,
@@ -110,8 +117,9 @@ __kernel void conv_winograd(__global const float *x, const ulong x_at, __global 
                             const int y_pitch, const int u_pitch, const int saved_pitch, const int z_pitch,
                             const int partial_pitch, const int shift)
 {
-    float staged[STAGED] __attribute__((aligned(64))), planes[PLANES] __attribute__((aligned(64)));
-    floatv products[PLANE_COUNT * TILES];
+    SHARED float staged[STAGED] __attribute__((aligned(64))), planes[PLANES] __attribute__((aligned(64)));
+    SHARED floatv products[PLANE_COUNT * TILES];
+    SHARED int to[TX];
     int row_line[TILES];
     const source from = {x + x_at, with + with_at, rows + rows_at, mode, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
     const slice all = {0, in, in};
@@ -132,15 +140,25 @@ __kernel void conv_winograd(__global const float *x, const ulong x_at, __global 
             row_line[tile_rows] = line;
             line = min(min(line + 4, line_end), (image + 1) * y_h);
         }
-        const int tiles = tile_rows * across;
+        const int tiles = tile_rows * across, count = line - batch_line;
+        /* About what the next rows of tiles read. */
+        const ahead next = ahead_of(&from, (long)line * x_h / y_h * x_w, count * x_h / y_h * x_w,
+                                    (o_end - o_first + BLOCK - 1) / BLOCK * PLANE_COUNT);
         for (int o = o_first; o < o_end; o += BLOCK) {
             const int room = out - o;
             __global const float *block = packed + packed_at + (size_t)(o / BLOCK) * PLANE_COUNT * in * BLOCK;
             const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
             const floatv start = biased ? load_part(bias + bias_at + o, room) : (floatv)(0.0f);
             floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
-            for (int p = 0; p < PLANE_COUNT; p++)
+            for (int p = 0; p < PLANE_COUNT; p++) {
+                prefetch_part(&from, &next, (o - o_first) / BLOCK * PLANE_COUNT + p);
+                for (int tile = p * tiles / PLANE_COUNT; tile < (p + 1) * tiles / PLANE_COUNT; tile++)
+                    for (int r = 0; r < 4; r++) {
+                        list_line(to, row_line[tile / across] + r, 4 * (tile % across), y_w);
+                        prefetch_tile(to, y_w - 4 * (tile % across), 0, y + o, y_pitch, epilogue, &g);
+                    }
                 multiply(planes + (size_t)p * plane, block + (size_t)p * in * BLOCK, in, tiles, products + p * TILES);
+            }
             for (int tile = 0; tile < tiles; tile++) {
                 const int its_line = row_line[tile / across], column = 4 * (tile % across);
                 const int next_line = tile / across + 1 < tile_rows ? row_line[tile / across + 1] : line;
@@ -155,12 +173,11 @@ __kernel void conv_winograd(__global const float *x, const ulong x_at, __global 
                     for (int r = 0; r < 4; r++) half_way[6 * r + k] = down[r];
                 }
                 for (int r = 0; r < 4 && its_line + r < next_line; r++) {
-                    const int pixel = (its_line + r) * y_w + column;
-                    const int to[TX] = {pixel, pixel + 1, pixel + 2, pixel + 3};
                     floatv acc[TX];
                     transform_output(half_way + 6 * r, acc);
 #pragma unroll
                     for (int j = 0; j < TX; j++) acc[j] += start;
+                    list_line(to, its_line + r, column, y_w);
                     finish(acc, to, y_w - column, y + o, y_pitch, room, accumulate, epilogue, &g, sums);
                 }
             }

@@ -18,6 +18,12 @@ static void lets_nan_through(void **state)
     conv_case_nan_gate(WALSH_GATE_SCALED);
 }
 
+static void exact_does_without(void **state)
+{
+    (void)state;
+    conv_case_exact(&walsh_conv_data);
+}
+
 static void any_number_of_threads(void **state)
 {
     (void)state;
@@ -42,6 +48,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reference_by_differences), cmocka_unit_test(reference_is_adjoint),
         cmocka_unit_test(against_double),           cmocka_unit_test(lets_nan_through),
+        cmocka_unit_test(exact_does_without),
         cmocka_unit_test(any_number_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);

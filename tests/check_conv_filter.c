@@ -16,6 +16,12 @@ static void lets_nan_through(void **state)
     conv_case_nan(&walsh_conv_filter, WALSH_FUSE_NORM_GRADIENT, "y");
 }
 
+static void exact_does_without(void **state)
+{
+    (void)state;
+    conv_case_exact(&walsh_conv_filter);
+}
+
 static void any_number_of_threads(void **state)
 {
     (void)state;
@@ -40,6 +46,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reference_by_differences), cmocka_unit_test(reference_is_adjoint),
         cmocka_unit_test(against_double),           cmocka_unit_test(lets_nan_through),
+        cmocka_unit_test(exact_does_without),
         cmocka_unit_test(any_number_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);

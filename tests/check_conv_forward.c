@@ -15,6 +15,12 @@ static void lets_nan_through(void **state)
     conv_case_nan(&walsh_conv_forward, WALSH_FUSE_NORMALISE, "x");
 }
 
+static void exact_does_without(void **state)
+{
+    (void)state;
+    conv_case_exact(&walsh_conv_forward);
+}
+
 static void any_number_of_threads(void **state)
 {
     (void)state;
@@ -60,7 +66,8 @@ static void wrong_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_by_hand),     cmocka_unit_test(against_double), cmocka_unit_test(lets_nan_through),
+        cmocka_unit_test(reference_by_hand),     cmocka_unit_test(against_double),
+        cmocka_unit_test(lets_nan_through),      cmocka_unit_test(exact_does_without),
         cmocka_unit_test(any_number_of_threads), cmocka_unit_test(wrong_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);

@@ -361,6 +361,20 @@ static float *run_on(const walsh_op *op, const walsh_variant *variant, walsh_con
     return out;
 }
 
+void conv_case_exact(const walsh_op *op)
+{
+    const walsh_conv c = small(0);
+    int taken[2] = {0, 0};
+    for (int exact = 0; exact < 2; exact++) {
+        op_device()->exact = exact;
+        for (const walsh_variant *const *v = op->variants; *v; v++)
+            taken[exact] += (*v)->approximate && walsh_op_takes(op_device(), op, *v, &c);
+    }
+    op_device()->exact = false;
+    assert_int_equal(taken[0], op_device()->tiles == WALSH_TILES_GPU ? 0 : 1);
+    assert_int_equal(taken[1], 0);
+}
+
 void conv_case_threads(const walsh_op *op)
 {
     static const sizes many[] = {{16, 16, 16, 16, 32, 3, 3, 1, 1, ONE_GROUP},

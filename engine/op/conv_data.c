@@ -155,8 +155,7 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
 }
 
 static const walsh_variant winograd = {.name = "conv_data_winograd",
-                                       .fuses =
-                                           WALSH_FUSE_ACCUMULATE | WALSH_FUSE_NORM_GRADIENT | WALSH_FUSE_NORM_SUMS,
+                                       .fuses = WALSH_FUSE_ACCUMULATE | WALSH_FUSE_NORM_GRADIENT | WALSH_FUSE_NORM_SUMS,
                                        .approximate = true,
                                        .suits = winograd_suits,
                                        .workspace = winograd_bytes,

@@ -1,9 +1,10 @@
 #include "engine/op/conv_filter.h"
 #include "engine/op/conv_winograd.h"
 
-/* On the worker's stack, about 430 KiB: planes of 16 tiles, and products, of 32 channels each way. */
-enum { CHANNELS = 32, TILES = 16, BLOCK = WALSH_PACKED_BLOCK };
-#define OPTIONS(channels) "-DPREFETCH=1 -DVW=16 -DTILES=16 -DSTAGED=" WALSH_STAGED_TEXT " -DIC=" channels " -DOC=" channels
+/* In local memory, as in conv_winograd.c: planes of 16 tiles, and products, of 32 channels each way. */
+enum { CHANNELS = 32, TILES = 16, LOCAL_BYTES = 430 << 10, BLOCK = WALSH_PACKED_BLOCK };
+#define OPTIONS(channels)                                                                                              \
+    "-DPREFETCH=1 -DVW=16 -DSHARED=__local -DTILES=16 -DSTAGED=" WALSH_STAGED_TEXT " -DIC=" channels " -DOC=" channels
 
 static int divide_up(int a, int b)
 {
@@ -20,7 +21,8 @@ static int suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
     int across = divide_up(walsh_conv_ow(c), 4), ic = walsh_pad(c->ic);
-    if (device->tiles == WALSH_TILES_GPU || !walsh_conv_is_common(c)) return 0;
+    if (device->tiles == WALSH_TILES_GPU || device->info.local_memory < LOCAL_BYTES) return 0;
+    if (!walsh_conv_is_common(c)) return 0;
     if (c->kh != 3 || c->kw != 3 || c->stride != 1 || c->pad > 2 || ic % BLOCK) return 0;
     return across > TILES || 6 * (4 * across + 2) * channels_of(c) > WALSH_STAGED ? 0 : 4;
 }
@@ -33,12 +35,12 @@ static walsh_status emit(walsh_list *list, const void *problem, const walsh_view
     const walsh_view *factors = &operand[WALSH_CONV_FILTER_FACTORS];
     int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), channels = channels_of(c), ic = walsh_pad(c->ic);
     int width = walsh_filter_width(walsh_list_device(list), c);
-    walsh_launch launch = {.file = "conv_filter_winograd",
-                           .function = "conv_filter_winograd",
-                           .options = channels == BLOCK ? OPTIONS("16") : OPTIONS("32"),
-                           .global = {(size_t)divide_up(width, channels), (size_t)walsh_filter_groups(c),
-                                      (size_t)divide_up(ic, channels)},
-                           .local = {1, 1, 1}};
+    walsh_launch launch = {
+        .file = "conv_filter_winograd",
+        .function = "conv_filter_winograd",
+        .options = channels == BLOCK ? OPTIONS("16") : OPTIONS("32"),
+        .global = {(size_t)divide_up(width, channels), (size_t)walsh_filter_groups(c), (size_t)divide_up(ic, channels)},
+        .local = {1, 1, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     WALSH_TRY(WALSH_LAUNCH(
         list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y), WALSH_TENSOR(factors),

@@ -177,6 +177,6 @@ const walsh_op walsh_conv_forward = {
                  {"bias", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&winograd, &direct, &walsh_conv_forward_depthwise, &walsh_conv_forward_grouped,
-                                               &walsh_conv_forward_clblast, &plain, NULL},
+    .variants = (const walsh_variant *const[]){&winograd, &direct, &walsh_conv_forward_depthwise,
+                                               &walsh_conv_forward_grouped, &walsh_conv_forward_clblast, &plain, NULL},
 };

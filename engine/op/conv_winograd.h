@@ -1,5 +1,5 @@
-/* 3x3 convolutions of stride 1 by Winograd's minimal filtering: a quarter of the multiplications, for an error about ten
- * times the direct kernels'. On CPUs. Forward and back by F(4x4, 3x3) (cl/conv_winograd.cl). */
+/* 3x3 convolutions of stride 1 by Winograd's minimal filtering: a quarter of the multiplications, for an error about
+ * ten times the direct kernels'. On CPUs. Forward and back by F(4x4, 3x3) (cl/conv_winograd.cl). */
 #ifndef WALSH_ENGINE_OP_CONV_WINOGRAD_H
 #define WALSH_ENGINE_OP_CONV_WINOGRAD_H
 
