@@ -298,6 +298,12 @@ static void refuses_lengths(void **state)
     refused(bytes, small_size, "at most 100000000 bytes, found a length of 9223372036854775");
     memset(bytes, 0xFF, 8);
     refused(bytes, small_size, "found a length of 18446744073709551615");
+    memcpy(bytes, "PK\3\4\0\0\10\10", 8); /* a .pth file, and one of old */
+    refused(bytes, small_size, "one that PyTorch has saved: tools/pth2safetensors.py");
+    memcpy(bytes, "\200\2\212\nl\374\234F", 8);
+    refused(bytes, small_size, "one that PyTorch has saved: tools/pth2safetensors.py");
+    memcpy(bytes, "PK\3\4\0\0\0\0", 8); /* a length that could be */
+    refused(bytes, small_size, "should have 67324752 bytes");
     memcpy(bytes, "\x00\xE1\xF5\x05\0\0\0\0", 8); /* exactly 10^8 */
     refused(bytes, small_size, "should have 100000000 bytes, but the file ends after");
     memcpy(bytes, small, small_size);

@@ -46,6 +46,12 @@ static bool only_space(const char *text, const char *end)
     return text == end;
 }
 
+/* What torch.save begins a file with: a zip archive, and before PyTorch 1.6 a pickled number. */
+static bool is_of_pytorch(const char *bytes)
+{
+    return !memcmp(bytes, "PK\3\4", 4) || !memcmp(bytes, "\200\2\212\12", 4);
+}
+
 /* Splits the file's bytes into header and data, and parses the header. */
 static walsh_status read_header(walsh_safetensors *f, size_t size)
 {
@@ -54,6 +60,11 @@ static walsh_status read_header(walsh_safetensors *f, size_t size)
     if (size < sizeof length)
         WALSH_FAIL(WALSH_E_FORMAT, "%s: expected a safetensors file of 8 bytes or more, found %zu", f->path, size);
     memcpy(&length, f->bytes, sizeof length);
+    if (length > most && is_of_pytorch(f->bytes))
+        WALSH_FAIL(WALSH_E_FORMAT,
+                   "%s: expected a safetensors file, found one that PyTorch has saved: tools/pth2safetensors.py "
+                   "converts it",
+                   f->path);
     if (length > most)
         WALSH_FAIL(WALSH_E_FORMAT, "%s: expected a header of at most %zu bytes, found a length of %llu", f->path, most,
                    (unsigned long long)length);
