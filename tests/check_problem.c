@@ -103,6 +103,24 @@ static walsh_status with_pad_lanes(walsh_list *list, const void *p, const walsh_
     return walsh_variant_emit(walsh_bn_apply.variants[0], list, &apply, views, workspace);
 }
 
+static walsh_status write_nan(walsh_device *device, const void *context)
+{
+    const walsh_view *at = context;
+    return walsh_view_write(device, at, (const float[]){NAN, 0, 0, 0});
+}
+
+/* A NaN amid what is right: the first value of the second row, which is written again as one row of four. */
+static walsh_status with_nan(walsh_list *list, const void *p, const walsh_view *operand, const walsh_view *workspace)
+{
+    walsh_view *at = malloc(sizeof *at);
+    assert_non_null(at);
+    *at = operand[WALSH_ADD_Y];
+    at->offset += (size_t)at->shape.pitch;
+    at->shape = walsh_shape_vector(4);
+    WALSH_TRY(honest(list, p, operand, workspace));
+    return walsh_list_call(list, write_nan, at, 0, 0);
+}
+
 static walsh_status nothing(walsh_list *list, const void *p, const walsh_view *operand, const walsh_view *workspace)
 {
     (void)list, (void)p, (void)operand, (void)workspace;
@@ -127,6 +145,8 @@ static void finds_what_is_wrong(void **state)
     assert_true(h.wrong == 1 && h.error > 0.1);
     h = check_with(with_pad_lanes);
     assert_true(h.wrong == 1 && isinf(h.error));
+    h = check_with(with_nan);
+    assert_true(h.wrong == 1 && isnan(h.error));
     h = check_with(nothing);
     assert_int_equal(h.wrong, 1);
     h = check_with(failing);

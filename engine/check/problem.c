@@ -106,6 +106,12 @@ static double element(const void *raw, walsh_type type, size_t at)
                                : (double)((const uint8_t *)raw)[at];
 }
 
+/* The larger error, of which a NaN is the largest. */
+static double worse(double a, double b)
+{
+    return isnan(a) || a > b ? a : b;
+}
+
 /* Error of one output, as walsh_checked.error has it. */
 static double compare(const trial *t, int operand, const void *raw)
 {
@@ -116,8 +122,7 @@ static double compare(const trial *t, int operand, const void *raw)
     for (size_t r = 0; r < walsh_shape_rows(s); r++) {
         for (int k = 0; k < s.c; k++, want++) {
             if (isnan(*want)) continue; /* left undefined */
-            double error = fabs(element(raw, s.type, r * (size_t)s.pitch + (size_t)k) - *want);
-            if (!(error <= worst)) worst = error; /* a NaN stays */
+            worst = worse(worst, fabs(element(raw, s.type, r * (size_t)s.pitch + (size_t)k) - *want));
             largest = fmax(largest, fabs(*want));
         }
         for (int k = s.c; k < padded; k++)
@@ -134,8 +139,7 @@ static walsh_status compare_all(trial *t, double *error)
         if (!t->want[k] || t->op->operands[k].role == WALSH_READ) continue;
         WALSH_TRY(walsh_alloc(&raw, walsh_shape_bytes(t->shapes[k]), 1, "a check"));
         walsh_status status = walsh_view_read(t->device, &t->tensors[k]->view, raw);
-        double its = status ? 0 : compare(t, k, raw);
-        if (!(its <= *error)) *error = its;
+        if (!status) *error = worse(*error, compare(t, k, raw));
         free(raw);
         WALSH_TRY(status);
     }
