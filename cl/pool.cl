@@ -202,7 +202,8 @@ __kernel void pool_backward_through_plain(__global const float *dy, const ulong 
 typedef WALSH_GLUE(int, VW) intv;
 
 /* Where in its window, counted in reading order from the window's corner, each output's first maximum lies; NaN is the
- * maximum of a window that holds one. X may stand for more (`affine`). POSITION is dense, [rows][VW * vectors]; a float counts exactly to 2^24. */
+ * maximum of a window that holds one. X may stand for more (`affine`). POSITION is dense, [rows][VW * vectors]; a float
+ * counts exactly to 2^24. */
 __kernel void pool_backward_positions_plain(__global const float *x, const ulong x_at, __global const float *saved,
                                             const ulong saved_at, __global float *position,
                                             const ulong position_at, const int rows, const int vectors, const int each,

@@ -434,7 +434,8 @@ static void few_sweeps(void **state)
     assert_int_equal(count_of(n.plan, &walsh_bn_backward_sums), 2);
     assert_int_equal(count_of(n.plan, &walsh_bn_backward_finalize), 8);
     assert_int_equal(count_of(n.plan, &walsh_bn_backward_apply), 0);
-    assert_int_equal(count_of(n.plan, &walsh_bn_apply), 5); /* and the first, whose readers are a join and a convolution */
+    /* And the first, whose readers are a join and a convolution. */
+    assert_int_equal(count_of(n.plan, &walsh_bn_apply), 5);
     close_net(&n);
     open_net(&n, stem, true);
     assert_int_equal(count_of(n.plan, &walsh_bn_apply), 1);         /* the join's */

@@ -201,7 +201,7 @@ static void sum_rows(walsh_plan *plan, walsh_value x, walsh_value sum)
                        (walsh_value[]){[WALSH_REDUCE_X] = x, [WALSH_REDUCE_S] = sum});
 }
 
-/* Metrics and, where g is a value, the gradient of the mean loss by the logits, and by the bias, where a variant sums it
+/* Metrics and, where g is a value, the gradient of the mean loss by the logits and by the bias, which a variant may sum
  * up on the way. */
 static void add_loss(walsh_plan *plan, const walsh_head *head, walsh_head_parts *p, walsh_value g)
 {

@@ -115,7 +115,8 @@ enum {
     WALSH_BN_BACKWARD_FINALIZE_OPERANDS
 };
 
-/* dX, which may be dY or X. SAVED is there with `relu` only, and its scale is that of FACTORS. WALSH_FUSE_ACCUMULATE: dX += . */
+/* dX, which may be dY or X. SAVED is there with `relu` only, and its scale is that of FACTORS. WALSH_FUSE_ACCUMULATE:
+ * dX += . */
 extern const walsh_op walsh_bn_backward_apply;
 enum {
     WALSH_BN_BACKWARD_APPLY_DY,

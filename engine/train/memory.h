@@ -1,5 +1,5 @@
-/* Whether a run or an evaluation fits into its device's memory: known before anything of its size is allocated or written.
- */
+/* Whether a run or an evaluation fits into its device's memory: known before anything of its size is allocated or
+ * written. */
 #ifndef WALSH_ENGINE_TRAIN_MEMORY_H
 #define WALSH_ENGINE_TRAIN_MEMORY_H
 

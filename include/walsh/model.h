@@ -69,8 +69,8 @@ WALSH_API const walsh_model_info *walsh_model_describe(const walsh_model *model)
 WALSH_API walsh_status walsh_model_initialise(walsh_model *model, uint64_t seed);
 
 /* The model that a weights file describes, with its weights, for evaluation. `name` (may be NULL) stands in where the
- * file does not say which model it is, as files from elsewhere do not. `image_size`: pixels a side; 0: those that it was
- * trained at, where the file says, else the model's own default.
+ * file does not say which model it is, as files from elsewhere do not. `image_size`: pixels a side; 0: those that it
+ * was trained at, where the file says, else the model's own default.
  * Fails with WALSH_E_FILE or WALSH_E_FORMAT, naming the file. */
 WALSH_API walsh_status walsh_model_open(walsh_device *device, const char *path, const char *name, int image_size,
                                         walsh_model **model);
@@ -79,8 +79,8 @@ WALSH_API walsh_status walsh_model_open(walsh_device *device, const char *path, 
  * head must be the same one. Nothing changes where it fails (WALSH_E_FILE, WALSH_E_FORMAT). */
 WALSH_API walsh_status walsh_model_load(walsh_model *model, const char *path);
 
-/* Takes over what a model for other classes, or with another head, has learnt: where the file's head is of another kind,
- * matrix or number of classes, this model keeps its own and *own_head is true; everything else is as walsh_model_load
+/* Takes over what a model for other classes, or with another head, has learnt: where the file's head is of another
+ * kind, matrix or number of classes, this model keeps its own and *own_head is true; everything else is as walsh_model_load
  * has it. */
 WALSH_API walsh_status walsh_model_start(walsh_model *model, const char *path, bool *own_head);
 

@@ -79,7 +79,7 @@ typedef struct walsh_train_row {
 /* What a run or an evaluation takes of its device's memory, in bytes. Programs and drivers come on top. */
 typedef struct walsh_memory {
     bool trains;
-    int batch, parts;     /* images a step, and the parts that it takes them in; in evaluation, images at a time and 1 */
+    int batch, parts;     /* images a step, and the parts it takes them in; in evaluation images at a time, and 1 */
     uint64_t parameters;  /* weights; in training also gradients and momentum */
     uint64_t activations; /* and workspaces */
     uint64_t images;      /* and labels, logits; on a CPU also of batches that wait for their turn */
@@ -129,8 +129,8 @@ typedef struct walsh_train_result {
  * @endcode
  *
  * Fails with WALSH_E_ARGUMENT (options), WALSH_E_FILE, WALSH_E_FORMAT, WALSH_E_MEMORY (before anything is written, and
- * naming a batch that would fit), WALSH_E_NOT_FINITE where the loss or a weight is no longer finite (the last good state
- * stays), WALSH_E_STOPPED. */
+ * naming a batch that would fit), WALSH_E_NOT_FINITE where the loss or a weight is no longer finite (the last good
+ * state stays), WALSH_E_STOPPED. */
 WALSH_API walsh_status walsh_train(walsh_device *device, const walsh_train_options *options,
                                    walsh_train_observer observer, void *context, walsh_train_result *result);
 
@@ -177,8 +177,9 @@ typedef bool (*walsh_evaluate_observer)(void *context, const walsh_evaluate_prog
 
 /* Loss (mean, cross-entropy or cosine as the model was trained with) and errors over every image of a data set, but for
  * bad ones where it skips them; result->images says how many were counted. `options` may be NULL (all 0), and so may
- * `observer`. Fails with WALSH_E_ARGUMENT where the data set's classes or image size are not the model's, WALSH_E_MEMORY
- * (before the first batch, and naming one that would fit), WALSH_E_BUILD, WALSH_E_OPENCL, WALSH_E_STOPPED. */
+ * `observer`. Fails with WALSH_E_ARGUMENT where the data set's classes or image size are not the model's,
+ * WALSH_E_MEMORY (before the first batch, and naming one that would fit), WALSH_E_BUILD, WALSH_E_OPENCL,
+ * WALSH_E_STOPPED. */
 WALSH_API walsh_status walsh_evaluate(walsh_model *model, walsh_dataset *dataset, const walsh_evaluate_options *options,
                                       walsh_evaluate_observer observer, void *context, walsh_evaluation *result);
 

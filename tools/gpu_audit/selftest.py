@@ -66,7 +66,8 @@ BROKEN = "__kernel void broken(__global float *x) { x[0] = y; }\n"
 SEEDS = [("clean", "clean", CLEAN, ()), ("scratch", "scratch", SCRATCH, ("scratch", "again")),
          ("spill", "spill", SPILL, ("spill", "scratch", "again")),
          ("unresolved", "unresolved", UNRESOLVED, ("not defined", "does not compile")),
-         ("local_memory", "local_memory", LOCAL, ("local memory",)), ("broken", "broken", BROKEN, ("does not compile",))]
+         ("local_memory", "local_memory", LOCAL, ("local memory",)),
+         ("broken", "broken", BROKEN, ("does not compile",))]
 
 
 def _problems(row, words):
