@@ -5,7 +5,7 @@
 
 #include "engine/op/conv_direct.h"
 
-/* walsh_variant.suits: 0 where it cannot, or with too few tiles at a time to be faster than direct kernels; else 4. */
+/* walsh_variant.suits: 0 where it cannot, or with too few tiles at a time to be faster than direct kernels, else 4. */
 int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
 
 /* Bytes of workspace for the transformed weights. */

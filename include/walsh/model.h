@@ -80,8 +80,8 @@ WALSH_API walsh_status walsh_model_open(walsh_device *device, const char *path, 
 WALSH_API walsh_status walsh_model_load(walsh_model *model, const char *path);
 
 /* Takes over what a model for other classes, or with another head, has learnt: where the file's head is of another
- * kind, matrix or number of classes, this model keeps its own and *own_head is true; everything else is as walsh_model_load
- * has it. */
+ * kind, matrix or number of classes, this model keeps its own and *own_head is true; everything else is as
+ * walsh_model_load has it. */
 WALSH_API walsh_status walsh_model_start(walsh_model *model, const char *path, bool *own_head);
 
 /* Writes the weights, atomically: safetensors, torchvision's names. Fails with WALSH_E_FILE, and WALSH_E_NOT_FINITE
