@@ -162,7 +162,7 @@ walsh_status walsh_bench_add_peaks(walsh_bench *bench)
 {
     static const char *const streams[] = {"peak_read", "peak_copy", "peak_triad"};
     const walsh_device *device = bench->device;
-    bool gpu = device->tiles == WALSH_TILES_GPU;
+    bool gpu = walsh_tiles_are_gpu(device->tiles);
     int groups = gpu ? 8 * (int)device->info.compute_units : 1;
     const walsh_peak_fma_problem fma = {.items = groups * WALSH_PEAK_GROUP, .fmas = 4096 * WALSH_PEAK_START};
     for (const walsh_variant *const *v = walsh_peak_fma.variants; *v; v++)

@@ -11,52 +11,110 @@
 #endif
 #include "conv_tile.clh"
 
-/* acc += x * (weights of one input channel), which is `lane` of four: a CPU broadcasts scalars as it loads them, a GPU
- * loads four at once. */
-#if LANES > 1
-#define FETCH                                                                                          \
-    float4 four[TX];                                                                                   \
-    _Pragma("unroll") for (int j = 0; j < TX; j++) four[j] = LOAD_STAGED(from[j] + p);
-#define FETCHED(j, lane) four[j].s##lane
-#else
-#define FETCH
-#define FETCHED(j, lane) from[j][p + (lane)]
+/* Floats of a line of taps of a slice's weights, where lanes share them. */
+#ifndef WEIGHTS
+#define WEIGHTS (LANES > 1 ? 768 : 1)
 #endif
-#define STEP(lane)                                                                                     \
-    {                                                                                                  \
-        const floatv wv = LOADV(weights + (lane) * BLOCK);                                             \
-        _Pragma("unroll") for (int j = 0; j < TX; j++) acc[j] += FETCHED(j, lane) * wv;                \
-    }
 
-/* acc += sums of the pixels at `at` of the slice of channels in `staged`, over h and w's taps; a line of `staged` is
- * `line` floats. */
-INLINE void gather(floatv *acc, const slice *c, SHARED const float *staged, SHARED const int *at, const int valid,
-                   __global const float *block, const reach h, const reach w, const int out_step, const int kw,
-                   const int line, const int in)
+/* What a program is for, where it says so: how the input is staged, what follows the sums, and the way. One for all
+ * takes registers for what it does not do, which a GPU's sums need. */
+#ifndef MODE
+#define MODE mode
+#endif
+#ifndef EPILOGUE
+#define EPILOGUE epilogue
+#endif
+
+/* Weights of a line of taps for all the lanes, which a GPU reads from local memory; a CPU's cache has them anyway. */
+#if LANES > 1
+#define WEIGHTS_AT SHARED
+INLINE void stage_weights(SHARED float *to, __global const float *from, const int count)
+{
+    for (int i = 4 * LANE; i < count; i += 4 * LANES) STORE_4(LOAD4(from + i), to + i);
+}
+#define LOAD_WEIGHTS(p) LOAD_STAGED(p)
+#else
+#define WEIGHTS_AT __global
+#define LOAD_WEIGHTS(p) LOADV(p)
+#endif
+
+/* acc += x * (weights of four input channels). A CPU broadcasts scalars of x as it loads them, channel by channel; a GPU
+ * loads four at once, pixel by pixel, which holds fewest registers. */
+INLINE void add_quad(sum *acc, SHARED const float **from, const int p, WEIGHTS_AT const float *weights)
+{
+#if LANES > 1
+    floatv wv[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) wv[i] = LOAD_WEIGHTS(weights + i * BLOCK);
+#pragma unroll
+    for (int j = 0; j < TX; j++) {
+        const float4 four = LOAD_STAGED(from[j] + p);
+        acc[j] = multiply_add(acc[j], four.s0, wv[0]);
+        acc[j] = multiply_add(acc[j], four.s1, wv[1]);
+        acc[j] = multiply_add(acc[j], four.s2, wv[2]);
+        acc[j] = multiply_add(acc[j], four.s3, wv[3]);
+    }
+#else
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const floatv wv = LOAD_WEIGHTS(weights + i * BLOCK);
+#pragma unroll
+        for (int j = 0; j < TX; j++) acc[j] = multiply_add(acc[j], from[j][p + i], wv);
+    }
+#endif
+}
+
+/* Of the k-th tap of line i of those that gather() goes through. */
+#define WEIGHTS_OF(k) (block + ((size_t)((h.tap + i * out_step) * kw + w.tap + (k) * out_step) * in + c->first) * BLOCK)
+
+/* to_add += sums of the pixels at `at` of the slice of channels in `staged`, over h and w's taps, of which there are
+ * some; a line of `staged` is `line` floats. `block` are all of a block's weights, of which the lanes stage a line of
+ * taps at a time. */
+INLINE void gather(floatv *to_add, const slice *c, SHARED const float *staged, SHARED const int *at, const int valid,
+                   __global const float *block, SHARED float *shared_weights, const reach h, const reach w,
+                   const int out_step, const int kw, const int line, const int in)
 {
     /* Taps that are neighbours in both memories are gathered as one of as many channels. */
     const int together = out_step == 1 && c->end - c->first == in && c->pitch == in;
     const int runs = together ? 1 : w.taps, run = together ? w.taps * in : c->end - c->first;
+    sum acc[TX];
     SHARED const float *from[TX];
 #pragma unroll
-    for (int j = 0; j < TX; j++) from[j] = staged + at[NTH(j, valid)];
-    for (int i = 0; i < h.taps; i++) {
-        for (int k = 0; k < runs; k++) {
-            const int tap = (h.tap + i * out_step) * kw + w.tap + k * out_step;
-            const int begin = k * c->pitch, end = begin + run;
-            __global const float *weights = block + ((size_t)tap * in + c->first) * BLOCK;
-            for (int p = begin; p < end; p += 4) {
-                FETCH
-                STEP(0)
-                STEP(1)
-                STEP(2)
-                STEP(3)
+    for (int j = 0; j < TX; j++) {
+        acc[j] = SUM(to_add[j]);
+        from[j] = staged + at[NTH(j, valid)];
+    }
+    int i = 0; /* each of these loops is run: a compiler that knows needs no copies of the sums */
+    do {
+        int k = 0;
+#if LANES > 1
+        WEIGHTS_AT const float *weights = shared_weights + VW * O_LANE;
+        for (; k < runs; k++)
+            stage_weights(shared_weights + k * run * BLOCK, WEIGHTS_OF(k), run * BLOCK);
+        BARRIER;
+        k = 0;
+#endif
+        do {
+#if LANES == 1
+            WEIGHTS_AT const float *weights = WEIGHTS_OF(k);
+#endif
+            int p = k * c->pitch;
+            const int end = p + run;
+#ifdef QUADS
+#pragma unroll QUADS
+#endif
+            do {
+                add_quad(acc, from, p, weights);
                 weights += 4 * BLOCK;
-            }
-        }
+                p += 4;
+            } while (p < end);
+        } while (++k < runs);
+        BARRIER; /* all have read what the lanes share */
 #pragma unroll
         for (int j = 0; j < TX; j++) from[j] += line;
-    }
+    } while (++i < h.taps);
+#pragma unroll
+    for (int j = 0; j < TX; j++) to_add[j] = VECTOR(acc[j]);
 }
 
 /* Lines of output are the images' y_h lines one after the other, `lines` of them, in groups of group_lines; of these at
@@ -80,7 +138,8 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
 {
     SHARED float staged[STAGED] __attribute__((aligned(64)));
     SHARED int at[PIXELS], to[PIXELS];
-    const source from = {x + x_at, with + with_at, rows + rows_at, mode, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
+    SHARED float weights[WEIGHTS] __attribute__((aligned(64)));
+    const source from = {x + x_at, with + with_at, rows + rows_at, MODE, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
     const walk on = {in_step, out_step, shift, back, skip};
     const int group = (int)get_group_id(1), first_line = group * group_lines;
     const int line_end = min(first_line + group_lines, lines);
@@ -89,7 +148,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
     const int passes = LANES > 1 ? 1 : slices, in_pass = LANES > 1 ? slices : 1;
     const int line_floats = inputs(&on, 0, y_w, kw) * slice_pitch;
     /* With lanes what follows the sums comes when all are stored: within a tile it would take registers from them. */
-    const int in_tile = LANES > 1 ? STORE_ONLY : epilogue;
+    const int in_tile = LANES > 1 ? STORE_ONLY : EPILOGUE;
     y += y_at;
     partial += partial_at + (size_t)group * 2 * partial_pitch;
 
@@ -113,7 +172,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                 const int o = o_block + VW * O_LANE, room = out - o;
                 const int part = ((o_block - o_first) / BLOCK + pass * blocks) * tiles;
                 __global const float *block =
-                    packed + packed_at + in + (size_t)(o_block / BLOCK) * kh * kw * in * BLOCK + VW * O_LANE;
+                    packed + packed_at + in + (size_t)(o_block / BLOCK) * kh * kw * in * BLOCK;
                 const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
                 const floatv start = biased && !pass ? load_part(bias + bias_at + o, room) : (floatv)(0.0f);
                 floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
@@ -130,13 +189,12 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                     for (int i = 0; i < in_pass; i++) {
                         const int its_slice = pass + i, begin = its_slice * slice_each;
                         const slice c = {begin, min(begin + slice_each, in), slice_pitch};
-                        BARRIER; /* the last slice has been read */
+                        if (h.taps <= 0 || w.taps <= 0) break;
                         if (its_slice != staged_slice) {
                             stage_lines(&from, &c, &on, staged, line, count, y_h, y_w, kh, kw);
                             staged_slice = its_slice;
                         }
-                        BARRIER;
-                        gather(acc, &c, staged, its_at, valid, block, h, w, out_step, kw, line_floats, in);
+                        gather(acc, &c, staged, its_at, valid, block, weights, h, w, out_step, kw, line_floats, in);
                     }
                     finish(acc, its_to, valid, y + o, y_pitch, room, add, epilogue_now, &g, sums);
                 }
@@ -147,7 +205,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
     }
     const int row = first_line * y_w, row_count = (line_end - first_line) * y_w;
     y += (size_t)row * y_pitch;
-    if (epilogue == STATISTICS) {
+    if (EPILOGUE == STATISTICS) {
         BARRIER_GLOBAL;
         for (int o_block = o_first; o_block < o_end; o_block += BLOCK) {
             const int o = o_block + VW * O_LANE;
@@ -155,11 +213,11 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
         }
         return;
     }
-    if (in_tile == epilogue) return;
+    if (in_tile == EPILOGUE) return;
     BARRIER_GLOBAL;
     for (int o_block = o_first; o_block < o_end; o_block += BLOCK) {
         const int o = o_block + VW * O_LANE;
         const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
-        finish_rows(y + o, row, row_count, y_pitch, out - o, epilogue, &g, partial + o, partial_pitch, staged);
+        finish_rows(y + o, row, row_count, y_pitch, out - o, EPILOGUE, &g, partial + o, partial_pitch, staged);
     }
 }

@@ -11,14 +11,24 @@
 #endif
 #include "conv_stage.clh"
 #define BLOCK (ACROSS * OV * VW)
+/* That a loop takes in a turn. */
+#ifndef PIXELS_AT_ONCE
+#define PIXELS_AT_ONCE 2
+#endif
 
-/* acc += the tile of dW of `n` pixels: x[at[p]] times dy[p]. A CPU broadcasts scalars of x as it loads them, a GPU
- * loads four at once. */
-INLINE void accumulate(floatv acc[TI][OV], SHARED const float *x, SHARED const int *at, SHARED const float *dy,
+/* to_add += the tile of dW of `n` pixels, at least one: x[at[p]] times dy[p]. A CPU broadcasts scalars of x as it loads
+ * them, a GPU loads four at once. */
+INLINE void accumulate(floatv to_add[TI][OV], SHARED const float *x, SHARED const int *at, SHARED const float *dy,
                        const int n)
 {
-#pragma unroll 2
-    for (int p = 0; p < n; p++) {
+    sum acc[TI][OV];
+#pragma unroll
+    for (int i = 0; i < TI; i++)
+#pragma unroll
+        for (int b = 0; b < OV; b++) acc[i][b] = SUM(to_add[i][b]);
+    int p = 0;
+#pragma unroll PIXELS_AT_ONCE
+    do {
         SHARED const float *from = x + at[p];
         floatv d[OV];
 #pragma unroll
@@ -29,19 +39,23 @@ INLINE void accumulate(floatv acc[TI][OV], SHARED const float *x, SHARED const i
             const float4 four = LOAD_STAGED(from + i);
 #pragma unroll
             for (int b = 0; b < OV; b++) {
-                acc[i][b] += four.s0 * d[b];
-                acc[i + 1][b] += four.s1 * d[b];
-                acc[i + 2][b] += four.s2 * d[b];
-                acc[i + 3][b] += four.s3 * d[b];
+                acc[i][b] = multiply_add(acc[i][b], four.s0, d[b]);
+                acc[i + 1][b] = multiply_add(acc[i + 1][b], four.s1, d[b]);
+                acc[i + 2][b] = multiply_add(acc[i + 2][b], four.s2, d[b]);
+                acc[i + 3][b] = multiply_add(acc[i + 3][b], four.s3, d[b]);
             }
         }
 #else
 #pragma unroll
         for (int i = 0; i < TI; i++)
 #pragma unroll
-            for (int b = 0; b < OV; b++) acc[i][b] += from[i] * d[b];
+            for (int b = 0; b < OV; b++) acc[i][b] = multiply_add(acc[i][b], from[i], d[b]);
 #endif
-    }
+    } while (++p < n);
+#pragma unroll
+    for (int i = 0; i < TI; i++)
+#pragma unroll
+        for (int b = 0; b < OV; b++) to_add[i][b] = VECTOR(acc[i][b]);
 }
 
 /* The rows of dW that a tile begins at: a run has only the slice's channels of each tap, dW has all. */

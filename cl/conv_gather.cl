@@ -52,13 +52,14 @@ __kernel void conv_gather_pack(__global const float *w, const ulong w_at, __glob
         floatv wv[OV];                                                                        \
         _Pragma("unroll") for (int b = 0; b < OV; b++) wv[b] = LOADV(weights + b * VW);       \
         _Pragma("unroll") for (int j = 0; j < TX; j++)                                        \
-            _Pragma("unroll") for (int b = 0; b < OV; b++) acc[j][b] += X_LANE(j, lane) * wv[b]; \
+            _Pragma("unroll") for (int b = 0; b < OV; b++) acc[j][b] = multiply_add(acc[j][b], X_LANE(j, lane), wv[b]); \
         weights += p_row;                                                                     \
     }
 
 /* Output pixels are the q_h x q_w grid (q_step*qy + q_y, q_step*qx + q_x) of each of `images` images of y_h x y_w
  * pixels. Tap (i, k) of taps_h x taps_w reads the input pixel (x_step*qy + x_y + i, x_step*qx + x_x + k),
  * and its weights are those of tap t_first + i*t_row + k*t_col of `packed`. Channels (in, out) are padded ones. */
+SUB_GROUP
 __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __global const float *packed,
                                 const ulong packed_at, __global const float *bias, const ulong bias_at,
                                 __global float *y, const ulong y_at, const int biased, const int images,
@@ -91,12 +92,15 @@ __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __glo
         }
     }
 
-    floatv acc[TX][OV];
+    sum acc[TX][OV];
 #pragma unroll
     for (int j = 0; j < TX; j++)
 #pragma unroll
         for (int b = 0; b < OV; b++)
-            acc[j][b] = biased ? load_part(bias + bias_at + o + b * VW, out - o - b * VW) : (floatv)(0.0f);
+            {
+            const floatv start = biased ? load_part(bias + bias_at + o + b * VW, out - o - b * VW) : (floatv)(0.0f);
+            acc[j][b] = SUM(start);
+        }
 
     for (int i = 0; i < taps_h; i++) {
         int left[TX];
@@ -108,7 +112,8 @@ __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __glo
             __global const float *from[TX];
 #pragma unroll
             for (int j = 0; j < TX; j++) from[j] = (uint)(left[j] + k) < (uint)x_w ? x + at[j] + shift : zeros;
-            for (int c = 0; c < in; c += 4) {
+            int c = 0;
+            do {
                 X_DECLARE;
 #pragma unroll
                 for (int j = 0; j < TX; j++) {
@@ -118,7 +123,8 @@ __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __glo
                 STEP(1)
                 STEP(2)
                 STEP(3)
-            }
+                c += 4;
+            } while (c < in);
         }
     }
 
@@ -129,7 +135,8 @@ __kernel void conv_gather_plain(__global const float *x, const ulong x_at, __glo
             const int room = out - o - b * VW;
             __global float *p = y + y_at + (size_t)to[j] * y_pitch + o + b * VW;
             if (first + j >= count || room <= 0) continue;
-            if (accumulate) acc[j][b] += load_part(p, room);
-            store_part(acc[j][b], p, room);
+            floatv v = VECTOR(acc[j][b]);
+            if (accumulate) v += load_part(p, room);
+            store_part(v, p, room);
         }
 }

@@ -28,12 +28,26 @@ static walsh_status partition(walsh_device *device, unsigned threads)
     return WALSH_OK;
 }
 
-static const char *const tiles_names[WALSH_TILES_KINDS] = {"cpu", "wide", "gpu"};
+static const char *const tiles_names[WALSH_TILES_KINDS] = {"cpu", "wide", "gpu", "amd", "intel", "nvidia"};
+
+/* By the vendor's number on the PCI bus. */
+static walsh_tiles vendor_tiles(cl_device_id id)
+{
+    static const struct {
+        cl_uint vendor;
+        walsh_tiles tiles;
+    } known[] = {{0x1002, WALSH_TILES_AMD}, {0x8086, WALSH_TILES_INTEL}, {0x10de, WALSH_TILES_NVIDIA}};
+    cl_uint vendor = 0;
+    clGetDeviceInfo(id, CL_DEVICE_VENDOR_ID, sizeof vendor, &vendor, NULL);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].vendor == vendor) return known[i].tiles;
+    return WALSH_TILES_GPU;
+}
 
 static walsh_tiles own_tiles(const walsh_device *device)
 {
     cl_uint floats = 0;
-    if (device->info.kind != WALSH_DEVICE_CPU) return WALSH_TILES_GPU;
+    if (device->info.kind != WALSH_DEVICE_CPU) return vendor_tiles(device->id);
     clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof floats, &floats, NULL);
     return floats >= 16 ? WALSH_TILES_WIDE_CPU : WALSH_TILES_CPU;
 }
@@ -47,9 +61,20 @@ static walsh_status choose_tiles(walsh_device *device)
     int i = 0;
     while (i < WALSH_TILES_KINDS && strcmp(wanted, tiles_names[i])) i++;
     if (i == WALSH_TILES_KINDS)
-        WALSH_FAIL(WALSH_E_ARGUMENT, "WALSH_TILES: expected cpu, wide or gpu, found '%s'", wanted);
+        WALSH_FAIL(WALSH_E_ARGUMENT, "WALSH_TILES: expected cpu, wide, gpu, amd, intel or nvidia, found '%s'", wanted);
     device->tiles = (walsh_tiles)i;
     return WALSH_OK;
+}
+
+/* Of the widths that Intel's GPUs can be told to use; 0 elsewhere. */
+static size_t narrowest_sub_group(cl_device_id id)
+{
+    enum { SUB_GROUP_SIZES_INTEL = 0x4108 };
+    size_t sizes[8], bytes = 0, least = 0;
+    if (clGetDeviceInfo(id, SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, &bytes) != CL_SUCCESS) return 0;
+    for (size_t i = 0; i < bytes / sizeof *sizes && i < 8; i++)
+        if (!least || sizes[i] < least) least = sizes[i];
+    return least;
 }
 
 static walsh_status open_queue(walsh_device *device)
@@ -71,8 +96,12 @@ static walsh_status open_device(const walsh_device_options *options, walsh_devic
     WALSH_TRY(choose_tiles(device));
     device->profile = options->profile;
     device->driver_caches = strstr(device->info.platform, "Portable Computing Language") != NULL;
-    snprintf(device->build_options, sizeof device->build_options, "-cl-std=CL1.2 -w -DWALSH_DEVICE_%s=1",
-             device->info.kind == WALSH_DEVICE_GPU ? "GPU" : "CPU");
+    int length = snprintf(device->build_options, sizeof device->build_options, "-cl-std=CL1.2 -w -DWALSH_DEVICE_%s=1",
+                          device->info.kind == WALSH_DEVICE_GPU ? "GPU" : "CPU");
+    size_t narrow = narrowest_sub_group(device->id);
+    if (narrow)
+        snprintf(device->build_options + length, sizeof device->build_options - (size_t)length, " -DNARROWEST=%zu",
+                 narrow);
     return open_queue(device);
 }
 

@@ -11,10 +11,28 @@
 typedef struct walsh_program walsh_program;
 
 /* The kind of device that kernels are laid out for (vector widths, tiles, work-groups): a CPU whose vectors hold less
- * than 16 floats (16 registers of 8 in AVX2), one with 32 registers of 16 floats (AVX-512), or anything else.
- * Operations ask for this and never for the kind of device, so that any layout can be tried anywhere:
- * $WALSH_TILES=cpu|wide|gpu. */
-typedef enum walsh_tiles { WALSH_TILES_CPU, WALSH_TILES_WIDE_CPU, WALSH_TILES_GPU, WALSH_TILES_KINDS } walsh_tiles;
+ * than 16 floats (16 registers of 8 in AVX2), one with 32 registers of 16 floats (AVX-512), a vendor's GPU, or anything
+ * else, which runs what suits any GPU. Operations ask for this and never for the kind of device, so that any layout can
+ * be tried anywhere: $WALSH_TILES=cpu|wide|gpu|amd|intel|nvidia. */
+typedef enum walsh_tiles {
+    WALSH_TILES_CPU,
+    WALSH_TILES_WIDE_CPU,
+    WALSH_TILES_GPU,
+    WALSH_TILES_AMD,
+    WALSH_TILES_INTEL,
+    WALSH_TILES_NVIDIA,
+    WALSH_TILES_KINDS
+} walsh_tiles;
+
+static inline bool walsh_tiles_are_gpu(walsh_tiles tiles)
+{
+    return tiles >= WALSH_TILES_GPU;
+}
+
+/* The entry for a kind of device in a table of structs with `options` (those of a program): a vendor that needs no
+ * entry of its own has none, NULL, and runs any GPU's. */
+#define WALSH_TILES_ENTRY(table, tiles)                                                                                \
+    (&(table)[walsh_tiles_are_gpu(tiles) && !(table)[tiles].options ? WALSH_TILES_GPU : (tiles)])
 
 struct walsh_device {
     cl_platform_id platform;

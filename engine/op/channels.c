@@ -36,7 +36,7 @@ static walsh_channels for_gpu(size_t max_group, int padded)
 
 walsh_channels walsh_channels_for(const walsh_device *device, int c)
 {
-    if (device->tiles != WALSH_TILES_GPU) return for_cpu(walsh_pad(c));
+    if (!walsh_tiles_are_gpu(device->tiles)) return for_cpu(walsh_pad(c));
     return for_gpu(device->info.max_group ? device->info.max_group : 1, walsh_pad(c));
 }
 

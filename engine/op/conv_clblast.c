@@ -106,7 +106,7 @@ static int suits(const walsh_device *device, const void *problem)
     double flops, bytes, rows = (double)walsh_conv_oh(c) * walsh_conv_ow(c) * c->kh * c->kw;
     walsh_conv_cost(c, &flops, &bytes);
     if (rows > 1 << 30 || !walsh_conv_is_common(c)) return 0;
-    return device->tiles == WALSH_TILES_GPU && flops > 2.0 * TINY ? 3 : 1;
+    return walsh_tiles_are_gpu(device->tiles) && flops > 2.0 * TINY ? 3 : 1;
 }
 
 static size_t forward_workspace(const walsh_device *device, const void *problem)

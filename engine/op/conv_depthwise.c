@@ -17,7 +17,7 @@ static int suits(const walsh_device *device, const void *problem)
  * overlap the one before. */
 static walsh_channels channels_for(const walsh_device *device, int c)
 {
-    if (device->tiles == WALSH_TILES_GPU) return walsh_channels_for(device, c);
+    if (walsh_tiles_are_gpu(device->tiles)) return walsh_channels_for(device, c);
     int vector = device->tiles == WALSH_TILES_WIDE_CPU ? 16 : 8, padded = walsh_pad(c);
     while (vector > padded) vector /= 2;
     return (walsh_channels){.options = vector == 16  ? "-DVW=16"

@@ -1,5 +1,7 @@
 #include "engine/op/conv_direct.h"
 
+#include <stdio.h>
+
 #include "engine/op/batchnorm.h"
 #include "engine/op/conv_finish.h"
 
@@ -8,20 +10,19 @@ const walsh_packing walsh_direct_packing = {.block = WALSH_PACKED_BLOCK};
 enum { LEAST_PIXELS = 32 }; /* of a strip; fewer do not pay */
 
 /* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 16 sums of its 32.
- * GPU: 32 tiles of 8 pixels, each by 4 vectors of 4 channels; 16 KiB of local memory leave room for several groups. */
+ * GPU: 32 tiles of 6 pixels, each by 4 vectors of 4 channels, which is what Intel's registers hold; 18 KiB of local
+ * memory leave room for several groups. Others have room for two steps over the input channels at a time. */
 #define CPU_STRIP .floats = WALSH_STAGED, .pixels = 512, .enough = 96, .lanes = 1
 #define CPU_OPTIONS "-DPREFETCH=1 -DVW=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT
+#define GPU_STRIP                                                                                                      \
+    .floats = 3200, .pixels = 192, .enough = 192, .lanes = 128, .local = 18 << 10, .slice = 16, .gap = 4, .weights = 48
+#define GPU_OPTIONS "-DLANES=128 -DACROSS=4 -DVW=4 -DTX=6 -DPIXELS=192 -DSTAGED=3200 -DWEIGHTS=768"
 static const walsh_staging stagings[WALSH_TILES_KINDS] = {
     [WALSH_TILES_CPU] = {.options = CPU_OPTIONS " -DTX=6", CPU_STRIP},
     [WALSH_TILES_WIDE_CPU] = {.options = CPU_OPTIONS " -DTX=16", CPU_STRIP},
-    [WALSH_TILES_GPU] = {.options = "-DLANES=128 -DACROSS=4 -DVW=4 -DTX=8 -DPIXELS=256 -DSTAGED=3200",
-                         .floats = 3200,
-                         .pixels = 256,
-                         .enough = 256,
-                         .lanes = 128,
-                         .local = 16 << 10,
-                         .slice = 16,
-                         .gap = 4},
+    [WALSH_TILES_GPU] = {.options = GPU_OPTIONS, GPU_STRIP},
+    [WALSH_TILES_AMD] = {.options = GPU_OPTIONS " -DQUADS=2", GPU_STRIP},
+    [WALSH_TILES_NVIDIA] = {.options = GPU_OPTIONS " -DQUADS=2", GPU_STRIP},
 };
 
 static int divide_up(int a, int b)
@@ -61,7 +62,10 @@ static int lines_of(const walsh_conv *c, walsh_walk walk, int group, int most, l
 walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_walk walk, int group, int most)
 {
     bool back = walk == WALSH_WALK_BACK;
-    int in = walsh_pad(back ? c->oc : c->ic), slice = s->slice ? walsh_pad(divide_up(in, divide_up(in, s->slice))) : in;
+    int in = walsh_pad(back ? c->oc : c->ic), slice = in, most_slice = s->slice;
+    if (s->weights && c->kw > s->weights / 4) return (walsh_strip){0};
+    if (s->weights) most_slice = smaller(most_slice, s->weights / c->kw / 4 * 4);
+    if (most_slice) slice = walsh_pad(divide_up(in, divide_up(in, most_slice)));
     int wanted = lines_of(c, walk, group, most, 1 << 30, slice), w = back ? c->w : walsh_conv_ow(c);
     for (;; slice = walsh_pad(divide_up(slice, 2))) {
         walsh_strip strip = {.slice = slice, .pitch = slice % 16 ? slice : slice + s->gap};
@@ -78,7 +82,7 @@ int walsh_strip_suits(const walsh_device *device, const walsh_staging *s, const 
 
 int walsh_blocks_each(const walsh_device *device, int blocks, int groups)
 {
-    if (device->tiles == WALSH_TILES_GPU) return 1;
+    if (walsh_tiles_are_gpu(device->tiles)) return 1;
     int wanted = divide_up(4 * (int)device->info.compute_units, groups);
     return wanted > 1 ? divide_up(blocks, wanted) : blocks;
 }
@@ -93,18 +97,19 @@ static walsh_strip strip_of(const walsh_device *device, const walsh_conv *c, wal
 {
     bool back = walk == WALSH_WALK_BACK;
     int h = back ? c->h : walsh_conv_oh(c), w = back ? c->w : walsh_conv_ow(c);
-    const walsh_staging *s = &stagings[device->tiles];
+    const walsh_staging *s = WALSH_TILES_ENTRY(stagings, device->tiles);
     return walsh_strip_of(s, c, walk, group_lines(c->n, h, w), s->pixels);
 }
 
 int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
     walsh_strip strip = strip_of(device, c, walk);
-    bool whole = device->tiles != WALSH_TILES_GPU && strip.slice >= walsh_pad(walk == WALSH_WALK_BACK ? c->oc : c->ic);
+    int in = walsh_pad(walk == WALSH_WALK_BACK ? c->oc : c->ic);
+    bool whole = !walsh_tiles_are_gpu(device->tiles) && strip.slice >= in;
     /* What is masked before it meets what was there cannot be written before: not by a GPU, which masks what it has
      * stored, nor slice by slice. */
     if (c->fuse & WALSH_FUSE_NORM_SUMS && c->gate == WALSH_GATE_SCALED && !whole) return 0;
-    return walsh_strip_suits(device, &stagings[device->tiles], &strip,
+    return walsh_strip_suits(device, WALSH_TILES_ENTRY(stagings, device->tiles), &strip,
                              walk == WALSH_WALK_BACK ? c->w : walsh_conv_ow(c));
 }
 
@@ -117,7 +122,7 @@ static int stage_mode(unsigned fuse)
 walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *o)
 {
     const walsh_device *device = walsh_list_device(list);
-    const walsh_staging *staging = &stagings[device->tiles];
+    const walsh_staging *staging = WALSH_TILES_ENTRY(stagings, device->tiles);
     const walsh_strip strip = strip_of(device, c, walk);
     bool back = walk == WALSH_WALK_BACK;
     int x_h = back ? walsh_conv_oh(c) : c->h, x_w = back ? walsh_conv_ow(c) : c->w;
@@ -125,9 +130,12 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk
     int in = walsh_pad(back ? c->oc : c->ic), out = walsh_pad(back ? c->ic : c->oc);
     int lines = c->n * y_h, group = group_lines(c->n, y_h, y_w), groups = divide_up(lines, group);
     int blocks = divide_up(out, walsh_direct_packing.block), each = walsh_blocks_each(device, blocks, groups);
+    char options[160];
+    snprintf(options, sizeof options, staging->lanes > 1 ? "%s -DMODE=%d -DEPILOGUE=%d" : "%s", staging->options,
+             stage_mode(c->fuse), walsh_finish_of(c));
     walsh_launch launch = {.file = "conv_direct",
                            .function = "conv_direct",
-                           .options = staging->options,
+                           .options = options,
                            .global = {(size_t)(staging->lanes * divide_up(blocks, each)), (size_t)groups},
                            .local = {(size_t)staging->lanes, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);

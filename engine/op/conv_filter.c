@@ -43,14 +43,14 @@ typedef struct tiling {
 static const tiling tilings[WALSH_TILES_KINDS] = {
     [WALSH_TILES_CPU] = {"-DVW=16 -DOV=1 -DRUN=16", 16, 16, 16, 64, 6144, {1, 1}, DIRECT("1"), 16},
     [WALSH_TILES_WIDE_CPU] = {"-DVW=16 -DOV=2 -DRUN=16", 16, 16, 32, 64, 6144, {1, 1}, DIRECT("2"), 32},
-    [WALSH_TILES_GPU] = {NULL, 4, 1, 4, 4, 0, {16, 8}, GPU_DIRECT, 16},
+    [WALSH_TILES_GPU] = {"", 4, 1, 4, 4, 0, {16, 8}, GPU_DIRECT, 16},
 };
 
 static const tiling *tiling_of(const walsh_device *device, const walsh_conv *c)
 {
     walsh_tiles tiles = device->tiles;
     if (tiles == WALSH_TILES_WIDE_CPU && c->oc <= 16) tiles = WALSH_TILES_CPU; /* half of a block would be idle */
-    return &tilings[tiles];
+    return WALSH_TILES_ENTRY(tilings, tiles);
 }
 
 static int divide_up(int a, int b)

@@ -20,7 +20,7 @@ int walsh_finish_of(const walsh_conv *c)
 walsh_status walsh_finish_statistics(walsh_list *list, const walsh_conv *c, const walsh_view *y,
                                      const walsh_view *partial)
 {
-    if (!(c->fuse & WALSH_FUSE_STATS) || walsh_list_device(list)->tiles != WALSH_TILES_GPU) return WALSH_OK;
+    if (!(c->fuse & WALSH_FUSE_STATS) || !walsh_tiles_are_gpu(walsh_list_device(list)->tiles)) return WALSH_OK;
     const walsh_bn p = {.n = c->n, .h = walsh_conv_oh(c), .w = walsh_conv_ow(c), .c = c->oc};
     const walsh_view operand[WALSH_BN_STATS_OPERANDS] = {[WALSH_BN_STATS_X] = *y, [WALSH_BN_STATS_PARTIAL] = *partial};
     return walsh_bn_stats.variants[0]->emit(list, &p, operand, NULL);

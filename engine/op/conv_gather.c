@@ -13,12 +13,12 @@ typedef struct tiling {
 static const tiling tilings[WALSH_TILES_KINDS] = {
     [WALSH_TILES_CPU] = {"-DVW=16 -DOV=1 -DTX=6", 6, {16, false}, 16},
     [WALSH_TILES_WIDE_CPU] = {"-DVW=16 -DOV=1 -DTX=8", 8, {16, false}, 16},
-    [WALSH_TILES_GPU] = {NULL, 4, {8, true}, 128},
+    [WALSH_TILES_GPU] = {"", 4, {8, true}, 128},
 };
 
 static const tiling *tiling_of(const walsh_device *device)
 {
-    return &tilings[device->tiles];
+    return WALSH_TILES_ENTRY(tilings, device->tiles);
 }
 
 walsh_packing walsh_gather_packing(const walsh_device *device)

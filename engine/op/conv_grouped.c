@@ -27,6 +27,11 @@ static const tiling tilings[WALSH_TILES_KINDS] = {
                          64, 2560, 32, 13 << 10},
 };
 
+static const tiling *tiling_of(const walsh_device *device)
+{
+    return WALSH_TILES_ENTRY(tilings, device->tiles);
+}
+
 typedef enum direction { FORWARD, DATA } direction;
 
 static int divide_up(int a, int b)
@@ -66,7 +71,7 @@ static int filter_strip(const tiling *t, const walsh_conv *c)
 /* Vectors of channels must not leave their group, and be aligned but where a shuffle scatters them anyway. */
 static int suits(const walsh_device *device, const walsh_conv *c, direction d)
 {
-    const tiling *t = &tilings[device->tiles];
+    const tiling *t = tiling_of(device);
     int out = out_each(c, d);
     bool lies = out >= t->vector && (out % 4 == 0 || (d == DATA && c->shuffled));
     bool runs = t->dealt == 1 ||
@@ -76,18 +81,18 @@ static int suits(const walsh_device *device, const walsh_conv *c, direction d)
 
 static int forward_suits(const walsh_device *device, const void *problem)
 {
-    return suits(device, problem, FORWARD) && strip_rows(&tilings[device->tiles], problem, FORWARD) > 0 ? 3 : 0;
+    return suits(device, problem, FORWARD) && strip_rows(tiling_of(device), problem, FORWARD) > 0 ? 3 : 0;
 }
 
 static int data_suits(const walsh_device *device, const void *problem)
 {
     if (!walsh_finish_knows(problem)) return 0;
-    return suits(device, problem, DATA) && strip_rows(&tilings[device->tiles], problem, DATA) > 0 ? 3 : 0;
+    return suits(device, problem, DATA) && strip_rows(tiling_of(device), problem, DATA) > 0 ? 3 : 0;
 }
 
 static int filter_suits(const walsh_device *device, const void *problem)
 {
-    return suits(device, problem, FORWARD) && filter_strip(&tilings[device->tiles], problem) >= 8 ? 3 : 0;
+    return suits(device, problem, FORWARD) && filter_strip(tiling_of(device), problem) >= 8 ? 3 : 0;
 }
 
 /* Sets of vectors of a group's output channels. */
@@ -98,7 +103,7 @@ static int sets_of(const tiling *t, const walsh_conv *c, direction d)
 
 static size_t workspace_bytes(const walsh_device *device, const walsh_conv *c, direction d)
 {
-    const tiling *t = &tilings[device->tiles];
+    const tiling *t = tiling_of(device);
     return sizeof(float) * (size_t)(c->groups * sets_of(t, c, d)) * (size_t)in_each(c, d) * (size_t)t->block;
 }
 
@@ -115,7 +120,7 @@ static size_t data_workspace(const walsh_device *device, const void *problem)
 static walsh_status pack(walsh_list *list, const walsh_conv *c, direction d, const walsh_view *w,
                          const walsh_view *packed)
 {
-    const tiling *t = &tilings[walsh_list_device(list)->tiles];
+    const tiling *t = tiling_of(walsh_list_device(list));
     int in = in_each(c, d), out = out_each(c, d), sets = sets_of(t, c, d), pitch = w->shape.pitch;
     walsh_launch launch = {
         .file = "conv_grouped",
@@ -150,7 +155,7 @@ static int dy_mode(const walsh_conv *c)
 static walsh_status emit(walsh_list *list, const walsh_conv *c, direction d, const operands *o,
                          const walsh_view *packed)
 {
-    const tiling *t = &tilings[walsh_list_device(list)->tiles];
+    const tiling *t = tiling_of(walsh_list_device(list));
     bool lanes = t->dealt > 1;
     int in = in_each(c, d), sets = sets_of(t, c, d);
     walsh_launch launch = {.file = "conv_grouped",
@@ -217,7 +222,7 @@ static walsh_status filter_emit(walsh_list *list, const void *problem, const wal
 {
     const walsh_conv *c = problem;
     const walsh_device *device = walsh_list_device(list);
-    const tiling *t = &tilings[device->tiles];
+    const tiling *t = tiling_of(device);
     const walsh_view *x = &operand[WALSH_CONV_FILTER_X], *saved = &operand[WALSH_CONV_FILTER_SAVED];
     const walsh_view *dy = &operand[WALSH_CONV_FILTER_DY], *y = &operand[WALSH_CONV_FILTER_Y];
     const walsh_view *factors = &operand[WALSH_CONV_FILTER_FACTORS];

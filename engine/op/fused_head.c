@@ -331,14 +331,14 @@ static walsh_status emit_predict(walsh_list *list, const walsh_fused_head_proble
 static int lanes_suits(const walsh_device *device, const void *problem)
 {
     const walsh_fused_head_problem *p = problem;
-    return p->n > MOST_FEATURES || device->tiles == WALSH_TILES_GPU ? 0 : 10;
+    return p->n > MOST_FEATURES || walsh_tiles_are_gpu(device->tiles) ? 0 : 10;
 }
 
 static int group_suits(const walsh_device *device, const void *problem)
 {
     const walsh_fused_head_problem *p = problem;
     if (p->n > MOST_FEATURES || device->info.max_group < 64 || device->info.local_memory < 20 * 1024) return 0;
-    return device->tiles == WALSH_TILES_GPU ? 10 : 2;
+    return walsh_tiles_are_gpu(device->tiles) ? 10 : 2;
 }
 
 static int plain_suits(const walsh_device *device, const void *problem)

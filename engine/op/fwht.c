@@ -85,7 +85,7 @@ static walsh_status emit_blocks(walsh_list *list, const walsh_fwht_problem *p, c
 static int row_suits(const walsh_device *device, const void *problem)
 {
     const walsh_fwht_problem *p = problem;
-    return p->n < 8 ? 0 : device->tiles == WALSH_TILES_GPU ? 2 : 10;
+    return p->n < 8 ? 0 : walsh_tiles_are_gpu(device->tiles) ? 2 : 10;
 }
 
 /* How a work-item takes a block of N elements, by log2 N: vectors of its first pass, then the radix of two more; see
@@ -177,7 +177,7 @@ static int group_suits(const walsh_device *device, const void *problem)
 {
     const walsh_fwht_problem *p = problem;
     if (p->n < 4 || device->info.max_group < 256 || device->info.local_memory < 20 * 1024) return 0;
-    return device->tiles == WALSH_TILES_GPU ? 10 : 2;
+    return walsh_tiles_are_gpu(device->tiles) ? 10 : 2;
 }
 
 static walsh_status group_emit(walsh_list *list, const void *problem, const walsh_view *operand,

@@ -25,7 +25,7 @@ static void cost(const void *problem, double *flops, double *bytes)
     *bytes = 4 * (m * k + k * n + (p->fuse & WALSH_FUSE_ACCUMULATE ? 2 : 1) * m * n);
 }
 
-enum { SIDE = 64 /* of the square that a work-group of gemm_plain computes */ };
+enum { ROWS = 128, COLUMNS = 64 }; /* of the product that a work-group of gemm_plain computes */
 
 /* Above what gemm_clblast answers where no rule shall choose it. */
 static int plain_suits(const walsh_device *device, const void *problem)
@@ -49,7 +49,7 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
     walsh_launch launch = {.file = "gemm",
                                  .function = "gemm_plain",
                                  .options = options,
-                                 .global = {(size_t)(16 * parts(p->n, SIDE)), (size_t)(16 * parts(p->m, SIDE))},
+                                 .global = {(size_t)(16 * parts(p->n, COLUMNS)), (size_t)(16 * parts(p->m, ROWS))},
                                  .local = {16, 16}};
     const walsh_view *a = &operand[WALSH_GEMM_A], *b = &operand[WALSH_GEMM_B], *c = &operand[WALSH_GEMM_C];
     cost(p, &launch.flops, &launch.bytes);

@@ -9,7 +9,7 @@ enum { TINY = 64 * 64 * 64 }; /* multiply-adds: below, its calls cost more than 
 static int suits(const walsh_device *device, const void *problem)
 {
     const walsh_gemm_problem *p = problem;
-    return device->tiles == WALSH_TILES_GPU && (double)p->m * p->n * p->k > TINY ? 30 : 1;
+    return walsh_tiles_are_gpu(device->tiles) && (double)p->m * p->n * p->k > TINY ? 30 : 1;
 }
 
 static walsh_status check(CLBlastStatusCode code)

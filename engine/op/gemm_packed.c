@@ -79,7 +79,7 @@ static tiling tile(const walsh_device *device, const walsh_gemm_problem *p)
 static int suits(const walsh_device *device, const void *problem)
 {
     (void)problem;
-    if (device->tiles == WALSH_TILES_GPU) return 0;
+    if (walsh_tiles_are_gpu(device->tiles)) return 0;
     blocking by = blocking_of(device);
     size_t floats = (size_t)(MC / by.mr * (by.kc * by.mr + GAP) + by.kc * by.nr);
     return device->info.local_memory >= floats * sizeof(float) ? 20 : 0;

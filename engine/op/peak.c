@@ -11,7 +11,7 @@ static const tiling wide = {16, 12}, medium = {8, 12}, narrow = {4, 8};
 
 static bool is_gpu(const walsh_device *device)
 {
-    return device->tiles == WALSH_TILES_GPU;
+    return walsh_tiles_are_gpu(device->tiles);
 }
 
 static const char *options_for(const walsh_device *device, tiling t, char out[64])

@@ -61,7 +61,7 @@ static size_t workspace_bytes(const walsh_device *device, const void *problem)
 walsh_status walsh_reduce_stage(walsh_list *list, const walsh_view *x, const walsh_view *s, int rows, int group,
                                 bool accumulate)
 {
-    bool gpu = walsh_list_device(list)->tiles == WALSH_TILES_GPU;
+    bool gpu = walsh_tiles_are_gpu(walsh_list_device(list)->tiles);
     int quads = walsh_pad(x->shape.c) / 4, each = gpu ? 1 : 4, out = rows / group + (rows % group > 0);
     walsh_launch launch = {.file = "reduce",
                            .function = "reduce_plain",

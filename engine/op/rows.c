@@ -20,5 +20,5 @@ int walsh_rows_plain_suits(const walsh_device *device, const void *problem)
 int walsh_rows_group_suits(const walsh_device *device, const void *problem)
 {
     (void)problem;
-    return device->tiles == WALSH_TILES_GPU && device->info.max_group >= 64 ? 10 : 0;
+    return walsh_tiles_are_gpu(device->tiles) && device->info.max_group >= 64 ? 10 : 0;
 }

@@ -32,7 +32,7 @@ static walsh_status emit(walsh_list *list, const void *problem, const walsh_view
 {
     (void)workspace;
     const walsh_sgd_problem *p = problem;
-    int each = walsh_list_device(list)->tiles == WALSH_TILES_GPU ? 1 : QUADS, quads = p->elements / 4;
+    int each = walsh_tiles_are_gpu(walsh_list_device(list)->tiles) ? 1 : QUADS, quads = p->elements / 4;
     walsh_launch launch = {
         .file = "sgd", .function = "sgd_plain", .global = {(size_t)((quads + each - 1) / each)}, .local = {64}};
     cost(problem, &launch.flops, &launch.bytes);

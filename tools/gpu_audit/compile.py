@@ -65,7 +65,7 @@ class Compiler:
         folder.mkdir()
         self.compiled += 1
         try:
-            kernels = target.compiler.audit(self.tools, target.name, source, options, folder)
+            kernels = target.compiler.audit(self.tools, target.name, source, [*options, *target.options], folder)
         except CompileError as error:
             return error
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ class Compiler:
         results = {}
         for target in targets:
             version = self.tools.versions[target.vendor]
-            key = "\0".join((_reader(target.compiler), target.name, version, text))
+            key = "\0".join((_reader(target.compiler), target.name, version, *target.options, text))
             key = hashlib.sha256(key.encode()).hexdigest()
             results[target.name] = self._audit(target, source, options, folder / target.name, key)
         return results
