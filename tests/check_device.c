@@ -111,24 +111,25 @@ static void real_devices(void **state)
 /* Tiles are the device's unless the environment says otherwise. */
 static void tiles(void **state)
 {
-    static const walsh_tiles expected[] = {WALSH_TILES_CPU, WALSH_TILES_WIDE_CPU, WALSH_TILES_GPU};
-    static const char *const names[] = {"cpu", "wide", "gpu"};
-    char identity[3][600];
+    static const walsh_tiles expected[] = {WALSH_TILES_CPU, WALSH_TILES_WIDE_CPU, WALSH_TILES_GPU,
+                                           WALSH_TILES_AMD, WALSH_TILES_INTEL,    WALSH_TILES_NVIDIA};
+    static const char *const names[] = {"cpu", "wide", "gpu", "amd", "intel", "nvidia"};
+    char identity[WALSH_TILES_KINDS][600];
     const char *given = getenv("WALSH_TILES");
     char *kept = given ? strdup(given) : NULL;
     walsh_device *device = NULL;
     (void)state;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < WALSH_TILES_KINDS; i++) {
         setenv("WALSH_TILES", names[i], 1);
         assert_ok(walsh_device_open(NULL, &device));
         assert_int_equal(device->tiles, expected[i]);
         walsh_device_identity(device, identity[i], sizeof identity[i]);
         walsh_device_close(&device);
     }
-    for (int i = 0; i < 3; i++) /* what is measured with one is not used with another */
-        assert_string_not_equal(identity[i], identity[(i + 1) % 3]);
+    for (int i = 0; i < WALSH_TILES_KINDS; i++) /* what is measured with one is not used with another */
+        assert_string_not_equal(identity[i], identity[(i + 1) % WALSH_TILES_KINDS]);
     setenv("WALSH_TILES", "cray", 1);
-    assert_fails(WALSH_E_ARGUMENT, "cpu, wide or gpu, found 'cray'", walsh_device_open(NULL, &device));
+    assert_fails(WALSH_E_ARGUMENT, "cpu, wide, gpu, amd, intel or nvidia, found 'cray'", walsh_device_open(NULL, &device));
     unsetenv("WALSH_TILES");
     if (kept) setenv("WALSH_TILES", kept, 1);
     free(kept);

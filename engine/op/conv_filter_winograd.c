@@ -21,7 +21,7 @@ static int suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
     int across = divide_up(walsh_conv_ow(c), 4), ic = walsh_pad(c->ic);
-    if (device->tiles == WALSH_TILES_GPU || device->info.local_memory < LOCAL_BYTES) return 0;
+    if (walsh_tiles_are_gpu(device->tiles) || device->info.local_memory < LOCAL_BYTES) return 0;
     if (!walsh_conv_is_common(c)) return 0;
     if (c->kh != 3 || c->kw != 3 || c->stride != 1 || c->pad > 2 || ic % BLOCK) return 0;
     return across > TILES || 6 * (4 * across + 2) * channels_of(c) > WALSH_STAGED ? 0 : 4;

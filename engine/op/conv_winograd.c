@@ -51,7 +51,7 @@ static int room_of(const passage *p)
 int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
     passage p = passage_of(c, walk);
-    if (device->tiles == WALSH_TILES_GPU || device->info.local_memory < LOCAL_BYTES) return 0;
+    if (walsh_tiles_are_gpu(device->tiles) || device->info.local_memory < LOCAL_BYTES) return 0;
     if (!walsh_conv_is_common(c)) return 0;
     if (c->kh != 3 || c->kw != 3 || c->stride != 1 || c->pad > 2 || p.in % BLOCK) return 0;
     return room_of(&p) < LEAST_TILES ? 0 : 4;

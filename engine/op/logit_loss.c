@@ -80,7 +80,7 @@ static walsh_status group_emit(walsh_list *list, const void *problem, const wals
 static int sums_suits(const walsh_device *device, const void *problem)
 {
     const walsh_logit_loss_problem *p = problem;
-    return device->tiles != WALSH_TILES_GPU && p->fuse & WALSH_FUSE_COLUMN_SUMS ? 10 : 0;
+    return !walsh_tiles_are_gpu(device->tiles) && p->fuse & WALSH_FUSE_COLUMN_SUMS ? 10 : 0;
 }
 
 static size_t sums_workspace(const walsh_device *device, const void *problem)
