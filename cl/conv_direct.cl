@@ -140,7 +140,9 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
     SHARED int at[PIXELS], to[PIXELS];
     SHARED float weights[WEIGHTS] __attribute__((aligned(64)));
     const source from = {x + x_at, with + with_at, rows + rows_at, MODE, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
-    const walk on = {in_step, out_step, shift, back, skip};
+    /* Only gradients are staged as such, and these go back, where no input is skipped. */
+    const int gradient = MODE == NORM_GRADIENT;
+    const walk on = {gradient ? 1 : in_step, out_step, shift, gradient || back, gradient ? 1 : skip};
     const int group = (int)get_group_id(1), first_line = group * group_lines;
     const int line_end = min(first_line + group_lines, lines);
     const int o_first = BLOCK * blocks_each * (int)get_group_id(0), o_end = min(o_first + BLOCK * blocks_each, out);
