@@ -43,3 +43,23 @@ def augment(pixels, generator):
     framed = torch.nn.functional.pad(pixels, [PAD] * 4)
     image, channel = torch.arange(n).view(n, 1, 1, 1), torch.arange(3).view(1, 3, 1, 1)
     return framed[image, channel, rows.view(n, 1, SIDE, 1), columns.view(n, 1, 1, SIDE)]
+
+
+class Cifar:
+    """Batches of a folder of binary files."""
+
+    def __init__(self, folder, version):
+        self.version, self.classes = version, version.classes
+        self.train_set, self.test_set = (read_all(folder, version, part) for part in (version.train, version.test))
+        self.train_images = len(self.train_set[1])
+
+    def train(self, batch, generator):
+        """An epoch in random order, without the last incomplete batch."""
+        pixels, labels = self.train_set
+        order = torch.randperm(len(labels), generator=generator)
+        for chosen in order[: len(order) // batch * batch].split(batch):
+            yield normalise(augment(pixels[chosen], generator), self.version), labels[chosen]
+
+    def test(self, batch):
+        for pixels, labels in zip(*(part.split(batch) for part in self.test_set)):
+            yield normalise(pixels, self.version), labels

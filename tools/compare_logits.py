@@ -25,11 +25,11 @@ from PIL import Image
 from torch import nn
 
 import cifar_pytorch
+from imagenet_pytorch import DEVIATION, MEAN
 from networks_pytorch import DENSENET_BC, IMAGENET, NAMES, make_network
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CLASSES, STEPS = 10, 2  # of training
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RECIPE = dict(lr=0.1, momentum=0.9, weight_decay=1e-4)
 
 

@@ -7,8 +7,10 @@ import sys
 import time
 
 import torch
-from torchvision import datasets, transforms
 import torchvision
+from torchvision import datasets
+
+from imagenet_pytorch import training_transform
 
 
 def processor_seconds():
@@ -20,10 +22,7 @@ def main():
     wanted = json.loads(sys.argv[1])
     torch.set_num_threads(1)
     torch.manual_seed(1)
-    transform = transforms.Compose([transforms.RandomResizedCrop(wanted["size"]), transforms.RandomHorizontalFlip(),
-                                    transforms.ToTensor(),
-                                    transforms.Normalize((.485, .456, .406), (.229, .224, .225))])
-    images = datasets.ImageFolder(wanted["folder"], transform)
+    images = datasets.ImageFolder(wanted["folder"], training_transform(wanted["size"]))
     print(json.dumps({"version": f"torchvision {torchvision.__version__}"}), flush=True)
     for line in sys.stdin:
         order = torch.randperm(int(line)) % len(images)
