@@ -8,8 +8,7 @@
 
 typedef struct walsh_reference {
     const walsh_op *op;
-    /* Overwrites what the operation writes, which holds what was there before. An element that the operation leaves
-     * undefined becomes NaN. */
+    /* Overwrites what the operation writes, which holds what was there before. */
     walsh_status (*compute)(const void *problem, double *const *operand);
     /* Makes values drawn at random ones that may occur: labels that are classes, variances that are not negative.
      * NULL: all may. */
@@ -17,6 +16,7 @@ typedef struct walsh_reference {
     /* Values are to be drawn so finely that no two results tie. Otherwise they are coarse, so that what a ReLU or a
      * maximum depends on is exact in float, ties included. */
     bool fine;
+    bool leaves_some; /* elements that the operation leaves undefined become NaN */
 } walsh_reference;
 
 /* By the operation's name; NULL for one without a reference. */

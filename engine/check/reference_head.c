@@ -260,6 +260,6 @@ const walsh_reference walsh_reference_heads[] = {
     {.op = &walsh_head_fold, .compute = fold},
     {.op = &walsh_head_normalise_backward, .compute = normalise_backward},
     {.op = &walsh_fused_head, .compute = fused_head, .arrange = arrange_fused, .fine = true},
-    {.op = &walsh_head_predict, .compute = predict, .arrange = arrange_fused, .fine = true},
+    {.op = &walsh_head_predict, .compute = predict, .arrange = arrange_fused, .fine = true, .leaves_some = true},
     {.op = NULL},
 };
