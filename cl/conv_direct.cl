@@ -120,8 +120,9 @@ INLINE void gather(floatv *to_add, const slice *c, SHARED const float *staged, S
 /* Lines of output are the images' y_h lines one after the other, `lines` of them, in groups of group_lines; of these at
  * most strip_lines are staged at a time, of one image or of whole ones, slice_each input channels of them, pixels
  * slice_pitch floats apart. Where these are not all, a CPU goes over the strip once for each slice, and adds to what it
- * has written; lanes stage each slice anew for each tile. Weights are as conv_gather_pack leaves them, block by block. `mode` is how the input is staged (rows: SAVED or FACTORS), `epilogue` what follows; the
- * other arguments are a walk's. Tensors that these do not need are never read. */
+ * has written; lanes stage each slice anew for each tile. Weights are as conv_gather_pack leaves them, block by block.
+ * `mode` is how the input is staged (rows: SAVED or FACTORS), `epilogue` what follows; the other arguments are a
+ * walk's. Tensors that these do not need are never read. */
 WORK_GROUP
 __kernel void conv_direct(__global const float *x, const ulong x_at, __global const float *with, const ulong with_at,
                           __global const float *rows, const ulong rows_at, __global const float *packed,

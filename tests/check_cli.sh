@@ -458,7 +458,11 @@ examples() {
         sed -n '/^Examples:/,$s/^  walsh //p' out >lines
         expect test -s lines
         while read -r line; do
-            case $line in *--resume*) line="$line --steps 2" ;; train*) line="$line --steps 1 --batch 16" ;; tune*) continue ;; esac
+            case $line in
+            *--resume*) line="$line --steps 2" ;;
+            train*) line="$line --steps 1 --batch 16" ;;
+            tune*) continue ;;
+            esac
             # shellcheck disable=SC2086 # words
             succeed "example walsh $line" "" $line </dev/null
         done <lines

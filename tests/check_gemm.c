@@ -58,10 +58,9 @@ static bool runs_here(const walsh_variant *variant, const walsh_gemm_problem *p)
 }
 
 /* Sizes around every tile: of registers (6, 16), of local memory (64, 16), of the caches (240, 2048, 256). */
-static const int sizes[][3] = {{1, 1, 1},    {1, 10, 64},    {5, 3, 2},       {6, 16, 16},
-                               {7, 17, 5},   {13, 31, 257},  {128, 10, 64},   {10, 64, 128},
-                               {65, 66, 67}, {241, 35, 259}, {128, 100, 342}, {9, 530, 600},
-                               {250, 64, 259}, {305, 133, 258}, {20, 2055, 9}};
+static const int sizes[][3] = {{1, 1, 1},       {1, 10, 64},   {5, 3, 2},      {6, 16, 16},     {7, 17, 5},
+                               {13, 31, 257},   {128, 10, 64}, {10, 64, 128},  {65, 66, 67},    {241, 35, 259},
+                               {128, 100, 342}, {9, 530, 600}, {250, 64, 259}, {305, 133, 258}, {20, 2055, 9}};
 
 static void every_layout(void **state)
 {
@@ -184,8 +183,8 @@ static void wrong_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_layout), cmocka_unit_test(parts_of_k), cmocka_unit_test(pads_of_b_stay_out), cmocka_unit_test(threads_change_nothing),
-        cmocka_unit_test(rules),        cmocka_unit_test(wrong_sizes),
+        cmocka_unit_test(every_layout),           cmocka_unit_test(parts_of_k), cmocka_unit_test(pads_of_b_stay_out),
+        cmocka_unit_test(threads_change_nothing), cmocka_unit_test(rules),      cmocka_unit_test(wrong_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
 }

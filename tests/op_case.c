@@ -164,7 +164,7 @@ double op_error(const float *got, const double *want, size_t count)
     double worst = 0, largest = 0;
     for (size_t i = 0; i < count; i++) {
         double e = fabs((double)got[i] - want[i]);
-        if (!(e <= worst)) worst = e; /* a NaN stays */
+        if (!isnan(worst) && !(e <= worst)) worst = e; /* a NaN stays */
         if (fabs(want[i]) > largest) largest = fabs(want[i]);
     }
     return largest > 0 ? worst / largest : worst;

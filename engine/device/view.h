@@ -39,6 +39,16 @@ static inline int walsh_pad(int channels)
     return (int)(((unsigned)channels + 3) & ~3u);
 }
 
+static inline int walsh_divide_up(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline int walsh_smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 /* Densely packed float32 shapes. */
 walsh_shape walsh_shape_nhwc(int n, int h, int w, int c);
 walsh_shape walsh_shape_matrix(int rows, int columns);

@@ -84,14 +84,18 @@ static bool normalises_input(const walsh_lowering *l, walsh_node node, bool relu
     return walsh_lower_can(l, &walsh_conv_forward, &p);
 }
 
+static bool reads(const walsh_layer *reader, walsh_node node)
+{
+    return reader->input[0] == node || reader->input[1] == node;
+}
+
 /* Whether every reader of a group's output can normalise its input itself, so that the output need not be stored. */
 static bool readers_normalise(const walsh_lowering *l, walsh_lower_grouping g)
 {
     if (g.other >= 0 || !walsh_lower_layer(l, g.last)->consumers) return false;
     for (walsh_node i = g.last + 1; i < walsh_graph_layers(l->graph); i++) {
         const walsh_layer *reader = walsh_lower_layer(l, i);
-        bool reads = reader->input[0] == g.last || reader->input[1] == g.last;
-        if (reads && !normalises_input(l, i, g.relu)) return false;
+        if (reads(reader, g.last) && !normalises_input(l, i, g.relu)) return false;
     }
     return true;
 }
@@ -104,8 +108,7 @@ static bool is_cheap(const walsh_lowering *l, walsh_lower_grouping g)
     if (!l->train || !waits(l, g.main) || !waits(l, g.other) || l->home[g.last].root >= 0) return false;
     for (walsh_node i = g.last + 1; i < walsh_graph_layers(l->graph); i++) {
         const walsh_layer *reader = walsh_lower_layer(l, i);
-        bool reads = reader->input[0] == g.last || reader->input[1] == g.last;
-        if (reads && reader->kind != WALSH_LAYER_CONV && reader->kind != WALSH_LAYER_ADD) return false;
+        if (reads(reader, g.last) && reader->kind != WALSH_LAYER_CONV && reader->kind != WALSH_LAYER_ADD) return false;
     }
     return walsh_lower_layer(l, g.last)->consumers > 0;
 }
@@ -159,9 +162,8 @@ static walsh_node norm_of(const walsh_lowering *l, walsh_node node)
 {
     for (walsh_node i = node + 1; i < walsh_graph_layers(l->graph); i++) {
         const walsh_layer *reader = walsh_lower_layer(l, i);
-        bool reads = reader->input[0] == node || reader->input[1] == node;
-        if (reads && reader->kind == WALSH_LAYER_BATCHNORM) return i;
-        if (reads && reader->kind == WALSH_LAYER_CONCAT) return norm_of(l, i);
+        if (reads(reader, node) && reader->kind == WALSH_LAYER_BATCHNORM) return i;
+        if (reads(reader, node) && reader->kind == WALSH_LAYER_CONCAT) return norm_of(l, i);
     }
     return -1;
 }

@@ -25,15 +25,6 @@ static const walsh_staging stagings[WALSH_TILES_KINDS] = {
     [WALSH_TILES_NVIDIA] = {.options = GPU_OPTIONS " -DQUADS=2", GPU_STRIP},
 };
 
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 int walsh_strip_skip(const walsh_conv *c)
 {
     return c->kh <= 1 && c->kw <= 1 ? c->stride : 1;
@@ -52,11 +43,11 @@ static int lines_of(const walsh_conv *c, walsh_walk walk, int group, int most, l
     bool back = walk == WALSH_WALK_BACK;
     int h = back ? c->h : walsh_conv_oh(c), w = back ? c->w : walsh_conv_ow(c);
     long line = inputs(c, walk, w, c->kw) * pitch;
-    long images = room / line / inputs(c, walk, h, c->kh), lines = smaller(group, h);
+    long images = room / line / inputs(c, walk, h, c->kh), lines = walsh_smaller(group, h);
     if ((long)h * w * images > most) images = most / h / w;
-    if (images && group >= h) return h * divide_up(group / h, divide_up(group / h, (int)images));
+    if (images && group >= h) return h * walsh_divide_up(group / h, walsh_divide_up(group / h, (int)images));
     while (lines && (lines * w > most || inputs(c, walk, (int)lines, c->kh) * line > room)) lines--;
-    return lines ? divide_up(smaller(group, h), divide_up(smaller(group, h), (int)lines)) : 0;
+    return lines ? walsh_divide_up(walsh_smaller(group, h), walsh_divide_up(walsh_smaller(group, h), (int)lines)) : 0;
 }
 
 walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_walk walk, int group, int most)
@@ -64,10 +55,10 @@ walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_wa
     bool back = walk == WALSH_WALK_BACK;
     int in = walsh_pad(back ? c->oc : c->ic), slice = in, most_slice = s->slice;
     if (s->weights && c->kw > s->weights / 4) return (walsh_strip){0};
-    if (s->weights) most_slice = smaller(most_slice, s->weights / c->kw / 4 * 4);
-    if (most_slice) slice = walsh_pad(divide_up(in, divide_up(in, most_slice)));
+    if (s->weights) most_slice = walsh_smaller(most_slice, s->weights / c->kw / 4 * 4);
+    if (most_slice) slice = walsh_pad(walsh_divide_up(in, walsh_divide_up(in, most_slice)));
     int wanted = lines_of(c, walk, group, most, 1 << 30, slice), w = back ? c->w : walsh_conv_ow(c);
-    for (;; slice = walsh_pad(divide_up(slice, 2))) {
+    for (;; slice = walsh_pad(walsh_divide_up(slice, 2))) {
         walsh_strip strip = {.slice = slice, .pitch = slice % 16 ? slice : slice + s->gap};
         strip.lines = lines_of(c, walk, group, most, s->floats, strip.pitch);
         if (strip.lines >= wanted || strip.lines * w >= s->enough || slice == 4) return strip;
@@ -83,8 +74,8 @@ int walsh_strip_suits(const walsh_device *device, const walsh_staging *s, const 
 int walsh_blocks_each(const walsh_device *device, int blocks, int groups)
 {
     if (walsh_tiles_are_gpu(device->tiles)) return 1;
-    int wanted = divide_up(4 * (int)device->info.compute_units, groups);
-    return wanted > 1 ? divide_up(blocks, wanted) : blocks;
+    int wanted = walsh_divide_up(4 * (int)device->info.compute_units, groups);
+    return wanted > 1 ? walsh_divide_up(blocks, wanted) : blocks;
 }
 
 /* Lines of output of a work-item: a group of batch norm's. */
@@ -113,7 +104,7 @@ int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_wa
                              walk == WALSH_WALK_BACK ? c->w : walsh_conv_ow(c));
 }
 
-static int stage_mode(unsigned fuse)
+int walsh_stage_mode(unsigned fuse)
 {
     if (fuse & WALSH_FUSE_NORM_GRADIENT) return WALSH_STAGE_NORM_GRADIENT;
     return fuse & WALSH_FUSE_AFFINE ? WALSH_STAGE_NORMALISED : WALSH_STAGE_AS_IT_IS;
@@ -128,21 +119,21 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk
     int x_h = back ? walsh_conv_oh(c) : c->h, x_w = back ? walsh_conv_ow(c) : c->w;
     int y_h = back ? c->h : walsh_conv_oh(c), y_w = back ? c->w : walsh_conv_ow(c);
     int in = walsh_pad(back ? c->oc : c->ic), out = walsh_pad(back ? c->ic : c->oc);
-    int lines = c->n * y_h, group = group_lines(c->n, y_h, y_w), groups = divide_up(lines, group);
-    int blocks = divide_up(out, walsh_direct_packing.block), each = walsh_blocks_each(device, blocks, groups);
+    int lines = c->n * y_h, group = group_lines(c->n, y_h, y_w), groups = walsh_divide_up(lines, group);
+    int blocks = walsh_divide_up(out, walsh_direct_packing.block), each = walsh_blocks_each(device, blocks, groups);
     char options[160];
     snprintf(options, sizeof options, staging->lanes > 1 ? "%s -DMODE=%d -DEPILOGUE=%d" : "%s", staging->options,
-             stage_mode(c->fuse), walsh_finish_of(c));
+             walsh_stage_mode(c->fuse), walsh_finish_of(c));
     walsh_launch launch = {.file = "conv_direct",
                            .function = "conv_direct",
                            .options = options,
-                           .global = {(size_t)(staging->lanes * divide_up(blocks, each)), (size_t)groups},
+                           .global = {(size_t)(staging->lanes * walsh_divide_up(blocks, each)), (size_t)groups},
                            .local = {(size_t)staging->lanes, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(
         list, launch, WALSH_TENSOR(&o->x), WALSH_TENSOR(&o->with), WALSH_TENSOR(&o->rows), WALSH_TENSOR(&o->packed),
         WALSH_TENSOR(&o->bias), WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u), WALSH_TENSOR(&o->saved), WALSH_TENSOR(&o->z),
-        WALSH_TENSOR(&o->partial), WALSH_INT(stage_mode(c->fuse)), WALSH_INT(walsh_finish_of(c)),
+        WALSH_TENSOR(&o->partial), WALSH_INT(walsh_stage_mode(c->fuse)), WALSH_INT(walsh_finish_of(c)),
         WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0),
         WALSH_INT(lines), WALSH_INT(group), WALSH_INT(strip.lines), WALSH_INT(each), WALSH_INT(in), WALSH_INT(out),
         WALSH_INT(x_h), WALSH_INT(x_w), WALSH_INT(o->x.shape.pitch), WALSH_INT(o->with.shape.pitch),

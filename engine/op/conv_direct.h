@@ -12,6 +12,7 @@
 
 /* How a tensor is staged; the numbers of conv_stage.clh. */
 enum { WALSH_STAGE_AS_IT_IS, WALSH_STAGE_NORMALISED, WALSH_STAGE_NORM_GRADIENT };
+int walsh_stage_mode(unsigned fuse);
 
 /* Which way a convolution is walked: from X to Y (forward; filter, too), or from dY to dX. */
 typedef enum walsh_walk { WALSH_WALK_FORWARD, WALSH_WALK_BACK } walsh_walk;

@@ -53,15 +53,6 @@ static const tiling *tiling_of(const walsh_device *device, const walsh_conv *c)
     return WALSH_TILES_ENTRY(tilings, tiles);
 }
 
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 static walsh_status shapes(const void *problem, walsh_shape *operand)
 {
     const walsh_conv *c = problem;
@@ -89,19 +80,19 @@ int walsh_filter_group_lines(const walsh_conv *c)
 {
     size_t weights = (size_t)walsh_filter_rows(c) * (size_t)walsh_pad(c->oc);
     int rows = c->n * walsh_conv_oh(c), groups = weights < PARTIAL_FLOATS ? (int)(PARTIAL_FLOATS / weights) : 1;
-    int each = divide_up(rows, smaller(groups, MAX_GROUPS)), image = walsh_conv_oh(c);
-    return each > image ? divide_up(each, image) * image : each;
+    int each = walsh_divide_up(rows, walsh_smaller(groups, MAX_GROUPS)), image = walsh_conv_oh(c);
+    return each > image ? walsh_divide_up(each, image) * image : each;
 }
 
 int walsh_filter_groups(const walsh_conv *c)
 {
-    return divide_up(c->n * walsh_conv_oh(c), walsh_filter_group_lines(c));
+    return walsh_divide_up(c->n * walsh_conv_oh(c), walsh_filter_group_lines(c));
 }
 
 int walsh_filter_width(const walsh_device *device, const walsh_conv *c)
 {
     int block = tiling_of(device, c)->block;
-    return divide_up(c->oc, block) * block;
+    return walsh_divide_up(c->oc, block) * block;
 }
 
 size_t walsh_filter_workspace(const walsh_device *device, const void *problem)
@@ -116,12 +107,13 @@ static walsh_status emit_partial(walsh_list *list, const walsh_conv *c, const wa
 {
     const tiling *t = tiling_of(walsh_list_device(list), c);
     int ic = walsh_pad(c->ic), oc = walsh_pad(c->oc), oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
-    int group = walsh_filter_group_lines(c), span = smaller(ic, t->span), depth = group;
-    if (t->cached) depth = smaller(group, 1 + t->cached / (ow * (span + t->block)));
+    int group = walsh_filter_group_lines(c), span = walsh_smaller(ic, t->span), depth = group;
+    if (t->cached) depth = walsh_smaller(group, 1 + t->cached / (ow * (span + t->block)));
     walsh_launch launch = {.file = "conv_filter",
                            .function = "conv_filter_plain",
                            .options = t->options,
-                           .global = {(size_t)divide_up(oc, t->block), (size_t)(c->kh * c->kw * divide_up(ic, span)),
+                           .global = {(size_t)walsh_divide_up(oc, t->block),
+                                      (size_t)(c->kh * c->kw * walsh_divide_up(ic, span)),
                                       (size_t)walsh_filter_groups(c)},
                            .local = {t->local[0], t->local[1], 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
@@ -141,7 +133,7 @@ walsh_status walsh_filter_reduce(walsh_list *list, const walsh_conv *c, const wa
     walsh_launch launch = {.file = "conv_filter",
                            .function = "conv_filter_reduce",
                            .options = t->options,
-                           .global = {(size_t)divide_up(vectors, t->run)},
+                           .global = {(size_t)walsh_divide_up(vectors, t->run)},
                            .local = {t->run > 1 ? 1 : 64},
                            .flops = elements * groups,
                            .bytes = 4 * elements * (groups + 1)};
@@ -156,8 +148,8 @@ static walsh_strip strip_of(const walsh_staging *staging, const walsh_conv *c)
     bool one_tap = c->kh * c->kw == 1;
     walsh_staging sliced = *staging;
     sliced.slice = one_tap ? SLICE_OF_ONE_TAP : SLICE;
-    int line = smaller(walsh_conv_ow(c), staging->pixels), slice = smaller(walsh_pad(c->ic), sliced.slice);
-    int few = one_tap ? STRIP_PIXELS : smaller(STRIP_PIXELS, STRIP_VALUES / slice);
+    int line = walsh_smaller(walsh_conv_ow(c), staging->pixels), slice = walsh_smaller(walsh_pad(c->ic), sliced.slice);
+    int few = one_tap ? STRIP_PIXELS : walsh_smaller(STRIP_PIXELS, STRIP_VALUES / slice);
     return walsh_strip_of(&sliced, c, WALSH_WALK_FORWARD, walsh_filter_group_lines(c), few > line ? few : line);
 }
 
@@ -179,16 +171,17 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
     const walsh_view *dy = &operand[WALSH_CONV_FILTER_DY], *y = &operand[WALSH_CONV_FILTER_Y];
     const walsh_view *factors = &operand[WALSH_CONV_FILTER_FACTORS];
     int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
-    int mode = c->fuse & WALSH_FUSE_AFFINE ? WALSH_STAGE_NORMALISED : WALSH_STAGE_AS_IT_IS;
+    int mode = walsh_stage_mode(c->fuse & WALSH_FUSE_AFFINE);
     int dy_mode = c->fuse & WALSH_FUSE_NORM_GRADIENT ? WALSH_STAGE_NORM_GRADIENT : WALSH_STAGE_AS_IT_IS;
     const walsh_strip strip = strip_of(&t->direct, c);
-    int blocks = divide_up(c->oc, t->direct_block), groups = walsh_filter_groups(c);
-    int slices = divide_up(walsh_pad(c->ic), strip.slice), each = walsh_blocks_each(device, blocks, groups * slices);
+    int blocks = walsh_divide_up(c->oc, t->direct_block), groups = walsh_filter_groups(c);
+    int slices = walsh_divide_up(walsh_pad(c->ic), strip.slice),
+        each = walsh_blocks_each(device, blocks, groups * slices);
     size_t lanes = (size_t)t->direct.lanes;
     walsh_launch launch = {.file = "conv_filter_direct",
                            .function = "conv_filter_direct",
                            .options = t->direct.options,
-                           .global = {lanes * (size_t)divide_up(blocks, each), (size_t)groups, (size_t)slices},
+                           .global = {lanes * (size_t)walsh_divide_up(blocks, each), (size_t)groups, (size_t)slices},
                            .local = {lanes, 1, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y),
@@ -235,6 +228,6 @@ const walsh_op walsh_conv_filter = {
                  {"factors", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&walsh_conv_filter_winograd, &direct, &walsh_conv_filter_depthwise, &walsh_conv_filter_grouped,
-                                               &walsh_conv_filter_clblast, &plain, NULL},
+    .variants = (const walsh_variant *const[]){&walsh_conv_filter_winograd, &direct, &walsh_conv_filter_depthwise,
+                                               &walsh_conv_filter_grouped, &walsh_conv_filter_clblast, &plain, NULL},
 };

@@ -2,14 +2,9 @@
 #include "engine/op/conv_winograd.h"
 
 /* In local memory, as in conv_winograd.c: planes of 16 tiles, and products, of 32 channels each way. */
-enum { CHANNELS = 32, TILES = 16, LOCAL_BYTES = 430 << 10, BLOCK = WALSH_PACKED_BLOCK };
+enum { CHANNELS = 32, TILES = 16, BLOCK = WALSH_PACKED_BLOCK };
 #define OPTIONS(channels)                                                                                              \
     "-DPREFETCH=1 -DVW=16 -DSHARED=__local -DTILES=16 -DSTAGED=" WALSH_STAGED_TEXT " -DIC=" channels " -DOC=" channels
-
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
 
 /* Channels that a work-item takes, each way. */
 static int channels_of(const walsh_conv *c)
@@ -20,10 +15,8 @@ static int channels_of(const walsh_conv *c)
 static int suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
-    int across = divide_up(walsh_conv_ow(c), 4), ic = walsh_pad(c->ic);
-    if (walsh_tiles_are_gpu(device->tiles) || device->info.local_memory < LOCAL_BYTES) return 0;
-    if (!walsh_conv_is_common(c)) return 0;
-    if (c->kh != 3 || c->kw != 3 || c->stride != 1 || c->pad > 2 || ic % BLOCK) return 0;
+    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), across = walsh_divide_up(ow, 4);
+    if (!walsh_winograd_pays(device, c, oh, ow) || walsh_pad(c->ic) % BLOCK) return 0;
     return across > TILES || 6 * (4 * across + 2) * channels_of(c) > WALSH_STAGED ? 0 : 4;
 }
 
@@ -35,16 +28,16 @@ static walsh_status emit(walsh_list *list, const void *problem, const walsh_view
     const walsh_view *factors = &operand[WALSH_CONV_FILTER_FACTORS];
     int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), channels = channels_of(c), ic = walsh_pad(c->ic);
     int width = walsh_filter_width(walsh_list_device(list), c);
-    walsh_launch launch = {
-        .file = "conv_filter_winograd",
-        .function = "conv_filter_winograd",
-        .options = channels == BLOCK ? OPTIONS("16") : OPTIONS("32"),
-        .global = {(size_t)divide_up(width, channels), (size_t)walsh_filter_groups(c), (size_t)divide_up(ic, channels)},
-        .local = {1, 1, 1}};
+    walsh_launch launch = {.file = "conv_filter_winograd",
+                           .function = "conv_filter_winograd",
+                           .options = channels == BLOCK ? OPTIONS("16") : OPTIONS("32"),
+                           .global = {(size_t)walsh_divide_up(width, channels), (size_t)walsh_filter_groups(c),
+                                      (size_t)walsh_divide_up(ic, channels)},
+                           .local = {1, 1, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     WALSH_TRY(WALSH_LAUNCH(
         list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y), WALSH_TENSOR(factors),
-        WALSH_TENSOR(partial), WALSH_INT(c->fuse & WALSH_FUSE_AFFINE ? WALSH_STAGE_NORMALISED : WALSH_STAGE_AS_IT_IS),
+        WALSH_TENSOR(partial), WALSH_INT(walsh_stage_mode(c->fuse & WALSH_FUSE_AFFINE)),
         WALSH_INT(c->fuse & WALSH_FUSE_NORM_GRADIENT ? WALSH_STAGE_NORM_GRADIENT : WALSH_STAGE_AS_IT_IS),
         WALSH_INT(c->n * oh), WALSH_INT(walsh_filter_group_lines(c)), WALSH_INT(ic), WALSH_INT(walsh_pad(c->oc)),
         WALSH_INT(width), WALSH_INT(c->h), WALSH_INT(c->w), WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch),

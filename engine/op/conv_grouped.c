@@ -34,15 +34,6 @@ static const tiling *tiling_of(const walsh_device *device)
 
 typedef enum direction { FORWARD, DATA } direction;
 
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 static int in_each(const walsh_conv *c, direction d)
 {
     return (d == DATA ? c->oc : c->ic) / walsh_conv_groups(c);
@@ -56,16 +47,16 @@ static int out_each(const walsh_conv *c, direction d)
 static int strip_rows(const tiling *t, const walsh_conv *c, direction d)
 {
     int width = in_each(c, d), tile = t->rows * t->dealt;
-    if (t->slice) width = smaller(width, t->slice);
-    return smaller(t->strip, t->staged / width) / tile * tile;
+    if (t->slice) width = walsh_smaller(width, t->slice);
+    return walsh_smaller(t->strip, t->staged / width) / tile * tile;
 }
 
 /* Rows of X and of dY that are staged at a time for dW. */
 static int filter_strip(const tiling *t, const walsh_conv *c)
 {
     int ins = in_each(c, FORWARD), outs = out_each(c, FORWARD);
-    if (t->ins) ins = smaller(ins, t->ins), outs = smaller(outs, t->block);
-    return smaller(t->strip, (t->filter_staged - 4) / (ins + outs));
+    if (t->ins) ins = walsh_smaller(ins, t->ins), outs = walsh_smaller(outs, t->block);
+    return walsh_smaller(t->strip, (t->filter_staged - 4) / (ins + outs));
 }
 
 /* Vectors of channels must not leave their group, and be aligned but where a shuffle scatters them anyway. */
@@ -98,7 +89,7 @@ static int filter_suits(const walsh_device *device, const void *problem)
 /* Sets of vectors of a group's output channels. */
 static int sets_of(const tiling *t, const walsh_conv *c, direction d)
 {
-    return divide_up(out_each(c, d), t->block);
+    return walsh_divide_up(out_each(c, d), t->block);
 }
 
 static size_t workspace_bytes(const walsh_device *device, const walsh_conv *c, direction d)
@@ -172,7 +163,7 @@ static walsh_status emit(walsh_list *list, const walsh_conv *c, direction d, con
         WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0),
         WALSH_INT(c->n * c->h * c->w), WALSH_INT(walsh_bn_group_rows(c->n, c->h, c->w)), WALSH_INT(strip_rows(t, c, d)),
         WALSH_INT(c->groups), WALSH_INT(in), WALSH_INT(out_each(c, d)), WALSH_INT(d == FORWARD && c->shuffled),
-        WALSH_INT(d == DATA && c->shuffled), WALSH_INT(t->slice ? smaller(t->slice, in) : in),
+        WALSH_INT(d == DATA && c->shuffled), WALSH_INT(t->slice ? walsh_smaller(t->slice, in) : in),
         WALSH_INT(o->x->shape.pitch), WALSH_INT(o->with->shape.pitch), WALSH_INT(o->rows->shape.pitch),
         WALSH_INT(o->y->shape.pitch), WALSH_INT(o->u->shape.pitch), WALSH_INT(o->saved->shape.pitch),
         WALSH_INT(o->z->shape.pitch), WALSH_INT(o->partial->shape.pitch));
@@ -226,7 +217,7 @@ static walsh_status filter_emit(walsh_list *list, const void *problem, const wal
     const walsh_view *x = &operand[WALSH_CONV_FILTER_X], *saved = &operand[WALSH_CONV_FILTER_SAVED];
     const walsh_view *dy = &operand[WALSH_CONV_FILTER_DY], *y = &operand[WALSH_CONV_FILTER_Y];
     const walsh_view *factors = &operand[WALSH_CONV_FILTER_FACTORS];
-    int in = in_each(c, FORWARD), parts = t->ins ? sets_of(t, c, FORWARD) * divide_up(in, t->ins) : 1;
+    int in = in_each(c, FORWARD), parts = t->ins ? sets_of(t, c, FORWARD) * walsh_divide_up(in, t->ins) : 1;
     walsh_launch launch = {
         .file = "conv_grouped",
         .function = "conv_grouped_filter",

@@ -8,9 +8,8 @@
 #define PLANES_TEXT "49152"
 #define TILES_TEXT "32"
 enum {
-    PLANES = 49152, /* floats */
-    TILES = 32,     /* at a time, at most */
-    LOCAL_BYTES = 400 << 10,
+    PLANES = 49152,  /* floats */
+    TILES = 32,      /* at a time, at most */
     LEAST_TILES = 4, /* at a time; the weights, four times the filter's, come from memory for each few */
     PLANE_COUNT = 36,
     BLOCK = WALSH_PACKED_BLOCK
@@ -22,11 +21,6 @@ enum {
     " -DTILES=" TILES_TEXT " -DTB=" tb
 static const char *const options[WALSH_TILES_KINDS] = {
     [WALSH_TILES_CPU] = OPTIONS("4"), [WALSH_TILES_WIDE_CPU] = OPTIONS("8"), [WALSH_TILES_GPU] = NULL};
-
-static int divide_up(int a, int b)
-{
-    return (a + b - 1) / b;
-}
 
 /* Seen the way that it is walked: the image that is written, channels in and out. */
 typedef struct passage {
@@ -43,29 +37,34 @@ static passage passage_of(const walsh_conv *c, walsh_walk walk)
 /* Tiles of which the planes have room; 0: not for one row of them. */
 static int room_of(const passage *p)
 {
-    int across = divide_up(p->w, 4), tiles = (PLANES / PLANE_COUNT - BLOCK) / p->in;
+    int across = walsh_divide_up(p->w, 4), tiles = (PLANES / PLANE_COUNT - BLOCK) / p->in;
     if (tiles > TILES) tiles = TILES;
     return tiles < across || 6 * (4 * across + 2) * p->in > WALSH_STAGED ? 0 : tiles;
+}
+
+bool walsh_winograd_pays(const walsh_device *device, const walsh_conv *c, int h, int w)
+{
+    if (walsh_tiles_are_gpu(device->tiles) || device->info.local_memory < WALSH_WINOGRAD_LOCAL_BYTES) return false;
+    if (!walsh_conv_is_common(c) || c->kh != 3 || c->kw != 3 || c->stride != 1 || c->pad > 2) return false;
+    return walsh_divide_up(h, 4) * walsh_divide_up(w, 4) * PLANE_COUNT <= 9 * h * w;
 }
 
 int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
     passage p = passage_of(c, walk);
-    if (walsh_tiles_are_gpu(device->tiles) || device->info.local_memory < LOCAL_BYTES) return 0;
-    if (!walsh_conv_is_common(c)) return 0;
-    if (c->kh != 3 || c->kw != 3 || c->stride != 1 || c->pad > 2 || p.in % BLOCK) return 0;
+    if (!walsh_winograd_pays(device, c, p.h, p.w) || p.in % BLOCK) return 0;
     return room_of(&p) < LEAST_TILES ? 0 : 4;
 }
 
 size_t walsh_winograd_bytes(const walsh_conv *c, walsh_walk walk)
 {
     passage p = passage_of(c, walk);
-    return sizeof(float) * PLANE_COUNT * (size_t)p.in * (size_t)(divide_up(p.out, BLOCK) * BLOCK);
+    return sizeof(float) * PLANE_COUNT * (size_t)p.in * (size_t)(walsh_divide_up(p.out, BLOCK) * BLOCK);
 }
 
 walsh_status walsh_winograd_pack(walsh_list *list, const walsh_gather_weights *w, const walsh_view *packed)
 {
-    size_t quads = (size_t)(divide_up(w->out, BLOCK) * BLOCK / 4);
+    size_t quads = (size_t)(walsh_divide_up(w->out, BLOCK) * BLOCK / 4);
     walsh_launch launch = {.file = "conv_winograd",
                            .function = "conv_winograd_pack",
                            .options = options[walsh_list_device(list)->tiles],
@@ -79,28 +78,22 @@ walsh_status walsh_winograd_pack(walsh_list *list, const walsh_gather_weights *w
                         WALSH_INT(w->by_tap), WALSH_INT(w->by_in), WALSH_INT(w->by_out));
 }
 
-static int stage_mode(unsigned fuse)
-{
-    if (fuse & WALSH_FUSE_NORM_GRADIENT) return WALSH_STAGE_NORM_GRADIENT;
-    return fuse & WALSH_FUSE_AFFINE ? WALSH_STAGE_NORMALISED : WALSH_STAGE_AS_IT_IS;
-}
-
 walsh_status walsh_winograd_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *o)
 {
     const passage p = passage_of(c, walk);
-    int lines = c->n * p.h, group = walsh_bn_group_rows(c->n, p.h, p.w) / p.w, groups = divide_up(lines, group);
+    int lines = c->n * p.h, group = walsh_bn_group_rows(c->n, p.h, p.w) / p.w, groups = walsh_divide_up(lines, group);
     const walsh_device *device = walsh_list_device(list);
-    int blocks = divide_up(p.out, BLOCK), each = walsh_blocks_each(device, blocks, groups);
+    int blocks = walsh_divide_up(p.out, BLOCK), each = walsh_blocks_each(device, blocks, groups);
     walsh_launch launch = {.file = "conv_winograd",
                            .function = "conv_winograd",
                            .options = options[device->tiles],
-                           .global = {(size_t)divide_up(blocks, each), (size_t)groups},
+                           .global = {(size_t)walsh_divide_up(blocks, each), (size_t)groups},
                            .local = {1, 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&o->x), WALSH_TENSOR(&o->with), WALSH_TENSOR(&o->rows),
                         WALSH_TENSOR(&o->packed), WALSH_TENSOR(&o->bias), WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u),
                         WALSH_TENSOR(&o->saved), WALSH_TENSOR(&o->z), WALSH_TENSOR(&o->partial),
-                        WALSH_INT(stage_mode(c->fuse)), WALSH_INT(walsh_finish_of(c)),
+                        WALSH_INT(walsh_stage_mode(c->fuse)), WALSH_INT(walsh_finish_of(c)),
                         WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0),
                         WALSH_INT(lines), WALSH_INT(group), WALSH_INT(room_of(&p)), WALSH_INT(each), WALSH_INT(p.in),
                         WALSH_INT(p.out), WALSH_INT(p.in_h), WALSH_INT(p.in_w), WALSH_INT(o->x.shape.pitch),

@@ -5,6 +5,13 @@
 
 #include "engine/op/conv_direct.h"
 
+/* Local memory that the largest of the kernels takes. */
+#define WALSH_WINOGRAD_LOCAL_BYTES (430 << 10)
+
+/* Whether tiles of 4x4 cover h x w pixels with fewer multiplications than direct kernels, in a convolution and on a
+ * device that they can be had for. */
+bool walsh_winograd_pays(const walsh_device *device, const walsh_conv *c, int h, int w);
+
 /* walsh_variant.suits: 0 where it cannot, or with too few tiles at a time to be faster than direct kernels, else 4. */
 int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
 

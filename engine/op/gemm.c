@@ -34,11 +34,6 @@ static int plain_suits(const walsh_device *device, const void *problem)
     return 2;
 }
 
-static int parts(int size, int largest)
-{
-    return (size + largest - 1) / largest;
-}
-
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                const walsh_view *workspace)
 {
@@ -46,11 +41,12 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
     const walsh_gemm_problem *p = problem;
     char options[32];
     snprintf(options, sizeof options, "-DTA=%d -DTB=%d", p->ta != 0, p->tb != 0);
-    walsh_launch launch = {.file = "gemm",
-                                 .function = "gemm_plain",
-                                 .options = options,
-                                 .global = {(size_t)(16 * parts(p->n, COLUMNS)), (size_t)(16 * parts(p->m, ROWS))},
-                                 .local = {16, 16}};
+    walsh_launch launch = {
+        .file = "gemm",
+        .function = "gemm_plain",
+        .options = options,
+        .global = {(size_t)(16 * walsh_divide_up(p->n, COLUMNS)), (size_t)(16 * walsh_divide_up(p->m, ROWS))},
+        .local = {16, 16}};
     const walsh_view *a = &operand[WALSH_GEMM_A], *b = &operand[WALSH_GEMM_B], *c = &operand[WALSH_GEMM_C];
     cost(p, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(a), WALSH_TENSOR(b), WALSH_TENSOR(&operand[WALSH_GEMM_BIAS]),

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-
 enum {
     MC = 240,             /* the largest tile of rows, a multiple of any `mr` */
     NC = 2048,            /* the largest tile of columns */
@@ -28,14 +27,9 @@ typedef struct tiling {
     int tile_m, tile_n; /* of C that a work-group computes */
 } tiling;
 
-static int parts(int size, int largest)
-{
-    return (size + largest - 1) / largest;
-}
-
 static int round_up(int size, int multiple)
 {
-    return parts(size, multiple) * multiple;
+    return walsh_divide_up(size, multiple) * multiple;
 }
 
 static blocking blocking_of(const walsh_device *device)
@@ -46,7 +40,7 @@ static blocking blocking_of(const walsh_device *device)
 
 static int tiles(const walsh_gemm_problem *p, const tiling *t)
 {
-    return parts(p->m, t->tile_m) * parts(p->n, t->tile_n);
+    return walsh_divide_up(p->m, t->tile_m) * walsh_divide_up(p->n, t->tile_n);
 }
 
 static bool worth_halving(const walsh_gemm_problem *p, const tiling *t)
@@ -58,19 +52,18 @@ static tiling tile(const walsh_device *device, const walsh_gemm_problem *p)
 {
     tiling t = {.by = blocking_of(device)};
     int units = (int)device->info.compute_units, mr = t.by.mr, nr = t.by.nr;
-    t.block_k = round_up(parts(p->k, parts(p->k, t.by.kc)), 4);
+    t.block_k = round_up(walsh_divide_up(p->k, walsh_divide_up(p->k, t.by.kc)), 4);
     size_t block_bytes = sizeof(float) * (size_t)round_up(p->n, nr) * (size_t)t.block_k;
     t.shared = p->m > MC && block_bytes <= WORKSPACE;
     int blocks = t.shared ? (int)(WORKSPACE / block_bytes) : 0;
-    t.part_k = t.shared && blocks < parts(p->k, t.block_k) ? blocks * t.block_k : p->k;
+    t.part_k = t.shared && blocks < walsh_divide_up(p->k, t.block_k) ? blocks * t.block_k : p->k;
     /* A panel of B that is packed already suits low tiles too: let each unit have as many. */
-    int rows = parts(p->m, MC), low = t.shared ? round_up(rows, 4 * units) : rows;
-    if (low > rows && p->m / low < LEAST_ROWS) low = parts(p->m, LEAST_ROWS);
-    t.tile_m = round_up(parts(p->m, low), mr);
+    int rows = walsh_divide_up(p->m, MC), low = t.shared ? round_up(rows, 4 * units) : rows;
+    if (low > rows && p->m / low < LEAST_ROWS) low = walsh_divide_up(p->m, LEAST_ROWS);
+    t.tile_m = round_up(walsh_divide_up(p->m, low), mr);
     t.tile_n = round_up(p->n < NC ? p->n : NC, nr);
     /* Every unit should have several tiles; but narrower ones pack A more often, lower ones B. */
-    while (tiles(p, &t) < 4 * units && t.tile_n > 8 * nr && worth_halving(p, &t))
-        t.tile_n = round_up(t.tile_n / 2, nr);
+    while (tiles(p, &t) < 4 * units && t.tile_n > 8 * nr && worth_halving(p, &t)) t.tile_n = round_up(t.tile_n / 2, nr);
     while (tiles(p, &t) < units && t.tile_n > 2 * nr && worth_halving(p, &t)) t.tile_n = round_up(t.tile_n / 2, nr);
     while (tiles(p, &t) < units && t.tile_m > 2 * mr && worth_halving(p, &t)) t.tile_m = round_up(t.tile_m / 2, mr);
     return t;
@@ -101,8 +94,8 @@ static walsh_status emit_part(walsh_list *list, const walsh_gemm_problem *p, con
              MC, t->shared);
     walsh_launch launch = {.file = "gemm_packed", .function = "gemm_panels", .options = options, .local = {1, 1}};
     if (t->shared) {
-        launch.global[0] = (size_t)parts(p->n, SHARED_PANELS * t->by.nr);
-        launch.global[1] = (size_t)parts(p->k, t->block_k);
+        launch.global[0] = (size_t)walsh_divide_up(p->n, SHARED_PANELS * t->by.nr);
+        launch.global[1] = (size_t)walsh_divide_up(p->k, t->block_k);
         launch.bytes = 2.0 * sizeof(float) * p->n * p->k;
         WALSH_TRY(WALSH_LAUNCH(list, launch, WALSH_TENSOR(&b), WALSH_TENSOR(panels), WALSH_INT(p->n), WALSH_INT(p->k),
                                WALSH_INT(b.shape.pitch), WALSH_INT(p->tb != 0), WALSH_INT(t->block_k)));
@@ -111,13 +104,13 @@ static walsh_status emit_part(walsh_list *list, const walsh_gemm_problem *p, con
     }
     walsh_gemm.cost(p, &launch.flops, &launch.bytes);
     launch.function = "gemm_packed";
-    launch.global[0] = (size_t)parts(p->n, t->tile_n), launch.global[1] = (size_t)parts(p->m, t->tile_m);
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(a), WALSH_TENSOR(&b), WALSH_TENSOR(bias), WALSH_TENSOR(c),
-                        WALSH_INT(p->m), WALSH_INT(p->n), WALSH_INT(p->k), WALSH_INT(a->shape.pitch),
-                        WALSH_INT(b.shape.pitch), WALSH_INT(c->shape.pitch),
-                        WALSH_INT((p->fuse & WALSH_FUSE_ACCUMULATE) != 0), WALSH_INT(p->ta != 0),
-                        WALSH_INT(p->tb != 0 && !t->shared), WALSH_INT(t->tile_m), WALSH_INT(t->tile_n),
-                        WALSH_INT(t->block_k));
+    launch.global[0] = (size_t)walsh_divide_up(p->n, t->tile_n),
+    launch.global[1] = (size_t)walsh_divide_up(p->m, t->tile_m);
+    return WALSH_LAUNCH(
+        list, launch, WALSH_TENSOR(a), WALSH_TENSOR(&b), WALSH_TENSOR(bias), WALSH_TENSOR(c), WALSH_INT(p->m),
+        WALSH_INT(p->n), WALSH_INT(p->k), WALSH_INT(a->shape.pitch), WALSH_INT(b.shape.pitch),
+        WALSH_INT(c->shape.pitch), WALSH_INT((p->fuse & WALSH_FUSE_ACCUMULATE) != 0), WALSH_INT(p->ta != 0),
+        WALSH_INT(p->tb != 0 && !t->shared), WALSH_INT(t->tile_m), WALSH_INT(t->tile_n), WALSH_INT(t->block_k));
 }
 
 static walsh_status emit(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace)
