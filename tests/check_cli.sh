@@ -206,7 +206,7 @@ folders_of_images() {
     refuse "an image size" 2 "--image-size 0" eval $photo_weights --image-size 0
     refuse "another size of CIFAR" 2 "are 32x32, expected 48x48" eval --weights photo/last.safetensors --data sample \
         --image-size 48
-    refuse "less memory" 1 "--memory allows 3 MiB: --batch" eval $photo_weights --batch 6 --memory 3MiB --image-size 48
+    refuse "less memory" 1 "--memory allows 16 MiB: --batch" eval $photo_weights --memory 16MiB --image-size 128
     refuse "too little memory" 1 "--memory allows 9 KiB: no batch would fit" predict --memory 9KiB \
         --weights photo/last.safetensors --images "$images/grey.jpg"
     succeed "the same by other loaders" "parameters" $photo --loaders 3 --out photo3
