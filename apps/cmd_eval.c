@@ -12,8 +12,8 @@ static void print_text(const walsh_session *session, const walsh_evaluation *res
     printf("model        %s, %s head, %zu parameters\n", model->name, walsh_head_kind_name(model->head.kind),
            model->parameters);
     printf("data         %s, %s, %zu images\n", session->data, session->split, result->images);
-    if (walsh_dataset_bad_images(session->dataset))
-        printf("skipped      %zu bad images\n", walsh_dataset_bad_images(session->dataset));
+    const size_t bad = walsh_dataset_bad_images(session->dataset);
+    if (bad) printf("skipped      %zu bad image%s\n", bad, bad == 1 ? "" : "s");
     printf("top-1 error  %.2f %%\n", result->top1_error);
     printf("top-5 error  %.2f %%\n", result->top5_error);
     printf("loss         %.6f\n", result->loss);

@@ -183,7 +183,7 @@ static walsh_status train(walsh_device *device, const walsh_train_options *optio
     w->device = walsh_device_describe(device);
     walsh_status status = walsh_train(device, options, observe, w, &result);
     walsh_bar_clear();
-    if (!status && result.bad_images) walsh_note("%zu bad images were skipped", result.bad_images);
+    if (!status && result.bad_images) walsh_note("bad images skipped: %zu", result.bad_images);
     if (!status) summarise(options, &result, walsh_clock() - began);
     if (!status && result.profile) status = walsh_profile_print(device, result.profile, result.profile_lines);
     free(result.profile);

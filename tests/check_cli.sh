@@ -230,7 +230,7 @@ folders_of_images() {
         --images photos/val/cat/cut.jpg --data imagenet:photos
     command=$walsh check "a truncated image" 1 "cut.jpg: expected a whole JPEG" eval $photo_weights
     expect test "$(grep -c '^walsh' err)" = 1
-    succeed "eval without it" "skipped      1 bad images" eval $photo_weights --skip-bad-images
+    succeed "eval without it" "skipped      1 bad image" eval $photo_weights --skip-bad-images
     expect grep -q "skipped: photos/val/cat/cut.jpg" err
     expect grep -q "6 images" out
     succeed "predict without it" "image	class" predict $photo_weights --skip-bad-images
@@ -240,7 +240,7 @@ folders_of_images() {
     what="training with a bad image"
     ended 1 "photos/"
     succeed "resumed without it" "parameters" train --resume --out photo4 --skip-bad-images
-    expect grep -q "2 bad images were skipped" err
+    expect grep -q "bad images skipped: 2" err
     rm photos/train/bee/text.jpg photos/val/cat/cut.jpg
 }
 

@@ -125,6 +125,10 @@ static void wrong_folders(void **state)
     refuse(WALSH_E_FORMAT, "data/val/dog: the training set has no such class", "imagenet:data", WALSH_SPLIT_TEST);
     make_folders((const char *[]){"data/train/dog", NULL});
     refuse(WALSH_E_FORMAT, "data/train/dog: expected images of this class", "imagenet:data", WALSH_SPLIT_TRAIN);
+    assert_int_equal(rmdir("data/train/dog"), 0);
+    assert_int_equal(symlink("nowhere", "data/train/dog"), 0);
+    refuse(WALSH_E_FILE, "data/train/dog: the folder cannot be listed: No such file", "imagenet:data",
+           WALSH_SPLIT_TRAIN);
     make_folders((const char *[]){"empty", "empty/train", NULL});
     refuse(WALSH_E_FORMAT, "empty/train: expected a folder of images for each class", "imagenet:empty",
            WALSH_SPLIT_TRAIN);
@@ -247,6 +251,15 @@ static void not_skipping(void **state)
     assert_fails(WALSH_E_FILE, "data/val/cat/v.jpg: cannot be opened", walsh_loader_next(loader, &batch));
     walsh_loader_close(&loader);
     walsh_dataset_close(&set);
+    assert_int_equal(symlink("nowhere", "data/val/cat/v.jpg"), 0);
+    assert_ok(walsh_dataset_open("imagenet:data", WALSH_SPLIT_TEST, &lenient, &set));
+    assert_int_equal(walsh_dataset_describe(set)->images, 2);
+    assert_ok(walsh_loader_open(set, &o, &loader));
+    assert_ok(walsh_loader_start(loader, 0, 0));
+    assert_fails(WALSH_E_FILE, "data/val/cat/v.jpg: cannot be opened", walsh_loader_next(loader, &batch));
+    walsh_loader_close(&loader);
+    walsh_dataset_close(&set);
+    assert_int_equal(remove("data/val/cat/v.jpg"), 0);
     /* Not one good image. */
     temp_write("data/val/cat/v.jpg", "x", 1);
     temp_write("data/val/ant/v.jpg", "x", 1);

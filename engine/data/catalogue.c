@@ -53,12 +53,13 @@ static int by_name(const void *left, const void *right, void *text)
     return strcmp((char *)text + ((const walsh_entry *)left)->name, (char *)text + ((const walsh_entry *)right)->name);
 }
 
+/* What cannot be looked at, such as a link to nowhere, counts: opening it says why, where leaving it out would not. */
 static bool is_of_kind(int folder, const struct dirent *item, mode_t kind, unsigned char type)
 {
     struct stat about;
     if (item->d_name[0] == '.') return false;
     if (item->d_type != DT_LNK && item->d_type != DT_UNKNOWN) return item->d_type == type;
-    return !fstatat(folder, item->d_name, &about, 0) && (about.st_mode & S_IFMT) == kind;
+    return fstatat(folder, item->d_name, &about, 0) || (about.st_mode & S_IFMT) == kind;
 }
 
 bool walsh_is_folder(int folder, const struct dirent *item)

@@ -40,7 +40,8 @@ walsh_status walsh_catalogue_add(walsh_catalogue *catalogue, const char *name, w
 /* Whether an item of an open folder is wanted. */
 typedef bool (*walsh_folder_filter)(int folder, const struct dirent *item);
 
-/* Filters: folders, and links to some; regular files, and links to some. Hidden ones are neither. */
+/* Filters: folders, and links to some; regular files, and links to some. Hidden ones are neither, links to nowhere
+ * both. */
 bool walsh_is_folder(int folder, const struct dirent *item);
 bool walsh_is_file(int folder, const struct dirent *item);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "engine/base/status.h"
 #include "engine/data/pictures.h"
@@ -19,9 +19,11 @@ static bool is_image(int folder, const struct dirent *item)
     return false;
 }
 
+/* Links to nowhere do. */
 static bool exists(const char *path)
 {
-    return !access(path, F_OK);
+    struct stat about;
+    return !lstat(path, &about);
 }
 
 static walsh_status join(char out[PATH_MAX], const char *folder, const char *name)
