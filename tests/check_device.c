@@ -63,6 +63,17 @@ static void selectors(void **state)
     assert_ok(walsh_device_choose(list, 5, "strange", &at));
     assert_int_equal(at, 4);
 
+    copy(list[1].name, "Fast"); /* whole, although a part of others */
+    assert_ok(walsh_device_choose(list, 5, "fast", &at));
+    assert_int_equal(at, 1);
+    copy(list[1].name, "Some CPU");
+    copy(list[0].name, "Fast GPU"); /* two of one name */
+    assert_fails(WALSH_E_NO_DEVICE, "2 OpenCL devices match 'fast gpu': name one by its index",
+                 walsh_device_choose(list, 5, "fast gpu", &at));
+    assert_ok(walsh_device_choose(list, 5, "0", &at));
+    assert_int_equal(at, 0);
+    copy(list[0].name, "Slow GPU");
+
     assert_int_equal(setenv("WALSH_DEVICE", "1", 1), 0);
     assert_ok(walsh_device_choose(list, 5, NULL, &at));
     assert_int_equal(at, 1);
@@ -150,6 +161,11 @@ static void threads(void **state)
     assert_fails(WALSH_E_ARGUMENT, units, walsh_device_open(&options, &device));
     assert_null(device);
     options.threads = 1;
+    if (info->compute_units > 1 && !op_device_divides()) {
+        assert_fails(WALSH_E_OPENCL, "cannot restrict it", walsh_device_open(&options, &device));
+        assert_null(device);
+        return;
+    }
     assert_ok(walsh_device_open(&options, &device));
     assert_int_equal(walsh_device_describe(device)->compute_units, 1);
     walsh_device_close(&device);

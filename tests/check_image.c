@@ -9,6 +9,7 @@ static void one(const walsh_variant *variant, int n, int h, int w)
     const walsh_image_problem p = {
         .n = n, .h = h, .w = w, .mean = {.485f, .456f, .406f}, .deviation = {.229f, .224f, .225f}};
     op_case k;
+    if (op_case_left_out(&walsh_image, variant, &p)) return;
     op_case_open(&k, &walsh_image, &p, 4);
     size_t pixels = (size_t)n * (size_t)h * (size_t)w;
     uint8_t *bytes = malloc(4 * pixels);
@@ -24,7 +25,8 @@ static void one(const walsh_variant *variant, int n, int h, int w)
     op_case_poison(&k, WALSH_IMAGE_Y);
     op_case_run(&k, variant);
     op_case_get(&k, WALSH_IMAGE_Y, y);
-    for (size_t i = 0; i < 3 * pixels; i++) assert_float_equal(y[i], want[i], 3e-7);
+    /* scale*pixel <= 1/deviation < 4.5, shift <= 2.2, y < 2.7: half a place each of scale, product, shift and sum. */
+    for (size_t i = 0; i < 3 * pixels; i++) assert_float_equal(y[i], want[i], 7.5e-7);
     op_case_close(&k);
     free(bytes), free(y), free(want);
 }

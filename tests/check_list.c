@@ -111,6 +111,23 @@ static void unknown_kernels_are_refused(void **state)
     walsh_list_destroy(&list);
 }
 
+/* A group beyond what the device allows a kernel is refused before anything is enqueued. */
+static void large_groups_are_refused(void **state)
+{
+    (void)state;
+    walsh_tensor *a, *y;
+    walsh_list *list = NULL;
+    open_tensors(op_device(), &a, &y);
+    assert_ok(walsh_list_create(op_device(), &list));
+    const walsh_launch launch = {.file = "add", .function = "add_plain", .local = {op_device()->info.max_group, 2, 1}};
+    assert_fails(WALSH_E_OPENCL, "add_plain of cl/add.cl with '' needs work-groups of",
+                 WALSH_LAUNCH(list, launch, WALSH_TENSOR(&a->view)));
+    assert_int_equal(walsh_list_count(list), 0);
+    walsh_list_destroy(&list);
+    walsh_tensor_destroy(&a);
+    walsh_tensor_destroy(&y);
+}
+
 /* Three runs of a launch, which the list holds twice, are one line: its names, and sums of its work. What another label
  * has named, and another list, has lines of its own. */
 static void profiles_add_up(void **state)
@@ -228,6 +245,7 @@ int main(void)
         cmocka_unit_test(a_list_replays),
         cmocka_unit_test(calls_run_in_order_and_failures_come_through),
         cmocka_unit_test(unknown_kernels_are_refused),
+        cmocka_unit_test(large_groups_are_refused),
         cmocka_unit_test(profiles_add_up),
         cmocka_unit_test_setup_teardown(the_kernel_log_has_each_kernel_once, temp_enter, temp_leave),
         cmocka_unit_test_setup_teardown(a_kernel_log_that_cannot_be_written_is_a_failure, temp_enter, temp_leave),

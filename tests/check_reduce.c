@@ -8,6 +8,7 @@ static void one(const walsh_variant *variant, int rows, int c, unsigned fuse)
 {
     walsh_reduce_problem p = {.fuse = fuse, .rows = rows, .c = c};
     if (rows % 8 == 0) p.rows /= 8, p.h = 2, p.w = 4;
+    if (op_case_left_out(&walsh_reduce, variant, &p)) return;
     op_case k;
     op_case_open(&k, &walsh_reduce, &p, 8);
     size_t count = op_case_count(&k, WALSH_REDUCE_X), columns = (size_t)c;

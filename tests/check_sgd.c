@@ -18,6 +18,7 @@ static void reference(const walsh_sgd_problem *p, const float *g, double *v, dou
 static void steps_of(const walsh_variant *variant, int elements, int decayed, int nesterov)
 {
     const walsh_sgd_problem p = {.elements = elements, .decayed = decayed, .nesterov = nesterov};
+    if (op_case_left_out(&walsh_sgd, variant, &p)) return;
     size_t count = (size_t)elements;
     float *g = op_floats(count), *v = op_floats(count), *w = op_floats(count);
     double *want_v = op_doubles(count), *want_w = op_doubles(count);

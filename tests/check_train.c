@@ -7,46 +7,8 @@
 
 #include <walsh/train.h>
 
-#include "engine/base/rng.h"
 #include "engine/base/safetensors.h"
-#include "tests/temp.h"
-
-/* Writes a data set in CIFAR-10's layout with `images` random images, classes in turn. */
-static void write_images(const char *path, int images)
-{
-    enum { RECORD = 3073 };
-    uint8_t *bytes = malloc((size_t)images * RECORD);
-    assert_non_null(bytes);
-    for (size_t i = 0; i < (size_t)images * RECORD; i++) {
-        uint32_t word[4];
-        walsh_rng_words((walsh_rng){11, (uint64_t)images}, i, word);
-        bytes[i] = (uint8_t)(i % RECORD ? word[0] >> 24 : i / RECORD % 10);
-    }
-    temp_write(path, bytes, (size_t)images * RECORD);
-    free(bytes);
-}
-
-/* cmocka set-up: a folder with data of 4 steps an epoch at batch 8. */
-static int enter(void **state)
-{
-    if (temp_enter(state) || mkdir("data", 0777)) return -1;
-    write_images("data/data_batch_1.bin", 37);
-    write_images("data/test_batch.bin", 11);
-    return 0;
-}
-
-static walsh_train_options tiny(const char *out, uint64_t steps)
-{
-    walsh_train_options options;
-    assert_ok(walsh_train_defaults("resnet20", "cifar10:data", &options));
-    options.out = out;
-    options.batch = 8;
-    options.steps = steps;
-    options.lr = 0.01;
-    options.schedule.kind = WALSH_SCHEDULE_CONSTANT;
-    options.model.head = WALSH_HEAD_HADAMARD;
-    return options;
-}
+#include "tests/tiny_run.h"
 
 static void train_on(unsigned threads, const walsh_train_options *options)
 {
@@ -74,7 +36,7 @@ static void assert_same_run(const char *a, const char *b)
 static void runs_repeat_to_the_bit(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("one", 3);
+    walsh_train_options options = tiny_run("one", 3);
     train_on(0, &options);
     options.out = "two";
     options.loaders = 3;
@@ -89,10 +51,8 @@ static void runs_repeat_to_the_bit(void **state)
 static void threads_do_not_matter(void **state)
 {
     (void)state;
-    if (walsh_device_describe(op_device())->kind != WALSH_DEVICE_CPU ||
-        walsh_device_describe(op_device())->compute_units < 2)
-        skip();
-    walsh_train_options options = tiny("one", 3);
+    if (!op_device_divides()) skip();
+    walsh_train_options options = tiny_run("one", 3);
     train_on(1, &options);
     options.out = "two";
     train_on(2, &options);
@@ -103,7 +63,7 @@ static void threads_do_not_matter(void **state)
 static void seeds_matter(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("one", 1);
+    walsh_train_options options = tiny_run("one", 1);
     train_on(0, &options);
     options.out = "two";
     options.seed = 9;
@@ -126,7 +86,7 @@ static bool stop_at(void *context, const walsh_train_progress *progress)
 static void a_stopped_run_goes_on(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("whole", 9);
+    walsh_train_options options = tiny_run("whole", 9);
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.out = "parts";
     static const stopper stops[] = {{2, false}, {4, true}, {7, false}};
@@ -147,7 +107,7 @@ static void a_stopped_run_goes_on(void **state)
 static void a_stopped_run_of_parts_goes_on(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("whole", 6);
+    walsh_train_options options = tiny_run("whole", 6);
     options.accumulate = 2;
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.out = "parts";
@@ -164,7 +124,7 @@ static void a_stopped_run_of_parts_goes_on(void **state)
     memcpy(&batches, entry->data, sizeof batches);
     assert_int_equal(batches, 12);
     walsh_safetensors_close(&file);
-    options = tiny("one", 6);
+    options = tiny_run("one", 6);
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
     assert_int_not_equal(system("cmp -s one/last.safetensors whole/last.safetensors"), 0);
     options.resume = true;
@@ -182,7 +142,7 @@ static void a_stopped_run_of_parts_goes_on(void **state)
 static void an_older_state_goes_on(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("run", 1), recalled;
+    walsh_train_options options = tiny_run("run", 1), recalled;
     char *memory = NULL;
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
     assert_int_equal(system("LC_ALL=C sed -i 's/train.accumulate/train.ACCUMULATE/' run/state.safetensors"), 0);
@@ -201,7 +161,7 @@ static void an_older_state_goes_on(void **state)
 static void a_longer_run_goes_on(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("whole", 9);
+    walsh_train_options options = tiny_run("whole", 9);
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.out = "parts";
     for (options.steps = 3; options.steps <= 9; options.steps += 3) {
@@ -213,7 +173,7 @@ static void a_longer_run_goes_on(void **state)
 
 static walsh_train_options killed_run(void)
 {
-    walsh_train_options options = tiny("parts", 50);
+    walsh_train_options options = tiny_run("parts", 50);
     options.save_every = 1;
     options.resume = access("parts/state.safetensors", F_OK) == 0;
     return options;
@@ -261,7 +221,7 @@ static int run_to_be_killed(void)
 static void a_loss_that_is_nan_stops_the_run(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("run", 40);
+    walsh_train_options options = tiny_run("run", 40);
     options.lr = 1e30;
     options.model.head = WALSH_HEAD_LEARNED;
     options.save_every = 1;
@@ -292,7 +252,7 @@ static void files_that_cannot_be_written_end_the_run(void **state)
     static const mover movers[] = {{UINT64_MAX, false}, {3, false}};
     for (int i = 0; i < 2; i++) {
         mover m = movers[i];
-        walsh_train_options options = tiny("run", 40);
+        walsh_train_options options = tiny_run("run", 40);
         if (i == 0) options.save_every = 1; /* else the first to fail is the state that a stop writes */
         /* Whichever of its files the writer is at when the folder goes. */
         assert_fails(WALSH_E_FILE, " run/", walsh_train(op_device(), &options, move_away, &m, NULL));
@@ -301,11 +261,11 @@ static void files_that_cannot_be_written_end_the_run(void **state)
         walsh_model *model = NULL;
         assert_ok(walsh_model_open(op_device(), "moved/state.safetensors", NULL, 0, &model));
         walsh_model_destroy(&model);
-        options = tiny("moved", 4);
+        options = tiny_run("moved", 4);
         options.save_every = i == 0;
         options.resume = true;
         assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
-        options = tiny("whole", 4);
+        options = tiny_run("whole", 4);
         options.save_every = i == 0;
         assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
         assert_same_run("whole", "moved");
@@ -318,7 +278,7 @@ static void files_that_cannot_be_written_end_the_run(void **state)
 static void a_stop_comes_after_what_is_under_way(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("parts", 4);
+    walsh_train_options options = tiny_run("parts", 4);
     options.save_every = 1;
     stopper s = {2, false};
     assert_fails(WALSH_E_STOPPED, "stopped after step 3", walsh_train(op_device(), &options, stop_at, &s, NULL));
@@ -332,34 +292,34 @@ static void a_stop_comes_after_what_is_under_way(void **state)
 static void contradictions_are_refused(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("run", 1);
+    walsh_train_options options = tiny_run("run", 1);
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
     assert_fails(WALSH_E_ARGUMENT, "already holds a run", walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.resume = true;
     options.lr = 0.5;
     assert_fails(WALSH_E_ARGUMENT, "--lr 0.5 contradicts the run in run/state.safetensors, which has --lr 0.01",
                  walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options = tiny("run", 1);
+    options = tiny_run("run", 1);
     options.resume = true;
     options.model.head = WALSH_HEAD_LEARNED;
     assert_fails(WALSH_E_ARGUMENT, "--head learned contradicts", walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options = tiny("run", 1);
+    options = tiny_run("run", 1);
     options.resume = true;
     options.shuffle = false;
     assert_fails(WALSH_E_ARGUMENT, "--no-shuffle contradicts the run in run/state.safetensors, which has shuffling",
                  walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options = tiny("run", 1);
+    options = tiny_run("run", 1);
     options.resume = true;
     options.init = "run/last.safetensors";
     assert_fails(WALSH_E_ARGUMENT, "--init run/last.safetensors contradicts",
                  walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options = tiny("elsewhere", 1);
+    options = tiny_run("elsewhere", 1);
     options.resume = true;
     assert_fails(WALSH_E_FILE, "elsewhere/state.safetensors", walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options = tiny(NULL, 1);
+    options = tiny_run(NULL, 1);
     options.lr = NAN;
     assert_fails(WALSH_E_ARGUMENT, "--lr nan", walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options = tiny(NULL, 1);
+    options = tiny_run(NULL, 1);
     options.batch = 0;
     assert_fails(WALSH_E_ARGUMENT, "--batch 0", walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.batch = 38;
@@ -370,14 +330,14 @@ static void contradictions_are_refused(void **state)
 static void shrunken_data_are_refused(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("run", 5); /* one epoch of 4 steps, and a step */
+    walsh_train_options options = tiny_run("run", 5); /* one epoch of 4 steps, and a step */
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
-    write_images("data/data_batch_1.bin", 24);
+    tiny_images("data/data_batch_1.bin", 24);
     options.resume = true;
     options.steps = 9;
     assert_fails(WALSH_E_ARGUMENT, "at step 5, 1 into epoch 2; expected epochs of 3 steps",
                  walsh_train(op_device(), &options, NULL, NULL, NULL));
-    write_images("data/data_batch_1.bin", 37);
+    tiny_images("data/data_batch_1.bin", 37);
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
 }
 
@@ -394,7 +354,7 @@ static bool note_memory(void *context, const walsh_train_progress *progress)
 static walsh_memory memory_of(int batch, int parts)
 {
     walsh_memory memory = {0};
-    walsh_train_options options = tiny(NULL, 1);
+    walsh_train_options options = tiny_run(NULL, 1);
     options.batch = batch;
     options.accumulate = parts;
     assert_fails(WALSH_E_STOPPED, "after step 0", walsh_train(op_device(), &options, note_memory, &memory, NULL));
@@ -407,7 +367,7 @@ static walsh_memory memory_of(int batch, int parts)
 static void memory_is_limited(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("run", 1);
+    walsh_train_options options = tiny_run("run", 1);
     uint64_t six = memory_of(6, 1).total, eight = memory_of(8, 1).total;
     assert_true(memory_of(8, 2).activations < memory_of(8, 1).activations);
     options.memory = eight - 1;
@@ -441,9 +401,9 @@ static walsh_memory memory_of_evaluation(walsh_model *model, walsh_dataset *set,
 {
     walsh_memory memory = {.trains = true};
     walsh_evaluation result;
-    assert_fails(WALSH_E_STOPPED, "stopped",
-                 walsh_evaluate(model, set, &(walsh_evaluate_options){.batch = batch}, note_evaluation, &memory,
-                                &result));
+    assert_fails(
+        WALSH_E_STOPPED, "stopped",
+        walsh_evaluate(model, set, &(walsh_evaluate_options){.batch = batch}, note_evaluation, &memory, &result));
     assert_true(!memory.trains && memory.parts == 1 && memory.batch == (batch && batch < 11 ? batch : 11));
     assert_true(memory.total == memory.parameters + memory.activations + memory.images);
     return memory;
@@ -483,7 +443,7 @@ static void memory_of_evaluation_is_limited(void **state)
 static void options_are_recalled(void **state)
 {
     (void)state;
-    walsh_train_options options = tiny("run", 1), recalled;
+    walsh_train_options options = tiny_run("run", 1), recalled;
     options.label_smoothing = 0.1;
     options.momentum = 1.0 / 3;
     assert_ok(walsh_schedule_parse("step:3,5", &options.schedule));
@@ -541,7 +501,7 @@ static void evaluation_counts_every_image_once(void **state)
     walsh_model_destroy(&model);
 }
 
-#define in_folder(test) cmocka_unit_test_setup_teardown(test, enter, temp_leave)
+#define in_folder(test) cmocka_unit_test_setup_teardown(test, tiny_enter, temp_leave)
 
 int main(int argc, char **argv)
 {

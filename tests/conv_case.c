@@ -179,9 +179,9 @@ static bool has(const op_case *k, const char *name)
 static const unsigned exclusive[] = {WALSH_FUSE_STATS, WALSH_FUSE_NORMALISE};
 
 /* Whether a variant is to be tried on this problem. */
-static bool applies(const walsh_variant *variant, const walsh_conv *c)
+static bool applies(const walsh_op *op, const walsh_variant *variant, const walsh_conv *c)
 {
-    return !(c->fuse & ~variant->fuses) && variant->suits(op_device(), c);
+    return walsh_op_takes(op_device(), op, variant, c);
 }
 
 static void run_and_compare(op_case *k, const walsh_conv *c, const walsh_variant *variant, const double *before,
@@ -213,7 +213,7 @@ static void check_one(const walsh_op *op, walsh_conv c, int extra_pitch)
     conv_extras_gate(&k, &c, value[out], before);
     conv_extras_normalise(&k, &c, value[out]);
     for (const walsh_variant *const *v = op->variants; *v; v++)
-        if (applies(*v, &c)) run_and_compare(&k, &c, *v, before, value[out]);
+        if (applies(op, *v, &c)) run_and_compare(&k, &c, *v, before, value[out]);
     for (int t = 0; t < TENSORS; t++) free(value[t]);
     free(before);
     op_case_close(&k);
@@ -244,8 +244,8 @@ static void check_all(const walsh_op *op, unsigned fuse)
                 set_option(&c, option);
                 if (several && fuse & WALSH_FUSE_NORMALISE && !(c.add && c.relu)) continue;
                 int applying = 0;
-                for (const walsh_variant *const *v = op->variants; *v; v++) applying += applies(*v, &c);
-                if (applying) check_one(op, c, extra);
+                for (const walsh_variant *const *v = op->variants; *v; v++) applying += applies(op, *v, &c);
+                if (applying && !op_case_left_out(op, NULL, &c)) check_one(op, c, extra);
                 tried += applying;
             }
     if (!tried) fail_msg("no variant of %s takes the extras %u", op->name, fuse);
@@ -290,7 +290,7 @@ void conv_case_nan(const walsh_op *op, unsigned extra, const char *operand)
     x[NAN_PIXEL * CHANNELS + NAN_CHANNEL] = NAN;
     op_case_set(&k, from, x);
     for (const walsh_variant *const *v = op->variants; *v; v++) {
-        if (!applies(*v, &c)) continue;
+        if (!applies(op, *v, &c)) continue;
         op_case_run(&k, *v);
         op_case_get(&k, OUTPUT, out);
         for (size_t i = 0; i < count; i++) {
@@ -325,7 +325,7 @@ void conv_case_nan_gate(int gate)
     op_case_set(&k, conv_operand(op, "saved"), saved);
     op_case_set(&k, conv_operand(op, gate == WALSH_GATE_STORED ? "z" : "u"), closed);
     for (const walsh_variant *const *v = op->variants; *v; v++) {
-        if (!applies(*v, &c)) continue;
+        if (!applies(op, *v, &c)) continue;
         op_case_run(&k, *v);
         op_case_get(&k, OUTPUT, out);
         op_case_get(&k, conv_operand(op, "partial"), partial);
@@ -381,7 +381,7 @@ void conv_case_threads(const walsh_op *op)
 {
     static const sizes many[] = {{16, 16, 16, 16, 32, 3, 3, 1, 1, ONE_GROUP},
                                  {9, 15, 15, 12, 20, 3, 3, 2, 1, ONE_GROUP}};
-    if (op_device()->info.kind != WALSH_DEVICE_CPU || op_device()->info.compute_units < 2) skip();
+    if (!op_device_divides()) skip();
     for (size_t i = 0; i < sizeof many / sizeof many[0]; i++)
         for (const walsh_variant *const *v = op->variants; *v; v++)
             for (unsigned e = 0; e < 2; e++) {

@@ -6,16 +6,37 @@
 
 static walsh_device *shared_device;
 
+/* The largest case, in operations and bytes, that each launch's variant has been tried on, or a variant without a kernel
+ * of ours. */
+typedef struct trial {
+    char *what;
+    double work;
+} trial;
+static trial *tried;
+static size_t tried_count;
+
 walsh_device *op_device(void)
 {
     if (!shared_device) assert_ok(walsh_device_open(NULL, &shared_device));
     return shared_device;
 }
 
+bool op_device_divides(void)
+{
+    const walsh_device_options one = {.threads = 1};
+    walsh_device *device = NULL;
+    if (op_device()->info.kind != WALSH_DEVICE_CPU || op_device()->info.compute_units < 2) return false;
+    bool divides = !walsh_device_open(&one, &device);
+    walsh_device_close(&device);
+    return divides;
+}
+
 int op_device_close(void **state)
 {
     (void)state;
     walsh_device_close(&shared_device);
+    for (size_t i = 0; i < tried_count; i++) free(tried[i].what);
+    free(tried);
     return 0;
 }
 
@@ -110,6 +131,84 @@ static walsh_tensor *make_workspace(op_case *c, const walsh_variant *variant)
     return workspace;
 }
 
+static double most_work(void)
+{
+    const char *text = getenv("WALSH_TEST_WORK");
+    return text && *text ? atof(text) : INFINITY;
+}
+
+bool op_cases_are_few(void)
+{
+    return most_work() < INFINITY;
+}
+
+static double work_of(const walsh_op *op, const void *problem)
+{
+    double flops = 0, bytes = 0;
+    op->cost(problem, &flops, &bytes);
+    return flops + bytes;
+}
+
+static trial *find_tried(const char *what)
+{
+    for (size_t i = 0; i < tried_count; i++)
+        if (!strcmp(tried[i].what, what)) return &tried[i];
+    assert_ok(walsh_grow(&tried, tried_count, sizeof *tried, "what was tried"));
+    tried[tried_count] = (trial){.what = strdup(what)};
+    assert_non_null(tried[tried_count].what);
+    return &tried[tried_count++];
+}
+
+static trial *find_launch(const walsh_variant *variant, const walsh_list *list, size_t index)
+{
+    const char *launched = walsh_list_at(list, index).variant;
+    return find_tried(launched ? launched : variant->name);
+}
+
+static bool is_enough(double tried_before, double work)
+{
+    const double growth = 4, far = 30;
+    return tried_before > 0 ? work < growth * tried_before || work > most_work() : work > far * most_work();
+}
+
+/* Whether each of the variant's launches for this problem has been tried enough. It is emitted without memory. */
+static bool all_tried(const walsh_op *op, const walsh_variant *variant, const void *problem)
+{
+    walsh_view views[WALSH_MAX_OPERANDS] = {0}, workspace = {.shape = walsh_shape_absent};
+    walsh_shape shapes[WALSH_MAX_OPERANDS];
+    walsh_list *list = NULL;
+    bool enough = true;
+    size_t bytes = variant->workspace ? variant->workspace(op_device(), problem) : 0;
+    if (bytes) workspace.shape = walsh_shape_vector((int)((bytes + 3) / 4));
+    assert_ok(op->shapes(problem, shapes));
+    for (int i = 0; i < walsh_op_operands(op); i++) views[i].shape = shapes[i];
+    assert_ok(walsh_list_create(op_device(), &list));
+    assert_ok(walsh_variant_emit(variant, list, problem, views, &workspace));
+    for (size_t i = 0; i < walsh_list_count(list); i++)
+        enough &= is_enough(find_launch(variant, list, i)->work, work_of(op, problem));
+    walsh_list_destroy(&list);
+    return enough;
+}
+
+bool op_case_left_out(const walsh_op *op, const walsh_variant *variant, const void *problem)
+{
+    if (!op_cases_are_few()) return false;
+    for (const walsh_variant *const *v = op->variants; *v; v++) {
+        if ((variant && *v != variant) || !walsh_op_takes(op_device(), op, *v, problem)) continue;
+        if (!all_tried(op, *v, problem)) return false;
+    }
+    return true;
+}
+
+static void remember(const op_case *c, const walsh_variant *variant, const walsh_list *list)
+{
+    double work = work_of(c->op, c->problem);
+    for (size_t i = 0; i < walsh_list_count(list); i++) {
+        trial *launched = find_launch(variant, list, i);
+        if (launched->work < work) launched->work = work;
+    }
+}
+
 void op_case_run(op_case *c, const walsh_variant *variant)
 {
     walsh_view views[WALSH_MAX_OPERANDS], absent = {.shape = walsh_shape_absent};
@@ -121,6 +220,7 @@ void op_case_run(op_case *c, const walsh_variant *variant)
     assert_ok(walsh_variant_emit(variant, list, c->problem, views, workspace ? &workspace->view : &absent));
     assert_ok(walsh_list_run(list));
     assert_int_equal(clFinish(c->device->queue), CL_SUCCESS);
+    if (op_cases_are_few()) remember(c, variant, list);
     walsh_list_destroy(&list);
     walsh_tensor_destroy(&workspace);
 }

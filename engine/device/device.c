@@ -6,6 +6,18 @@
 #include <time.h>
 
 #include "engine/device/program.h"
+#include "engine/device/quirks.h"
+
+/* Not every driver survives being asked for what it says that it has not (rusticl). */
+static bool divides_by_counts(cl_device_id id)
+{
+    cl_device_partition_property kinds[8] = {0};
+    size_t size = 0;
+    if (clGetDeviceInfo(id, CL_DEVICE_PARTITION_PROPERTIES, sizeof kinds, kinds, &size) != CL_SUCCESS) return false;
+    for (size_t i = 0; i < size / sizeof kinds[0]; i++)
+        if (kinds[i] == CL_DEVICE_PARTITION_BY_COUNTS) return true;
+    return false;
+}
 
 /* Restricts a CPU device to `threads` of its compute units. */
 static walsh_status partition(walsh_device *device, unsigned threads)
@@ -20,7 +32,7 @@ static walsh_status partition(walsh_device *device, unsigned threads)
                                                       (cl_device_partition_property)threads,
                                                       CL_DEVICE_PARTITION_BY_COUNTS_LIST_END, 0};
     cl_device_id part;
-    if (clCreateSubDevices(device->id, by_counts, 1, &part, NULL) != CL_SUCCESS)
+    if (!divides_by_counts(device->id) || clCreateSubDevices(device->id, by_counts, 1, &part, NULL) != CL_SUCCESS)
         WALSH_FAIL(WALSH_E_OPENCL, "--threads %u: the driver of %s cannot restrict it", threads, device->info.name);
     device->id = part;
     device->is_sub_device = true;
@@ -48,6 +60,7 @@ static walsh_tiles own_tiles(const walsh_device *device)
 {
     cl_uint floats = 0;
     if (device->info.kind != WALSH_DEVICE_CPU) return vendor_tiles(device->id);
+    if (walsh_quirks(device->info.platform) & WALSH_QUIRK_AS_GPU) return WALSH_TILES_GPU;
     clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof floats, &floats, NULL);
     return floats >= 16 ? WALSH_TILES_WIDE_CPU : WALSH_TILES_CPU;
 }
@@ -95,7 +108,7 @@ static walsh_status open_device(const walsh_device_options *options, walsh_devic
     if (options->threads) WALSH_TRY(partition(device, options->threads));
     WALSH_TRY(choose_tiles(device));
     device->profile = options->profile;
-    device->driver_caches = strstr(device->info.platform, "Portable Computing Language") != NULL;
+    device->driver_caches = walsh_quirks(device->info.platform) & WALSH_QUIRK_CACHES;
     int length = snprintf(device->build_options, sizeof device->build_options, "-cl-std=CL1.2 -w -DWALSH_DEVICE_%s=1",
                           device->info.kind == WALSH_DEVICE_GPU ? "GPU" : "CPU");
     size_t narrow = narrowest_sub_group(device->id);

@@ -136,13 +136,24 @@ static size_t best_of(const walsh_device_info *list, size_t count, walsh_device_
     return best;
 }
 
-static walsh_status by_name(const walsh_device_info *list, size_t count, const char *part, size_t *chosen)
+/* How many devices have a name or platform that is `part`, or contains it; the first. */
+static size_t count_named(const walsh_device_info *list, size_t count, const char *part, bool whole, size_t *first)
 {
     size_t matches = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!contains(list[i].name, part) && !contains(list[i].platform, part)) continue;
-        if (!matches++) *chosen = i;
+        const char *const names[] = {list[i].name, list[i].platform};
+        bool named = false;
+        for (int n = 0; n < 2; n++) named |= whole ? !strcasecmp(names[n], part) : contains(names[n], part);
+        if (named && !matches++) *first = i;
     }
+    return matches;
+}
+
+/* A whole name goes before a part of another. */
+static walsh_status by_name(const walsh_device_info *list, size_t count, const char *part, size_t *chosen)
+{
+    size_t matches = count_named(list, count, part, true, chosen);
+    if (!matches) matches = count_named(list, count, part, false, chosen);
     if (!matches) WALSH_FAIL(WALSH_E_NO_DEVICE, "no OpenCL device is named '%s' (`walsh devices` lists them)", part);
     if (matches > 1)
         WALSH_FAIL(WALSH_E_NO_DEVICE, "%zu OpenCL devices match '%s': name one by its index in `walsh devices`",

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,30 +16,10 @@ static struct {
     size_t count;
 } written = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static const char *log_path(void)
-{
-    const char *path = getenv("WALSH_KERNEL_LOG");
-    return path && *path ? path : NULL;
-}
-
-walsh_status walsh_kernel_log_line(const walsh_launch *launch, char **line)
-{
-    size_t local[3];
-    *line = NULL;
-    if (!log_path()) return WALSH_OK;
-    for (int d = 0; d < 3; d++) local[d] = launch->local[d] ? launch->local[d] : 1;
-    if (asprintf(line, "%s.cl\t%s\t%s\t%zux%zux%zu\n", launch->file, launch->options ? launch->options : "",
-                 launch->function, local[0], local[1], local[2]) < 0) {
-        *line = NULL;
-        WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a line of the kernel log");
-    }
-    return WALSH_OK;
-}
-
-static bool is_written(const char *line)
+static bool is_written(const char *line, size_t length)
 {
     for (size_t i = 0; i < written.count; i++)
-        if (!strcmp(written.lines[i], line)) return true;
+        if (!strncmp(written.lines[i], line, length) && written.lines[i][length] == '\n') return true;
     return false;
 }
 
@@ -53,27 +34,22 @@ static walsh_status append_line(const char *path, const char *line)
     WALSH_FAIL(WALSH_E_FILE, "%s: cannot append to the kernel log: %s", path, error ? strerror(error) : "short write");
 }
 
-/* Takes over the line where it is a new one. */
-static walsh_status keep(const char *path, char **line)
+static walsh_status log_once(const char *path, const char *variant)
 {
-    if (is_written(*line)) return WALSH_OK;
-    WALSH_TRY(append_line(path, *line));
+    char *line;
+    if (is_written(variant, strlen(variant))) return WALSH_OK;
     WALSH_TRY(walsh_grow(&written.lines, written.count, sizeof *written.lines, "the kernel log"));
-    written.lines[written.count++] = *line;
-    *line = NULL;
-    return WALSH_OK;
+    if (asprintf(&line, "%s\n", variant) < 0) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for the kernel log");
+    written.lines[written.count++] = line;
+    return append_line(path, line);
 }
 
-walsh_status walsh_kernel_log_append(char **line)
+walsh_status walsh_kernel_log(const char *variant)
 {
-    const char *path = log_path();
-    walsh_status status = WALSH_OK;
-    if (*line && path) {
-        pthread_mutex_lock(&written.lock);
-        status = keep(path, line);
-        pthread_mutex_unlock(&written.lock);
-    }
-    free(*line);
-    *line = NULL;
+    const char *path = getenv("WALSH_KERNEL_LOG");
+    if (!path || !*path) return WALSH_OK;
+    pthread_mutex_lock(&written.lock);
+    walsh_status status = log_once(path, variant);
+    pthread_mutex_unlock(&written.lock);
     return status;
 }

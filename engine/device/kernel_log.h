@@ -1,5 +1,5 @@
 /* Which kernels a process has run, for tests of tests and for audits: $WALSH_KERNEL_LOG names a file. Every process
- * appends, for each distinct kernel that it enqueues through a list, one line
+ * appends the variant (walsh_listed, in list.h) of each distinct kernel that it enqueues through a list, as one line
  *
  *     FILE.cl <TAB> build options <TAB> kernel <TAB> local size, as 16x16x1
  *
@@ -8,12 +8,9 @@
 #ifndef WALSH_ENGINE_DEVICE_KERNEL_LOG_H
 #define WALSH_ENGINE_DEVICE_KERNEL_LOG_H
 
-#include "engine/device/list.h"
+#include "engine/base/status.h"
 
-/* The launch's line, which the caller frees; NULL where no log is asked for. */
-walsh_status walsh_kernel_log_line(const walsh_launch *launch, char **line);
-
-/* Appends *line to the log unless this process has done so before; frees it and sets it to NULL. NULL is accepted. */
-walsh_status walsh_kernel_log_append(char **line);
+/* Appends the variant's line to the log, if there is one and this process has not done so before. */
+walsh_status walsh_kernel_log(const char *variant);
 
 #endif

@@ -17,7 +17,7 @@ typedef struct entry {
     char layer[48], operation[32], name[48]; /* the last: of the kernel */
     double flops, bytes;
     double seconds; /* over all profiled runs */
-    char *log_line; /* still to be written to the kernel log; NULL: nothing */
+    char *variant;  /* as in walsh_listed */
 } entry;
 
 struct walsh_list {
@@ -90,21 +90,59 @@ static cl_int set_arg(cl_kernel kernel, cl_uint *at, const walsh_arg *arg)
     }
 }
 
+static size_t at_least_one(size_t size)
+{
+    return size ? size : 1;
+}
+
+static walsh_status describe(const walsh_launch *launch, char **variant)
+{
+    const size_t *local = launch->local;
+    if (asprintf(variant, "%s.cl\t%s\t%s\t%zux%zux%zu", launch->file, launch->options ? launch->options : "",
+                 launch->function, at_least_one(local[0]), at_least_one(local[1]), at_least_one(local[2])) >= 0)
+        return WALSH_OK;
+    *variant = NULL;
+    WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a launch of %s", launch->function);
+}
+
 /* A new entry with the launch's sizes; the kernel is not yet its own. */
 static walsh_status append_launch(walsh_list *list, const walsh_launch *launch, entry **e)
 {
-    char *line;
-    WALSH_TRY(walsh_kernel_log_line(launch, &line));
+    char *variant;
+    WALSH_TRY(describe(launch, &variant));
     walsh_status status = append(list, launch->function, launch->flops, launch->bytes, e);
     if (status) {
-        free(line);
+        free(variant);
         return status;
     }
-    (*e)->log_line = line;
+    (*e)->variant = variant;
     for (int d = 0; d < 3; d++) {
-        size_t local = launch->local[d] ? launch->local[d] : 1, global = launch->global[d] ? launch->global[d] : 1;
+        size_t local = at_least_one(launch->local[d]), global = at_least_one(launch->global[d]);
         (*e)->local[d] = local;
         (*e)->global[d] = (global + local - 1) / local * local;
+    }
+    return WALSH_OK;
+}
+
+/* The device's own limit is asked for where a variant is chosen; a kernel's can be smaller, for its registers. */
+static walsh_status check_group(const walsh_device *device, const walsh_launch *launch, cl_kernel kernel)
+{
+    const size_t *local = launch->local;
+    size_t items = at_least_one(local[0]) * at_least_one(local[1]) * at_least_one(local[2]), most = 0;
+    if (clGetKernelWorkGroupInfo(kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL) ||
+        items <= most)
+        return WALSH_OK;
+    WALSH_FAIL(WALSH_E_OPENCL, "%s of cl/%s.cl with '%s' needs work-groups of %zu, and %s allows it %zu",
+               launch->function, launch->file, launch->options ? launch->options : "", items, device->info.name, most);
+}
+
+static walsh_status set_args(cl_kernel kernel, const walsh_launch *launch, const walsh_arg *args, size_t count)
+{
+    cl_uint at = 0;
+    for (size_t i = 0; i < count; i++) {
+        cl_int code = set_arg(kernel, &at, &args[i]);
+        if (code == CL_SUCCESS) continue;
+        WALSH_FAIL(WALSH_E_OPENCL, "argument %zu of kernel %s is refused (%d)", i, launch->function, (int)code);
     }
     return WALSH_OK;
 }
@@ -115,14 +153,9 @@ walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, con
     cl_kernel kernel = NULL;
     WALSH_TRY(walsh_kernel_create(list->device, launch->file, launch->function, launch->options ? launch->options : "",
                                   &kernel));
-    cl_uint at = 0;
-    for (size_t i = 0; i < count; i++) {
-        cl_int code = set_arg(kernel, &at, &args[i]);
-        if (code == CL_SUCCESS) continue;
-        clReleaseKernel(kernel);
-        WALSH_FAIL(WALSH_E_OPENCL, "argument %zu of kernel %s is refused (%d)", i, launch->function, (int)code);
-    }
-    walsh_status status = append_launch(list, launch, &e);
+    walsh_status status = check_group(list->device, launch, kernel);
+    if (!status) status = set_args(kernel, launch, args, count);
+    if (!status) status = append_launch(list, launch, &e);
     if (status) {
         clReleaseKernel(kernel);
         return status;
@@ -184,16 +217,20 @@ walsh_listed walsh_list_at(const walsh_list *list, size_t index)
                           .layer = e->layer,
                           .operation = e->operation,
                           .kernel = e->name,
+                          .variant = e->variant,
                           .global = e->global,
                           .local = e->local,
                           .flops = e->flops,
                           .bytes = e->bytes};
 }
 
-/* Writes what this run has enqueued and none before it. */
+/* What this run has enqueued, and none before it. */
 static walsh_status log_kernels(walsh_list *list)
 {
-    while (list->logged < list->count) WALSH_TRY(walsh_kernel_log_append(&list->entries[list->logged++].log_line));
+    for (; list->logged < list->count; list->logged++) {
+        const entry *e = &list->entries[list->logged];
+        if (e->variant) WALSH_TRY(walsh_kernel_log(e->variant));
+    }
     return WALSH_OK;
 }
 
@@ -213,7 +250,7 @@ walsh_status walsh_list_run(walsh_list *list)
         collect(list);
     }
     WALSH_TRY(status);
-    if (list->logged < list->count) WALSH_TRY(log_kernels(list));
+    WALSH_TRY(log_kernels(list));
     WALSH_CL(clFlush(device->queue));
     return WALSH_OK;
 }
@@ -259,7 +296,7 @@ void walsh_list_destroy(walsh_list **list)
     for (size_t i = 0; i < (*list)->count; i++) {
         if ((*list)->entries[i].kernel) clReleaseKernel((*list)->entries[i].kernel);
         free((*list)->entries[i].context);
-        free((*list)->entries[i].log_line);
+        free((*list)->entries[i].variant);
     }
     free((*list)->entries);
     free((*list)->events);

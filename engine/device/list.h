@@ -69,7 +69,8 @@ size_t walsh_list_count(const walsh_list *list);
 typedef struct walsh_listed {
     int number;                             /* of the walsh_list_label before it, from 1 */
     const char *layer, *operation, *kernel; /* the last: "library call" for one */
-    const size_t *global, *local;           /* [3] work-items, and of a group; zeros for a library call */
+    const char *variant; /* "FILE.cl", build options, kernel and local size, between tabs; NULL for a library call */
+    const size_t *global, *local; /* [3] work-items, and of a group; zeros for a library call */
     double flops, bytes;
 } walsh_listed;
 walsh_listed walsh_list_at(const walsh_list *list, size_t index);

@@ -33,8 +33,8 @@ typedef struct walsh_device_info {
  * No platform at all is no failure: *count is 0. Fails with WALSH_E_MEMORY, WALSH_E_OPENCL. */
 WALSH_API walsh_status walsh_device_list(walsh_device_info **list, size_t *count);
 
-/* The entry of `list` that `selector` names: an index, "cpu", "gpu", or a part of a device's or platform's name (case
- * does not count); NULL or "" stands for $WALSH_DEVICE, else the GPU with the most compute units times clock, else the
+/* The entry of `list` that `selector` names: an index, "cpu", "gpu", or a device's or platform's name or a part of it
+ * (case does not count, and a whole name goes before parts of others); NULL or "" stands for $WALSH_DEVICE, else the GPU with the most compute units times clock, else the
  * first CPU. Fails with WALSH_E_NO_DEVICE where nothing (or more than one name) matches. */
 WALSH_API walsh_status walsh_device_choose(const walsh_device_info *list, size_t count, const char *selector,
                                            size_t *chosen);

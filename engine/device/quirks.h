@@ -1,0 +1,34 @@
+/* Defects and peculiarities of OpenCL drivers, and what is done about each: the one place to look, and to add to. Those
+ * that a driver's name is needed for are the flags; the rest is asked of the device, or avoided for all.
+ *
+ * POCL (3.1)
+ *   keeps compiled kernels itself, and compiles a second time when asked for a program's binary: QUIRK_CACHES;
+ *   lets go of its last event after clFinish has returned, and reads the sub-device as it does: device.c waits;
+ *   leaves mad() a multiply and an addition, and emits nothing for prefetch(): kernels say a*b + c, and walsh.clh takes
+ *   Clang's builtin;
+ *   code depends on the local size and on a global offset being zero: lists give the one and never have the other.
+ * rusticl (Mesa 22.3, llvmpipe)
+ *   is a CPU device that vectorises over work-items, and takes minutes to compile a kernel that holds a thousand values
+ *   in a private array, as those for CPUs do: QUIRK_AS_GPU;
+ *   crashes in clCreateSubDevices, which it does not support: device.c asks what divisions there are;
+ *   ends the process over Clang's builtin for prefetching, as what goes by way of SPIR-V may: walsh.clh;
+ *   multiplies and adds apart: tolerances of tests allow for two roundings.
+ * Intel's runtime for CPUs (2026.2)
+ *   comes with a second platform, an FPGA emulator: devices.c lists it, and the first CPU is used by default.
+ * Oclgrind (21.10)
+ *   is CPU, GPU and accelerator at once: taken for a GPU;
+ *   refuses `freeze` and noalias.scope.decl, which its own optimiser makes: tools/runtimes.sh compiles without it.
+ * CLBlast (1.5.3)
+ *   first calls from several threads race: they come from the one thread that runs the list. */
+#ifndef WALSH_ENGINE_DEVICE_QUIRKS_H
+#define WALSH_ENGINE_DEVICE_QUIRKS_H
+
+enum {
+    WALSH_QUIRK_CACHES = 1, /* the driver keeps compiled kernels itself */
+    WALSH_QUIRK_AS_GPU = 2, /* kernels are to be laid out as for a GPU, although it is a CPU */
+};
+
+/* The flags of a platform, by its name. */
+unsigned walsh_quirks(const char *platform);
+
+#endif

@@ -1,0 +1,206 @@
+#!/bin/sh
+# Runs the tests on several OpenCL runtimes; see usage() below.
+set -u
+root=$(CDPATH='' cd "$(dirname "$0")/.." && pwd) || exit 1
+script=runtimes.sh
+. "$root/tools/setup.sh"
+
+usage() {
+    cat <<'END'
+usage: tools/runtimes.sh [OPTION...] [TEST...]
+       tools/runtimes.sh --runtime NAME --run COMMAND...
+
+Runs the tests, or those that are named, on each OpenCL runtime and prints a table of tests by runtimes, which kernels
+were run on how many of them, and a line 'N passed, N failed'. The exit status is 0 if no test failed, Oclgrind found
+nothing, and every kernel, as compiled with each of its sets of options, ran on three runtimes (on all, if they are
+fewer). The runtimes:
+
+  pocl        POCL, as it is installed
+  intel       Intel's runtime for CPUs, from PyPI
+  rusticl     Mesa's rusticl on llvmpipe, from Debian's or Ubuntu's packages
+  oclgrind    Oclgrind, which interprets kernels and finds races, uninitialised values and accesses out of bounds; it
+              runs the tests of kernels alone, a few cases of each
+
+What is missing is installed below --cache, but for packages that only add libraries; the system's list of OpenCL drivers
+stays as it is. A runtime that cannot be installed, or that refuses this machine, is skipped, with the reason.
+
+  --runtime NAME    this one (several times: these); default: all
+  --subset          all tests on POCL; on the others those of kernels, a few cases of each
+  --table FILE      writes the table as Markdown
+  --losses          instead: the losses of 20 training steps on each runtime, twice, and their largest differences
+  --run COMMAND...  instead: runs a command on the runtime; fails if Oclgrind finds anything
+  --cache DIR       where runtimes are kept; default: ~/.cache/walsh/runtimes
+  --no-install      only use what is there
+  --help            this text
+END
+}
+
+all='pocl intel rusticl oclgrind'
+runtimes='' subset='' table='' what=tests install=yes
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/walsh/runtimes
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help | -h) usage; exit 0 ;;
+    --runtime | --table | --cache) [ $# -gt 1 ] || misuse "$1 needs an argument" ;;
+    esac
+    case $1 in
+    --runtime)
+        case " $all " in *" $2 "*) ;; *) misuse "--runtime: expected one of $all, found $2" ;; esac
+        runtimes="$runtimes $2"
+        shift
+        ;;
+    --table) table=$2; shift ;;
+    --cache) cache=$2; shift ;;
+    --subset) subset=yes ;;
+    --losses) what=losses ;;
+    --no-install) install=no ;;
+    --run) what=run; shift; break ;;
+    -*) misuse "unknown option $1" ;;
+    *) break ;;
+    esac
+    shift
+done
+[ -n "$runtimes" ] || runtimes=$all
+
+# ---- Where each runtime is: sets $library, what an .icd file holds, or $reason, why there is none. ----
+
+first_of() { for path; do [ -e "$path" ] && printf '%s\n' "$path" && return; done; }
+
+add_packages() {
+    [ $install = yes ] && command -v apt-get >/dev/null || return
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2
+}
+
+find_pocl() {
+    icd=$(first_of "${OCL_ICD_VENDORS:-/etc/OpenCL/vendors}"/pocl*.icd)
+    [ -n "$icd" ] && library=$(cat "$icd") || reason='its .icd file is not among the system'"'"'s: install pocl-opencl-icd'
+}
+
+find_intel() {
+    library=$(first_of "$cache"/intel/lib/libintelocl.so)
+    [ -z "$library" ] && [ $install = yes ] && python3 -m venv "$cache/intel" >&2 &&
+        "$cache/intel/bin/pip" install -q intel-opencl-rt intel-cmplr-lib-rt >&2
+    library=$(first_of "$cache"/intel/lib/libintelocl.so)
+    [ -n "$library" ] || reason='pip could not install intel-opencl-rt'
+}
+
+# The package would make rusticl one of the system's drivers: it is unpacked, and only what it depends on installed.
+find_rusticl() {
+    library=$(first_of "$cache"/rusticl/usr/lib/*/libRusticlOpenCL.so.1)
+    if [ -z "$library" ] && [ $install = yes ] && command -v apt-get >/dev/null; then
+        rm -rf "$cache/rusticl" && mkdir -p "$cache/rusticl" &&
+            (cd "$cache/rusticl" && apt-get download -q mesa-opencl-icd >&2 && dpkg-deb -x mesa-opencl-icd_*.deb .)
+        library=$(first_of "$cache"/rusticl/usr/lib/*/libRusticlOpenCL.so.1)
+    fi
+    [ -n "$library" ] || { reason='apt-get could not download mesa-opencl-icd'; return; }
+    depends=$(dpkg-deb -f "$cache"/rusticl/mesa-opencl-icd_*.deb Depends | tr ',' '\n' | sed 's/[|(].*//; s/ //g')
+    missing=''
+    for package in $depends; do dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"; done
+    # shellcheck disable=SC2086 # a list of words
+    [ -z "$missing" ] || add_packages $missing || reason="these packages are not installed:$missing"
+}
+
+find_oclgrind() {
+    library=$(first_of /usr/lib/oclgrind/liboclgrind-rt-icd.so /usr/lib/*/oclgrind/liboclgrind-rt-icd.so)
+    [ -n "$library" ] || add_packages oclgrind
+    library=$(first_of /usr/lib/oclgrind/liboclgrind-rt-icd.so /usr/lib/*/oclgrind/liboclgrind-rt-icd.so)
+    [ -n "$library" ] || reason='the package oclgrind is not installed'
+}
+
+# on RUNTIME COMMAND...: with the runtime as the only OpenCL driver. Oclgrind compiles kernels without LLVM's passes, of
+# whose instructions it does not know all.
+on() {
+    runtime=$1 icd=$cache/icd/$1
+    shift
+    case $runtime in
+    intel) set -- env LD_LIBRARY_PATH="$cache/intel/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$@" ;;
+    rusticl) set -- env RUSTICL_ENABLE=llvmpipe "$@" ;;
+    oclgrind)
+        set -- env OCLGRIND_DATA_RACES=1 OCLGRIND_UNINITIALIZED=1 OCLGRIND_CHECK_API=1 OCLGRIND_MAX_ERRORS=100 \
+            OCLGRIND_BUILD_OPTIONS='-O1 -disable-llvm-passes' "$@"
+        ;;
+    esac
+    env -u WALSH_DEVICE -u WALSH_TILES -u WALSH_DISABLE -u OCL_ICD_FILENAMES OCL_ICD_VENDORS="$icd" \
+        OPENCL_VENDOR_PATH="$icd" "$@"
+}
+
+walsh=$root/build/apps/walsh
+
+# Sets $usable to the runtimes that work here; says why the others are skipped, also to $results/skipped.
+prepare() {
+    usable=''
+    for runtime in $runtimes; do
+        library='' reason=''
+        mkdir -p "$cache/icd/$runtime" || fail "cannot write to $cache"
+        "find_$runtime"
+        if [ -n "$library" ]; then
+            printf '%s\n' "$library" >"$cache/icd/$runtime/$runtime.icd"
+            on "$runtime" "$walsh" devices >"$results/$runtime.devices" 2>&1 ||
+                reason="it does not work here: $(tail -n 1 "$results/$runtime.devices")"
+        fi
+        if [ -z "$reason" ]; then usable="$usable $runtime"
+        else say "$runtime is skipped: $reason"; printf '%s\t%s\n' "$runtime" "$reason" >>"$results/skipped"; fi
+    done
+}
+
+# ---- What is run. ----
+
+# tests RUNTIME PART OPTION...: a part of the tests, whose results go to build/meson-logs/testlog-RUNTIME-PART.json.
+tests() {
+    runtime=$1 part=$2
+    shift 2
+    say "$runtime: $part"
+    # shellcheck disable=SC2086 # a list of words
+    on "$runtime" env $settings meson test -C "$root/build" --no-rebuild --quiet --logbase "testlog-$runtime-$part" -t "$patience" \
+        "$@" >"$results/$runtime-$part.out" 2>&1
+}
+
+# Whole, or a few cases of the tests of kernels. The kernel log is of the latter's tests, so that logs can be compared.
+tests_on() {
+    runtime=$1
+    shift
+    patience=10 settings=''
+    [ "$runtime" = pocl ] && patience=1
+    # It is a GPU by itself; CLBlast's kernels are no business of ours, and large.
+    [ "$runtime" = oclgrind ] && settings="WALSH_TILES=cpu \
+        WALSH_DISABLE=gemm_clblast,conv_forward_clblast,conv_data_clblast,conv_filter_clblast"
+    if [ "$runtime" = oclgrind ] || { [ "$runtime" != pocl ] && [ -n "$subset" ]; }; then
+        work=2e7
+        [ "$runtime" = oclgrind ] && work=5e5
+        WALSH_TEST_WORK=$work WALSH_KERNEL_LOG="$results/$runtime.kernels" tests "$runtime" kernels --suite kernels "$@"
+    else
+        WALSH_KERNEL_LOG="$results/$runtime.kernels" tests "$runtime" kernels --suite kernels "$@"
+        tests "$runtime" others --no-suite kernels "$@"
+    fi
+}
+
+losses_on() {
+    for run in 1 2; do
+        out=$results/losses/$1-$run
+        rm -rf "$out"
+        mkdir -p "$results/losses"
+        on "$1" "$root/build/tests/step_losses" "$out" >"$out.txt" || say "$1: training failed"
+    done
+}
+
+results=$root/build/runtimes
+[ $what = run ] || { install_missing $install; build; }
+mkdir -p "$results" || fail "cannot write to $results"
+rm -f "$results"/*.kernels "$results"/*.out "$results/skipped" "$root"/build/meson-logs/testlog-*-*.json
+prepare
+case $what in
+run)
+    [ -n "$usable" ] || exit 77
+    on "${usable# }" "$@" >"$results/run.out" 2>&1
+    status=$?
+    cat "$results/run.out"
+    python3 "$root/tools/runtimes_report.py" scan "$results/run.out" && exit $status
+    exit 1
+    ;;
+losses)
+    for runtime in $usable; do [ "$runtime" = oclgrind ] || losses_on "$runtime"; done
+    exec python3 "$root/tools/runtimes_report.py" losses "$results/losses"
+    ;;
+esac
+for runtime in $usable; do tests_on "$runtime" "$@"; done
+exec python3 "$root/tools/runtimes_report.py" tests "$root" "$table"
