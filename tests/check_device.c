@@ -330,7 +330,7 @@ static void kernel_cache(void **state)
     (void)state;
     assert_int_equal(setenv("WALSH_CACHE", "cache", 1), 0);
     assert_ok(walsh_device_open(NULL, &device));
-    device->driver_caches = false;
+    device->quirks = 0;
     use_kernel(device);
     cached_file(path);
     ino_t first = inode(path);

@@ -12,8 +12,8 @@ int conv_operand(const walsh_op *op, const char *name);
 /* Prologues: X and dY become what they stand for. */
 void conv_extras_inputs(op_case *k, const walsh_conv *c, double *x, double *dy);
 
-/* WALSH_FUSE_NORM_SUMS: masks the expected dX, to which `before` has been or, where it is scaled, then is added. No value
- * is so near the gate that rounding could decide. */
+/* WALSH_FUSE_NORM_SUMS: masks the expected dX, to which `before` has been or, where it is scaled, then is added. No
+ * value is so near the gate that rounding could decide. */
 void conv_extras_gate(op_case *k, const walsh_conv *c, double *dx, const double *before);
 
 /* WALSH_FUSE_BIAS: added to the expected Y. */

@@ -29,6 +29,7 @@ stays as it is. A runtime that cannot be installed, or that refuses this machine
   --table FILE      writes the table as Markdown
   --losses          instead: the losses of 20 training steps on each runtime, twice, and their largest differences
   --run COMMAND...  instead: runs a command on the runtime; fails if Oclgrind finds anything
+  --build DIR       the build to test; default: build
   --cache DIR       where runtimes are kept; default: ~/.cache/walsh/runtimes
   --no-install      only use what is there
   --help            this text
@@ -36,12 +37,12 @@ END
 }
 
 all='pocl intel rusticl oclgrind'
-runtimes='' subset='' table='' what=tests install=yes
+build=$root/build runtimes='' subset='' table='' what=tests install=yes
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/walsh/runtimes
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) usage; exit 0 ;;
-    --runtime | --table | --cache) [ $# -gt 1 ] || misuse "$1 needs an argument" ;;
+    --runtime | --table | --cache | --build) [ $# -gt 1 ] || misuse "$1 needs an argument" ;;
     esac
     case $1 in
     --runtime)
@@ -51,6 +52,7 @@ while [ $# -gt 0 ]; do
         ;;
     --table) table=$2; shift ;;
     --cache) cache=$2; shift ;;
+    --build) build=$2; shift ;;
     --subset) subset=yes ;;
     --losses) what=losses ;;
     --no-install) install=no ;;
@@ -124,8 +126,6 @@ on() {
         OPENCL_VENDOR_PATH="$icd" "$@"
 }
 
-walsh=$root/build/apps/walsh
-
 # Sets $usable to the runtimes that work here; says why the others are skipped, also to $results/skipped.
 prepare() {
     usable=''
@@ -135,7 +135,7 @@ prepare() {
         "find_$runtime"
         if [ -n "$library" ]; then
             printf '%s\n' "$library" >"$cache/icd/$runtime/$runtime.icd"
-            on "$runtime" "$walsh" devices >"$results/$runtime.devices" 2>&1 ||
+            on "$runtime" "$build/apps/walsh" devices >"$results/$runtime.devices" 2>&1 ||
                 reason="it does not work here: $(tail -n 1 "$results/$runtime.devices")"
         fi
         if [ -z "$reason" ]; then usable="$usable $runtime"
@@ -151,7 +151,7 @@ tests() {
     shift 2
     say "$runtime: $part"
     # shellcheck disable=SC2086 # a list of words
-    on "$runtime" env $settings meson test -C "$root/build" --no-rebuild --quiet --logbase "testlog-$runtime-$part" -t "$patience" \
+    on "$runtime" env $settings meson test -C "$build" --no-rebuild --quiet --logbase "testlog-$runtime-$part" -t "$patience" \
         "$@" >"$results/$runtime-$part.out" 2>&1
 }
 
@@ -166,7 +166,7 @@ tests_on() {
         WALSH_DISABLE=gemm_clblast,conv_forward_clblast,conv_data_clblast,conv_filter_clblast"
     if [ "$runtime" = oclgrind ] || { [ "$runtime" != pocl ] && [ -n "$subset" ]; }; then
         work=2e7
-        [ "$runtime" = oclgrind ] && work=5e5
+        [ "$runtime" = oclgrind ] && work=2e5
         WALSH_TEST_WORK=$work WALSH_KERNEL_LOG="$results/$runtime.kernels" tests "$runtime" kernels --suite kernels "$@"
     else
         WALSH_KERNEL_LOG="$results/$runtime.kernels" tests "$runtime" kernels --suite kernels "$@"
@@ -179,14 +179,20 @@ losses_on() {
         out=$results/losses/$1-$run
         rm -rf "$out"
         mkdir -p "$results/losses"
-        on "$1" "$root/build/tests/step_losses" "$out" >"$out.txt" || say "$1: training failed"
+        on "$1" "$build/tests/step_losses" "$out" >"$out.txt" || say "$1: training failed"
     done
 }
 
-results=$root/build/runtimes
-[ $what = run ] || { install_missing $install; build; }
-mkdir -p "$results" || fail "cannot write to $results"
-rm -f "$results"/*.kernels "$results"/*.out "$results/skipped" "$root"/build/meson-logs/testlog-*-*.json
+if [ $what = run ]; then
+    results=$(mktemp -d) || exit 1
+    trap 'rm -rf "$results"' EXIT
+else
+    install_missing $install
+    [ "$build" != "$root/build" ] || build
+    results=$build/runtimes
+    mkdir -p "$results" || fail "cannot write to $results"
+    rm -f "$results"/*.kernels "$results"/*.out "$results/skipped" "$build"/meson-logs/testlog-*-*.json
+fi
 prepare
 case $what in
 run)
@@ -194,8 +200,8 @@ run)
     on "${usable# }" "$@" >"$results/run.out" 2>&1
     status=$?
     cat "$results/run.out"
-    python3 "$root/tools/runtimes_report.py" scan "$results/run.out" && exit $status
-    exit 1
+    python3 "$root/tools/runtimes_report.py" scan "$results/run.out" || status=1
+    exit $status
     ;;
 losses)
     for runtime in $usable; do [ "$runtime" = oclgrind ] || losses_on "$runtime"; done
@@ -203,4 +209,4 @@ losses)
     ;;
 esac
 for runtime in $usable; do tests_on "$runtime" "$@"; done
-exec python3 "$root/tools/runtimes_report.py" tests "$root" "$table"
+exec python3 "$root/tools/runtimes_report.py" tests "$root/cl" "$build" "$table"

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What tools/runtimes.sh has run, as tables.
 
-  runtimes_report.py tests ROOT [FILE]   tests and kernels by runtimes, from ROOT/build; FILE gets the table as Markdown
-  runtimes_report.py scan FILE           what Oclgrind says in a program's output; fails if it says anything
-  runtimes_report.py losses FOLDER       losses by step, and how far they are apart
+  runtimes_report.py tests CL BUILD [FILE]   tests and kernels by runtimes, of the kernels in the folder CL, from what was
+                                             run in BUILD; FILE gets the table as Markdown
+  runtimes_report.py scan FILE               what Oclgrind says in a program's output; fails if it says anything
+  runtimes_report.py losses FOLDER           losses by step, and how far they are apart
 """
 import collections
 import filecmp
@@ -73,11 +74,11 @@ def print_table(header, rows, file=sys.stdout, markdown=False):
             print("|" + "---|" * len(header), file=file)
 
 
-def check_kernels(root, ran, runtimes):
+def check_kernels(sources, ran, runtimes):
     """Prints what was reached; how much is missing."""
     enough, missing = min(3, len(runtimes)), 0
     reached = {(file, kernel) for file, _, kernel in ran}
-    for file, kernel in kernel_names(root / "cl"):
+    for file, kernel in kernel_names(sources):
         if (file, kernel) not in reached:
             print(f"{file}: no test runs {kernel}")
             missing += 1
@@ -91,9 +92,9 @@ def check_kernels(root, ran, runtimes):
     return missing
 
 
-def report_tests(root, table):
-    folder = root / "build" / "runtimes"
-    tests, found = results(root / "build")
+def report_tests(sources, build, table):
+    folder = build / "runtimes"
+    tests, found = results(build)
     runtimes = [r for r in ALL if any(r in by for by in tests.values())]
     rows = [[name, *(by[r][0] if r in by else "" for r in runtimes)] for name, by in tests.items()]
     totals = {r: collections.Counter(by[r][0] for by in tests.values() if r in by) for r in runtimes}
@@ -108,7 +109,7 @@ def report_tests(root, table):
             print_table(["test", *runtimes], rows, file, markdown=True)
     if "oclgrind" in runtimes:
         print("oclgrind: " + in_words({kind: found[kind] for kind in COMPLAINTS}))
-    missing = check_kernels(root, kernels(folder), runtimes) if runtimes else 0
+    missing = check_kernels(sources, kernels(folder), runtimes) if runtimes else 0
     for line in (folder / "skipped").read_text().splitlines() if (folder / "skipped").exists() else []:
         print("{} was skipped: {}".format(*line.split("\t")))
     passed, failed = (sum(totals[r][word] for r in runtimes) for word in ("passed", "FAILED"))
@@ -142,8 +143,8 @@ def report_losses(folder):
 
 
 def main():
-    if len(sys.argv) >= 3 and sys.argv[1] == "tests":
-        return report_tests(pathlib.Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "")
+    if len(sys.argv) >= 4 and sys.argv[1] == "tests":
+        return report_tests(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), "".join(sys.argv[4:]))
     if len(sys.argv) == 3 and sys.argv[1] == "scan":
         found = complaints(pathlib.Path(sys.argv[2]).read_text(errors="replace"))
         if found:

@@ -1,3 +1,7 @@
+#include "engine/device/quirks.h"
+
+#include <stdlib.h>
+
 #include "engine/device/device.h"
 
 static const double mib = 1.0 / (1 << 20);
@@ -22,8 +26,18 @@ walsh_status walsh_buffer_create(walsh_device *device, size_t bytes, const char 
     return WALSH_OK;
 }
 
+static walsh_status write_zeros(walsh_device *device, cl_mem buffer, size_t bytes)
+{
+    void *zeros;
+    WALSH_TRY(walsh_alloc(&zeros, bytes, 1, "zeros"));
+    cl_int code = clEnqueueWriteBuffer(device->queue, buffer, CL_TRUE, 0, bytes, zeros, 0, NULL, NULL);
+    free(zeros);
+    return code == CL_SUCCESS ? WALSH_OK : walsh_cl_fail(code, "clEnqueueWriteBuffer");
+}
+
 walsh_status walsh_buffer_zero(walsh_device *device, cl_mem buffer, size_t bytes)
 {
+    if (device->quirks & WALSH_QUIRK_BLIND_TO_FILLS) return write_zeros(device, buffer, bytes);
     const cl_uchar zero = 0;
     WALSH_CL(clEnqueueFillBuffer(device->queue, buffer, &zero, 1, 0, bytes, 0, NULL, NULL));
     return WALSH_OK;

@@ -60,7 +60,7 @@ static walsh_tiles own_tiles(const walsh_device *device)
 {
     cl_uint floats = 0;
     if (device->info.kind != WALSH_DEVICE_CPU) return vendor_tiles(device->id);
-    if (walsh_quirks(device->info.platform) & WALSH_QUIRK_AS_GPU) return WALSH_TILES_GPU;
+    if (device->quirks & WALSH_QUIRK_AS_GPU) return WALSH_TILES_GPU;
     clGetDeviceInfo(device->id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof floats, &floats, NULL);
     return floats >= 16 ? WALSH_TILES_WIDE_CPU : WALSH_TILES_CPU;
 }
@@ -105,10 +105,10 @@ static walsh_status open_queue(walsh_device *device)
 static walsh_status open_device(const walsh_device_options *options, walsh_device *device)
 {
     WALSH_TRY(walsh_device_find(options->selector, device));
+    device->quirks = walsh_quirks(device->info.platform);
     if (options->threads) WALSH_TRY(partition(device, options->threads));
     WALSH_TRY(choose_tiles(device));
     device->profile = options->profile;
-    device->driver_caches = walsh_quirks(device->info.platform) & WALSH_QUIRK_CACHES;
     int length = snprintf(device->build_options, sizeof device->build_options, "-cl-std=CL1.2 -w -DWALSH_DEVICE_%s=1",
                           device->info.kind == WALSH_DEVICE_GPU ? "GPU" : "CPU");
     size_t narrow = narrowest_sub_group(device->id);

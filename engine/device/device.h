@@ -44,7 +44,7 @@ struct walsh_device {
     bool is_sub_device;
     bool profile;
     bool exact;              /* plans made from now on take no approximate variants: as the last run's --math */
-    bool driver_caches;      /* the driver keeps compiled kernels itself (quirks.h) */
+    unsigned quirks;         /* of its platform: quirks.h */
     char build_options[256]; /* for every program */
     walsh_program *programs; /* built so far; see program.h */
 };

@@ -7,6 +7,7 @@
 #include "engine/base/file.h"
 #include "engine/base/log.h"
 #include "engine/device/kernel_cache.h"
+#include "engine/device/quirks.h"
 
 struct walsh_program {
     walsh_program *next;
@@ -106,10 +107,11 @@ static walsh_status obtain(walsh_device *device, const char *file, const char *o
         return status;
     }
     snprintf(all_options, sizeof all_options, "%s %s", device->build_options, options);
-    *program = device->driver_caches ? NULL : walsh_kernel_cache_load(device, source, all_options);
+    bool driver_caches = device->quirks & WALSH_QUIRK_CACHES;
+    *program = driver_caches ? NULL : walsh_kernel_cache_load(device, source, all_options);
     if (!*program) {
         status = build(device, file, source, all_options, program);
-        if (!status && !device->driver_caches) walsh_kernel_cache_store(device, source, all_options, *program);
+        if (!status && !driver_caches) walsh_kernel_cache_store(device, source, all_options, *program);
     }
     free(edited);
     return status;

@@ -9,6 +9,7 @@ static const struct {
 } known[] = {
     {"Portable Computing Language", WALSH_QUIRK_CACHES},
     {"rusticl", WALSH_QUIRK_AS_GPU},
+    {"Oclgrind", WALSH_QUIRK_BLIND_TO_FILLS},
 };
 
 unsigned walsh_quirks(const char *platform)

@@ -17,6 +17,7 @@
  *   comes with a second platform, an FPGA emulator: devices.c lists it, and the first CPU is used by default.
  * Oclgrind (21.10)
  *   is CPU, GPU and accelerator at once: taken for a GPU;
+ *   takes what clEnqueueFillBuffer has set for uninitialised: QUIRK_BLIND_TO_FILLS;
  *   refuses `freeze` and noalias.scope.decl, which its own optimiser makes: tools/runtimes.sh compiles without it.
  * CLBlast (1.5.3)
  *   first calls from several threads race: they come from the one thread that runs the list. */
@@ -24,8 +25,9 @@
 #define WALSH_ENGINE_DEVICE_QUIRKS_H
 
 enum {
-    WALSH_QUIRK_CACHES = 1, /* the driver keeps compiled kernels itself */
-    WALSH_QUIRK_AS_GPU = 2, /* kernels are to be laid out as for a GPU, although it is a CPU */
+    WALSH_QUIRK_CACHES = 1,         /* the driver keeps compiled kernels itself */
+    WALSH_QUIRK_AS_GPU = 2,         /* kernels are to be laid out as for a GPU, although it is a CPU */
+    WALSH_QUIRK_BLIND_TO_FILLS = 4, /* buffers are to be written and not filled */
 };
 
 /* The flags of a platform, by its name. */
