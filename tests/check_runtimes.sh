@@ -1,8 +1,8 @@
 #!/bin/sh
-# check_runtimes.sh RUNTIMES CHECK_ADD BUILD: defects that are seeded into a kernel are found by Oclgrind as
-# tools/runtimes.sh runs it, and a sound kernel passes. CHECK_ADD runs add_plain.
+# check_runtimes.sh RUNTIMES BUILD: defects that are seeded into a kernel are found by Oclgrind as
+# tools/runtimes.sh runs it, and a sound kernel passes. check_add runs add_plain.
 . "$(dirname "$0")/shell.sh"
-runtimes=$1 check_add=$2 build=$3
+runtimes=$1 build=$2 check_add=$2/tests/check_add
 
 on_oclgrind() { "$runtimes" --no-install --build "$build" --runtime oclgrind --run "$@"; }
 on_oclgrind true >out 2>&1 || { cat out; exit 77; }

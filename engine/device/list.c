@@ -124,18 +124,6 @@ static walsh_status append_launch(walsh_list *list, const walsh_launch *launch, 
     return WALSH_OK;
 }
 
-/* The device's own limit is asked for where a variant is chosen; a kernel's can be smaller, for its registers. */
-static walsh_status check_group(const walsh_device *device, const walsh_launch *launch, cl_kernel kernel)
-{
-    const size_t *local = launch->local;
-    size_t items = at_least_one(local[0]) * at_least_one(local[1]) * at_least_one(local[2]), most = 0;
-    if (clGetKernelWorkGroupInfo(kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL) ||
-        items <= most)
-        return WALSH_OK;
-    WALSH_FAIL(WALSH_E_OPENCL, "%s of cl/%s.cl with '%s' needs work-groups of %zu, and %s allows it %zu",
-               launch->function, launch->file, launch->options ? launch->options : "", items, device->info.name, most);
-}
-
 static walsh_status set_args(cl_kernel kernel, const walsh_launch *launch, const walsh_arg *args, size_t count)
 {
     cl_uint at = 0;
@@ -153,8 +141,7 @@ walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, con
     cl_kernel kernel = NULL;
     WALSH_TRY(walsh_kernel_create(list->device, launch->file, launch->function, launch->options ? launch->options : "",
                                   &kernel));
-    walsh_status status = check_group(list->device, launch, kernel);
-    if (!status) status = set_args(kernel, launch, args, count);
+    walsh_status status = set_args(kernel, launch, args, count);
     if (!status) status = append_launch(list, launch, &e);
     if (status) {
         clReleaseKernel(kernel);
@@ -177,10 +164,22 @@ walsh_status walsh_list_call(walsh_list *list, walsh_list_function function, voi
     return WALSH_OK;
 }
 
+/* The device's limit is asked for where a variant is chosen; a kernel's own can be smaller, for its registers. It is
+ * said after a refusal only: not every driver tells the truth (quirks.h). */
+static walsh_status refused_group(const walsh_device *device, const entry *e)
+{
+    size_t most = 0;
+    clGetKernelWorkGroupInfo(e->kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL);
+    WALSH_FAIL(WALSH_E_OPENCL,
+               "%s %s %s: work-groups of %zux%zux%zu are refused; %s says that it allows this kernel %zu", e->layer,
+               e->operation, e->name, e->local[0], e->local[1], e->local[2], device->info.name, most);
+}
+
 static walsh_status enqueue(walsh_device *device, entry *e, cl_event *event)
 {
     cl_int code = clEnqueueNDRangeKernel(device->queue, e->kernel, 3, NULL, e->global, e->local, 0, NULL, event);
     if (code == CL_SUCCESS) return WALSH_OK;
+    if (code == CL_INVALID_WORK_GROUP_SIZE || code == CL_INVALID_WORK_ITEM_SIZE) return refused_group(device, e);
     walsh_cl_fail(code, "clEnqueueNDRangeKernel");
     WALSH_FAIL(WALSH_E_OPENCL, "%s %s %s: %s", e->layer, e->operation, e->name, walsh_message());
 }

@@ -10,6 +10,7 @@
  * rusticl (Mesa 22.3, llvmpipe)
  *   is a CPU device that vectorises over work-items, and takes minutes to compile a kernel that holds a thousand values
  *   in a private array, as those for CPUs do: QUIRK_AS_GPU;
+ *   answers 32 to CL_KERNEL_WORK_GROUP_SIZE and runs groups of 256: list.c lets the enqueueing decide;
  *   crashes in clCreateSubDevices, which it does not support: device.c asks what divisions there are;
  *   ends the process over Clang's builtin for prefetching, as what goes by way of SPIR-V may: walsh.clh;
  *   multiplies and adds apart: tolerances of tests allow for two roundings.
