@@ -79,11 +79,23 @@ static walsh_status choose_tiles(walsh_device *device)
     return WALSH_OK;
 }
 
-/* Of the widths that Intel's GPUs can be told to use; 0 elsewhere. */
+static bool has_extension(cl_device_id id, const char *name)
+{
+    size_t size = 0;
+    if (clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS) return false;
+    char *names = calloc(size + 1, 1);
+    bool has = names && clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, size, names, NULL) == CL_SUCCESS &&
+               strstr(names, name);
+    free(names);
+    return has;
+}
+
+/* Of the widths that Intel's GPUs can be told to use; 0 elsewhere, where asking for them is an error. */
 static size_t narrowest_sub_group(cl_device_id id)
 {
     enum { SUB_GROUP_SIZES_INTEL = 0x4108 };
     size_t sizes[8], bytes = 0, least = 0;
+    if (!has_extension(id, "cl_intel_required_subgroup_size")) return 0;
     if (clGetDeviceInfo(id, SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, &bytes) != CL_SUCCESS) return 0;
     for (size_t i = 0; i < bytes / sizeof *sizes && i < 8; i++)
         if (!least || sizes[i] < least) least = sizes[i];
