@@ -168,8 +168,9 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
             BARRIER;
             const reach h = reach_of(&on, class_y, kh), w = reach_of(&on, class_x, kw);
             /* About what the next strip reads. */
+            const slice all = {0, in, in};
             const int tiles = n / TX + 1;
-            const ahead next = ahead_of(&from, (long)(line + count) * x_h / y_h * x_w, count * x_h / y_h * x_w,
+            const ahead next = ahead_of(&all, (long)(line + count) * x_h / y_h * x_w, count * x_h / y_h * x_w,
                                         tiles * blocks * passes);
             for (int o_block = o_first; o_block < o_end; o_block += BLOCK) {
                 const int o = o_block + VW * O_LANE, room = out - o;
@@ -185,7 +186,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                     floatv acc[TX];
 #pragma unroll
                     for (int j = 0; j < TX; j++) acc[j] = start;
-                    if (!class) prefetch_part(&from, &next, part + first / TX);
+                    if (!class) prefetch_part(&from, &all, &next, part + first / TX);
                     const int next_first = first + TX * DEALT < n ? first + TX * DEALT : 0;
                     prefetch_tile(to + next_first + TILE_LANE, n - next_first - TILE_LANE, next_first ? 0 : BLOCK,
                                   y + o, y_pitch, epilogue_now, &g);

@@ -99,7 +99,8 @@ INLINE void store_tile(floatv acc[TI][OV], __global float *sum, rows r, const sl
 
 /* partial[group][ky][kx][ic][vectors], a work-group blocks_each blocks of one group of lines of dY, counted through all
  * images, strip_lines at a time as in conv_direct, slice_each of the input's channels. The input pixels of a
- * line of taps lie one after the other, so (kx, ic) are `run` rows of dW that are taken TI at a time, whatever the tap.
+ * line of taps lie one after the other, so (kx, ic) are `run` rows of dW that are taken TI at a time, whatever the tap;
+ * only where there is one, there may be a gap after each pixel.
  * `mode` is how X is staged, dy_mode dY. */
 WORK_GROUP
 __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __global const float *saved,
@@ -110,7 +111,8 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
                                  const int strip_lines, const int blocks_each, const int ic, const int oc, const int h,
                                  const int w, const int x_pitch, const int saved_pitch, const int oh, const int ow,
                                  const int dy_pitch, const int y_pitch, const int factors_pitch, const int kh,
-                                 const int kw, const int stride, const int pad, const int skip, const int slice_each)
+                                 const int kw, const int stride, const int pad, const int skip, const int slice_each,
+                                 const int gap)
 {
     /* The last tile of a run reads past its pixel. */
     SHARED float staged[STAGED + TI] __attribute__((aligned(64)));
@@ -123,9 +125,9 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
     const int group = (int)get_group_id(1), first = group * group_lines, end = min(first + group_lines, lines);
     const int o_first = BLOCK * blocks_each * (int)get_group_id(0), o_end = min(o_first + BLOCK * blocks_each, oc);
     const int c_first = slice_each * (int)get_group_id(2), c_count = min(slice_each, ic - c_first);
-    const slice c = {c_first, c_first + c_count, c_count};
+    const slice c = {c_first, c_first + c_count, c_count + gap};
     const int run = kw * c_count, tiles = (run + TI - 1) / TI, parts = kh * tiles;
-    const int width = (oc + OV * VW - 1) / (OV * VW) * (OV * VW), line_floats = inputs(&on, 0, ow, kw) * c_count;
+    const int width = (oc + OV * VW - 1) / (OV * VW) * (OV * VW), line_floats = inputs(&on, 0, ow, kw) * c.pitch;
     partial += partial_at + (size_t)group * kh * kw * ic * width;
 
     for (int line = first, count; line < end; line += count) {
@@ -133,11 +135,12 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
         if (strip_lines < oh) count = min(count, oh - line % oh);
         BARRIER; /* the last strip has been read */
         stage_lines(&input, &c, &on, staged, line, count, oh, ow, kh, kw);
-        const int n = list_pixels(&on, at, to, line, count, oh, ow, kh, kw, c_count, 0, 0);
+        const int n = list_pixels(&on, at, to, line, count, oh, ow, kh, kw, c.pitch, 0, 0);
         /* About what the next strip reads. */
         const int blocks = (o_end - o_first + BLOCK - 1) / BLOCK;
-        const ahead next = ahead_of(&input, (long)(line + count) * stride * w, count * stride * w, blocks * parts);
-        const ahead next_dy = ahead_of(&output, (long)(line + count) * ow, count * ow, blocks * parts);
+        const slice c_dy = {o_first, min(o_end, oc), BLOCK};
+        const ahead next = ahead_of(&c, (long)(line + count) * stride * w, count * stride * w, blocks * parts);
+        const ahead next_dy = ahead_of(&c_dy, (long)(line + count) * ow, count * ow, blocks * parts);
         for (int o_block = o_first; o_block < o_end; o_block += BLOCK) {
             const int o = o_block + OV * VW * O_LANE;
             if (o_block + BLOCK > oc) stage_zeros(block, n * BLOCK, LANE, LANES);
@@ -149,8 +152,8 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
             int ky = 0, t = TI * TILE_LANE;
             for (int part = TILE_LANE; part < part_end; part += DEALT, t += TI * DEALT) {
                 for (; t >= TI * tiles; t -= TI * tiles) ky++; /* not a division: a CPU's tile may take little longer */
-                prefetch_part(&input, &next, (o_block - o_first) / BLOCK * parts + part);
-                prefetch_part(&output, &next_dy, (o_block - o_first) / BLOCK * parts + part);
+                prefetch_part(&input, &c, &next, (o_block - o_first) / BLOCK * parts + part);
+                prefetch_part(&output, &c_dy, &next_dy, (o_block - o_first) / BLOCK * parts + part);
                 __global float *sum = partial + (size_t)(ky * kw * ic + c_first) * width + o;
                 const rows its = rows_of(&c, t, ic);
                 floatv acc[TI][OV];

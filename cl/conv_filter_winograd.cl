@@ -19,7 +19,6 @@
 #ifndef TILES
 #define TILES 4
 #endif
-#define TI 4 /* input channels of a block of sums */
 #define BLOCKS (OC / VW)
 #define PLANE (TILES * IC + VW) /* no power of two */
 #define DY_PLANE (TILES * OC + VW)
@@ -73,25 +72,34 @@ INLINE void transform_gradients(SHARED const float *staged, SHARED float *planes
         }
 }
 
+/* The sums of n input channels, of ic, and a vector of output channels. */
+#define DEFINE_MULTIPLY(n)                                                                                            \
+    INLINE void multiply_##n(SHARED const float *x, SHARED const float *dy, const int tiles, const int ic,            \
+                             const int add, SHARED floatv *sums)                                                      \
+    {                                                                                                                 \
+        floatv acc[n];                                                                                                \
+        _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] = add ? sums[j * BLOCKS] : (floatv)(0.0f);               \
+        for (int tile = 0; tile < tiles; tile++) {                                                                    \
+            const floatv d = vload16(0, dy + tile * OC);                                                              \
+            _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] += x[tile * ic + j] * d;                             \
+        }                                                                                                             \
+        _Pragma("unroll") for (int j = 0; j < n; j++) sums[j * BLOCKS] = acc[j];                                      \
+    }
+DEFINE_BLOCKS(DEFINE_MULTIPLY)
+
 /* sums [ic][BLOCKS] of one plane += or = the products over its tiles. */
 INLINE void multiply(SHARED const float *x, SHARED const float *dy, const int tiles, const int ic, const int add,
                      SHARED floatv *sums)
 {
     for (int b = 0; b < BLOCKS; b++)
-        for (int i = 0; i < ic; i += TI) {
-            SHARED floatv *its = sums + i * BLOCKS + b;
-            floatv acc[TI];
-#pragma unroll
-            for (int j = 0; j < TI; j++) acc[j] = add ? its[j * BLOCKS] : (floatv)(0.0f);
-            for (int tile = 0; tile < tiles; tile++) {
-                const floatv d = vload16(0, dy + tile * OC + b * VW);
-                SHARED const float *from = x + tile * ic + i;
-#pragma unroll
-                for (int j = 0; j < TI; j++) acc[j] += from[j] * d;
+        for (int i = 0, few = FEW_OF(ic); i < ic; few--)
+            if (few > 0) {
+                MULTIPLY_FEW(x + i, dy + b * VW, tiles, ic, add, sums + i * BLOCKS + b);
+                i += FEW;
+            } else {
+                MULTIPLY_MANY(x + i, dy + b * VW, tiles, ic, add, sums + i * BLOCKS + b);
+                i += MANY;
             }
-#pragma unroll
-            for (int j = 0; j < TI; j++) its[j * BLOCKS] = acc[j];
-        }
 }
 
 /* partial[group][3][3][ic][width]; see conv_filter_direct.cl. */
@@ -122,14 +130,20 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
         for (; line < end && tiles + across <= TILES; tiles += across) {
             const int image = line / oh, top = line - image * oh, rows = min(min(4, oh - top), end - line);
             stage_image(&input, &c, image, staged, 6, 4 * across + 2, top - pad, -pad, 1);
-            transform_lines(staged, 4 * across + 2, count, planes + tiles * count, PLANE, across);
+            transform_lines(staged, 4 * across + 2, count, planes + tiles * count, PLANE, count, across);
             if (rows < 4 || o + OC > oc) stage_zeros(staged, 16 * across * OC, 0, 1);
             stage_image(&output, &c_dy, image, staged, rows, 4 * across, top, 0, 1);
             transform_gradients(staged, dy_planes + tiles * OC, across);
             line += rows;
         }
-        for (int p = 0; p < PLANE_COUNT; p++)
+        /* About what the next rows of tiles read. */
+        const ahead next = ahead_of(&c, (long)line * h / oh * w, TILES / across * 4 * w, PLANE_COUNT);
+        const ahead next_dy = ahead_of(&c_dy, (long)line * ow, TILES / across * 4 * ow, PLANE_COUNT);
+        for (int p = 0; p < PLANE_COUNT; p++) {
+            prefetch_part(&input, &c, &next, p);
+            prefetch_part(&output, &c_dy, &next_dy, p);
             multiply(planes + p * PLANE, dy_planes + p * DY_PLANE, tiles, count, add, sums + p * IC * BLOCKS);
+        }
     }
     partial += partial_at + ((size_t)group * 9 * ic + c_first) * width + o;
     for (int i = 0; i < count; i++)

@@ -62,6 +62,10 @@ static const sizes cases[] = {
     {3, 15, 13, 32, 20, 3, 3, 1, 1, ONE_GROUP}, /* tiles of 4x4 that stand out on both sides, in groups of images */
     {2, 9, 10, 16, 24, 3, 3, 1, 0, ONE_GROUP},
     {1, 6, 7, 48, 16, 3, 3, 1, 2, ONE_GROUP},
+    {33, 7, 7, 352, 16, 3, 3, 1, 1, ONE_GROUP}, /* planes of many channels, of some groups at a time, and the rest */
+    {12, 9, 5, 16, 352, 3, 3, 1, 1, ONE_GROUP},
+    {2, 19, 19, 352, 4, 3, 3, 1, 1, ONE_GROUP}, /* groups of lines that span two images */
+    {2, 20, 20, 8, 336, 3, 3, 1, 0, ONE_GROUP},
     {67, 32, 32, 1, 2, 8, 8, 1, 4,
      ONE_GROUP}, /* columns of 76 MiB: more than one slice of images, the last one smaller */
     {131, 64, 64, 3, 4, 1, 1, 1, 0,

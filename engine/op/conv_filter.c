@@ -148,6 +148,7 @@ static walsh_strip strip_of(const walsh_staging *staging, const walsh_conv *c)
     bool one_tap = c->kh * c->kw == 1;
     walsh_staging sliced = *staging;
     sliced.slice = one_tap ? SLICE_OF_ONE_TAP : SLICE;
+    sliced.gap = one_tap ? 16 : 0;
     int line = walsh_smaller(walsh_conv_ow(c), staging->pixels), slice = walsh_smaller(walsh_pad(c->ic), sliced.slice);
     int few = one_tap ? STRIP_PIXELS : walsh_smaller(STRIP_PIXELS, STRIP_VALUES / slice);
     return walsh_strip_of(&sliced, c, WALSH_WALK_FORWARD, walsh_filter_group_lines(c), few > line ? few : line);
@@ -191,7 +192,8 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
                         WALSH_INT(c->w), WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(oh),
                         WALSH_INT(ow), WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch),
                         WALSH_INT(factors->shape.pitch), WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(c->stride),
-                        WALSH_INT(c->pad), WALSH_INT(walsh_strip_skip(c)), WALSH_INT(strip.slice));
+                        WALSH_INT(c->pad), WALSH_INT(walsh_strip_skip(c)), WALSH_INT(strip.slice),
+                        WALSH_INT(strip.pitch - strip.slice));
 }
 
 static walsh_status direct_emit(walsh_list *list, const void *problem, const walsh_view *operand,

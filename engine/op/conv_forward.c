@@ -129,7 +129,7 @@ static walsh_status winograd_pack(walsh_list *list, const void *problem, const w
                                   const walsh_view *workspace)
 {
     const walsh_gather_weights weights = weights_of(problem, &operand[WALSH_CONV_FORWARD_W]);
-    return walsh_winograd_pack(list, &weights, workspace);
+    return walsh_winograd_pack(list, problem, WALSH_WALK_FORWARD, &weights, workspace);
 }
 
 static walsh_status winograd_emit(walsh_list *list, const void *problem, const walsh_view *operand,

@@ -14,13 +14,19 @@ enum {
     PLANE_COUNT = 36,
     BLOCK = WALSH_PACKED_BLOCK
 };
-/* TB tiles' sums, as many broadcasts and a vector of weights fit the registers; TB divides the tiles that a group of
- * batch norm's lines has in most networks. */
-#define OPTIONS(tb)                                                                                                    \
-    "-DPREFETCH=1 -DVW=16 -DSHARED=__local -DSTAGED=" WALSH_STAGED_TEXT " -DPLANES=" PLANES_TEXT                       \
-    " -DTILES=" TILES_TEXT " -DTB=" tb
-static const char *const options[WALSH_TILES_KINDS] = {
-    [WALSH_TILES_CPU] = OPTIONS("4"), [WALSH_TILES_WIDE_CPU] = OPTIONS("8"), [WALSH_TILES_GPU] = NULL};
+/* Planes that are far: tiles of which there are some at a time, tiles of a convolution for which they pay (the weights
+ * come from memory once for each group of lines), and channels that are staged at a time. */
+enum { FAR_TILES = 128, LEAST_FAR_TILES = 32, FAR_SLICE = 128 };
+
+/* The sums of MANY tiles, a vector of weights and a broadcast fit the registers. */
+#define OPTIONS(many, more)                                                                                            \
+    "-DPREFETCH=1 -DVW=16 -DSHARED=__local -DSTAGED=" WALSH_STAGED_TEXT " -DTILES=" TILES_TEXT " -DMANY=" many more
+#define NEAR(many) OPTIONS(many, " -DPLANES=" PLANES_TEXT)
+#define FAR(many) OPTIONS(many, " -DFAR=1")
+static const char *const options[WALSH_TILES_KINDS][2] = {
+    [WALSH_TILES_CPU] = {NEAR("6"), FAR("6")},
+    [WALSH_TILES_WIDE_CPU] = {NEAR("8"), FAR("8")},
+};
 
 /* Seen the way that it is walked: the image that is written, channels in and out. */
 typedef struct passage {
@@ -34,12 +40,33 @@ static passage passage_of(const walsh_conv *c, walsh_walk walk)
                                    : (passage){c->h, c->w, oh, ow, ic, oc, -c->pad};
 }
 
-/* Tiles of which the planes have room; 0: not for one row of them. */
+static int across(const passage *p)
+{
+    return walsh_divide_up(p->w, 4);
+}
+
+/* Tiles of which the planes have room beside the kernel; 0: not for one row of them. */
 static int room_of(const passage *p)
 {
-    int across = walsh_divide_up(p->w, 4), tiles = (PLANES / PLANE_COUNT - BLOCK) / p->in;
+    int tiles = (PLANES / PLANE_COUNT - BLOCK) / p->in;
     if (tiles > TILES) tiles = TILES;
-    return tiles < across || 6 * (4 * across + 2) * p->in > WALSH_STAGED ? 0 : tiles;
+    return tiles < across(p) || 6 * (4 * across(p) + 2) * p->in > WALSH_STAGED ? 0 : tiles;
+}
+
+/* Groups of lines, and the tiles of one at most: lines of several images begin rows of tiles in each. */
+typedef struct grouping {
+    int lines, count, tiles;
+    int at_once; /* groups whose planes are far at a time; 0: they are near */
+} grouping;
+
+static grouping grouping_of(const walsh_conv *c, const passage *p)
+{
+    int lines = walsh_bn_group_rows(c->n, p->h, p->w) / p->w, rows = lines / 4 + (lines - 1) / p->h + 2;
+    if (lines % p->h == 0) rows = lines / p->h * walsh_divide_up(p->h, 4);
+    grouping g = {lines, walsh_divide_up(c->n * p->h, lines), rows * across(p), 0};
+    if (room_of(p) >= LEAST_TILES) return g;
+    g.at_once = walsh_smaller(g.count, g.tiles < FAR_TILES ? FAR_TILES / g.tiles : 1);
+    return g;
 }
 
 bool walsh_winograd_pays(const walsh_device *device, const walsh_conv *c, int h, int w)
@@ -53,51 +80,98 @@ int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_
 {
     passage p = passage_of(c, walk);
     if (!walsh_winograd_pays(device, c, p.h, p.w) || p.in % BLOCK) return 0;
-    return room_of(&p) < LEAST_TILES ? 0 : 4;
+    if (room_of(&p) >= LEAST_TILES) return 4;
+    bool fits = across(&p) <= TILES && 6 * (4 * across(&p) + 2) * FAR_SLICE <= WALSH_STAGED;
+    return fits && c->n * walsh_divide_up(p.h, 4) * across(&p) >= LEAST_FAR_TILES ? 4 : 0;
+}
+
+/* Floats of the packed weights, after which far planes follow. */
+static size_t packed_floats(const passage *p)
+{
+    return PLANE_COUNT * (size_t)p->in * (size_t)(walsh_divide_up(p->out, BLOCK) * BLOCK);
 }
 
 size_t walsh_winograd_bytes(const walsh_conv *c, walsh_walk walk)
 {
     passage p = passage_of(c, walk);
-    return sizeof(float) * PLANE_COUNT * (size_t)p.in * (size_t)(walsh_divide_up(p.out, BLOCK) * BLOCK);
+    grouping g = grouping_of(c, &p);
+    return sizeof(float) * (packed_floats(&p) + PLANE_COUNT * (size_t)(g.at_once * g.tiles) * (size_t)p.in);
 }
 
-walsh_status walsh_winograd_pack(walsh_list *list, const walsh_gather_weights *w, const walsh_view *packed)
+walsh_status walsh_winograd_pack(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_gather_weights *w,
+                                 const walsh_view *packed)
 {
-    size_t quads = (size_t)(walsh_divide_up(w->out, BLOCK) * BLOCK / 4);
+    passage p = passage_of(c, walk);
+    size_t blocks = (size_t)walsh_divide_up(w->out, BLOCK);
     walsh_launch launch = {.file = "conv_winograd",
                            .function = "conv_winograd_pack",
-                           .options = options[walsh_list_device(list)->tiles],
-                           .global = {quads, (size_t)w->in},
-                           .local = {4, 4},
-                           .flops = 4.0 * quads * w->in * 9 * 20,
-                           .bytes = 4.0 * 4 * quads * w->in * (9 + PLANE_COUNT)};
+                           .options = options[walsh_list_device(list)->tiles][grouping_of(c, &p).at_once > 0],
+                           .global = {blocks, (size_t)w->in},
+                           .local = {1, 16},
+                           .flops = (double)BLOCK * (double)blocks * w->in * 9 * 20,
+                           .bytes = 4.0 * BLOCK * (double)blocks * w->in * (9 + PLANE_COUNT)};
     walsh_view from = *w->w;
     from.offset += (size_t)w->first;
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&from), WALSH_TENSOR(packed), WALSH_INT(w->in), WALSH_INT(w->out),
                         WALSH_INT(w->by_tap), WALSH_INT(w->by_in), WALSH_INT(w->by_out));
 }
 
+/* The planes of the `count` groups from `first` on. */
+static walsh_status emit_planes(walsh_list *list, const walsh_conv *c, const passage *p, const grouping *g, int first,
+                                int count, const walsh_direct *o, const walsh_view *planes)
+{
+    walsh_launch launch = {.file = "conv_winograd",
+                           .function = "conv_winograd_planes",
+                           .options = options[walsh_list_device(list)->tiles][1],
+                           .global = {(size_t)walsh_divide_up(p->in, FAR_SLICE), (size_t)count},
+                           .local = {1, 1},
+                           .flops = (double)count * g->tiles * p->in * 12 * 12,
+                           .bytes = 4.0 * count * g->tiles * p->in * (16 + PLANE_COUNT)};
+    return WALSH_LAUNCH(
+        list, launch, WALSH_TENSOR(&o->x), WALSH_TENSOR(&o->with), WALSH_TENSOR(&o->rows), WALSH_TENSOR(planes),
+        WALSH_INT(walsh_stage_mode(c->fuse)), WALSH_INT(c->n * p->h), WALSH_INT(g->lines), WALSH_INT(first),
+        WALSH_INT(g->tiles), WALSH_INT(g->at_once * g->tiles * p->in), WALSH_INT(FAR_SLICE), WALSH_INT(p->in),
+        WALSH_INT(p->in_h), WALSH_INT(p->in_w), WALSH_INT(o->x.shape.pitch), WALSH_INT(o->with.shape.pitch),
+        WALSH_INT(o->rows.shape.pitch), WALSH_INT(p->h), WALSH_INT(p->w), WALSH_INT(p->shift));
+}
+
+/* The outputs of the `count` groups from `first` on. */
+static walsh_status emit_groups(walsh_list *list, const walsh_conv *c, const passage *p, const grouping *g, int first,
+                                int count, const walsh_direct *o, const walsh_view *planes)
+{
+    const walsh_device *device = walsh_list_device(list);
+    int blocks = walsh_divide_up(p->out, BLOCK), each = walsh_blocks_each(device, blocks, count);
+    walsh_launch launch = {.file = "conv_winograd",
+                           .function = "conv_winograd",
+                           .options = options[device->tiles][g->at_once > 0],
+                           .global = {(size_t)walsh_divide_up(blocks, each), (size_t)count},
+                           .local = {1, 1}};
+    walsh_conv_cost(c, &launch.flops, &launch.bytes);
+    launch.flops *= (double)count / g->count, launch.bytes *= (double)count / g->count;
+    return WALSH_LAUNCH(
+        list, launch, WALSH_TENSOR(&o->x), WALSH_TENSOR(&o->with), WALSH_TENSOR(&o->rows), WALSH_TENSOR(&o->packed),
+        WALSH_TENSOR(&o->bias), WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u), WALSH_TENSOR(&o->saved), WALSH_TENSOR(&o->z),
+        WALSH_TENSOR(&o->partial), WALSH_INT(walsh_stage_mode(c->fuse)), WALSH_INT(walsh_finish_of(c)),
+        WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0),
+        WALSH_INT(c->n * p->h), WALSH_INT(g->lines), WALSH_INT(g->at_once ? TILES : room_of(p)), WALSH_INT(each),
+        WALSH_INT(p->in), WALSH_INT(p->out), WALSH_INT(p->in_h), WALSH_INT(p->in_w), WALSH_INT(o->x.shape.pitch),
+        WALSH_INT(o->with.shape.pitch), WALSH_INT(o->rows.shape.pitch), WALSH_INT(p->h), WALSH_INT(p->w),
+        WALSH_INT(o->y.shape.pitch), WALSH_INT(o->u.shape.pitch), WALSH_INT(o->saved.shape.pitch),
+        WALSH_INT(o->z.shape.pitch), WALSH_INT(o->partial.shape.pitch), WALSH_INT(p->shift), WALSH_TENSOR(planes),
+        WALSH_INT(g->at_once * g->tiles * p->in), WALSH_INT(first), WALSH_INT(g->tiles));
+}
+
 walsh_status walsh_winograd_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *o)
 {
     const passage p = passage_of(c, walk);
-    int lines = c->n * p.h, group = walsh_bn_group_rows(c->n, p.h, p.w) / p.w, groups = walsh_divide_up(lines, group);
-    const walsh_device *device = walsh_list_device(list);
-    int blocks = walsh_divide_up(p.out, BLOCK), each = walsh_blocks_each(device, blocks, groups);
-    walsh_launch launch = {.file = "conv_winograd",
-                           .function = "conv_winograd",
-                           .options = options[device->tiles],
-                           .global = {(size_t)walsh_divide_up(blocks, each), (size_t)groups},
-                           .local = {1, 1}};
-    walsh_conv_cost(c, &launch.flops, &launch.bytes);
-    return WALSH_LAUNCH(list, launch, WALSH_TENSOR(&o->x), WALSH_TENSOR(&o->with), WALSH_TENSOR(&o->rows),
-                        WALSH_TENSOR(&o->packed), WALSH_TENSOR(&o->bias), WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u),
-                        WALSH_TENSOR(&o->saved), WALSH_TENSOR(&o->z), WALSH_TENSOR(&o->partial),
-                        WALSH_INT(walsh_stage_mode(c->fuse)), WALSH_INT(walsh_finish_of(c)),
-                        WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0),
-                        WALSH_INT(lines), WALSH_INT(group), WALSH_INT(room_of(&p)), WALSH_INT(each), WALSH_INT(p.in),
-                        WALSH_INT(p.out), WALSH_INT(p.in_h), WALSH_INT(p.in_w), WALSH_INT(o->x.shape.pitch),
-                        WALSH_INT(o->with.shape.pitch), WALSH_INT(o->rows.shape.pitch), WALSH_INT(p.h), WALSH_INT(p.w),
-                        WALSH_INT(o->y.shape.pitch), WALSH_INT(o->u.shape.pitch), WALSH_INT(o->saved.shape.pitch),
-                        WALSH_INT(o->z.shape.pitch), WALSH_INT(o->partial.shape.pitch), WALSH_INT(p.shift));
+    const grouping g = grouping_of(c, &p);
+    walsh_view planes = o->packed;
+    planes.offset += packed_floats(&p);
+    if (!g.at_once) return emit_groups(list, c, &p, &g, 0, g.count, o, &o->packed);
+    for (int first = 0; first < g.count; first += g.at_once) {
+        int count = walsh_smaller(g.at_once, g.count - first);
+        WALSH_TRY(emit_planes(list, c, &p, &g, first, count, o, &planes));
+        WALSH_TRY(emit_groups(list, c, &p, &g, first, count, o, &planes));
+    }
+    return WALSH_OK;
 }

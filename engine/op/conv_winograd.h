@@ -15,11 +15,12 @@ bool walsh_winograd_pays(const walsh_device *device, const walsh_conv *c, int h,
 /* walsh_variant.suits: 0 where it cannot, or with too few tiles at a time to be faster than direct kernels, else 4. */
 int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
 
-/* Bytes of workspace for the transformed weights. */
+/* Bytes of workspace for the transformed weights, and for inputs of many channels, transformed some at a time. */
 size_t walsh_winograd_bytes(const walsh_conv *c, walsh_walk walk);
 
-/* Appends the launch that transforms the weights into the workspace, and the one that convolves with `packed` ones. */
-walsh_status walsh_winograd_pack(walsh_list *list, const walsh_gather_weights *weights, const walsh_view *packed);
+/* Appends the launch that transforms the weights into the workspace, and those that convolve with `packed` ones. */
+walsh_status walsh_winograd_pack(walsh_list *list, const walsh_conv *c, walsh_walk walk,
+                                 const walsh_gather_weights *weights, const walsh_view *packed);
 walsh_status walsh_winograd_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *operands);
 
 /* The gradient of the weights, by F(3x3, 4x4) (cl/conv_filter_winograd.cl). */

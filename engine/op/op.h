@@ -49,8 +49,8 @@ typedef struct walsh_variant {
      * view. */
     walsh_status (*emit)(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace);
     /* The part of the work that depends on the operands in `packs` alone (bit i: operand i): appends launches that fill
-     * the workspace from them, which emit's launches, coming later, read but do not change. Where these operands are
-     * constant a plan runs it once. NULL: there is no such part. */
+     * some of the workspace from them, which emit's launches, coming later, read but do not change. Where these operands
+     * are constant a plan runs it once. NULL: there is no such part. */
     walsh_status (*pack)(walsh_list *list, const void *problem, const walsh_view *operand, const walsh_view *workspace);
     unsigned packs;
     bool starts_slowly; /* its first use may take many seconds, so that tuning tries it last */
