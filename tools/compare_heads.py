@@ -51,6 +51,8 @@ def train(its, name, seed, folder):
         command += ["--model", its.model, "--data", its.data, "--epochs", str(its.epochs), "--batch", str(its.batch),
                     "--lr", str(its.lr), "--schedule", "onecycle", "--weight-decay", str(its.weight_decay),
                     "--seed", str(seed), *HEADS[name][1]]
+        if its.image_size:
+            command += ["--image-size", str(its.image_size)]
     print(" ".join(command), file=sys.stderr, flush=True)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -111,6 +113,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="data set, as walsh train takes it")
     parser.add_argument("--model", default="resnet20", help="network (default: %(default)s)")
+    parser.add_argument("--image-size", type=int, help="of imagenet: (default: the network's)")
     parser.add_argument("--heads", default=",".join(HEADS), type=lambda text: text.split(","),
                         help="some of %(default)s (default: all)")
     parser.add_argument("--seeds", default="1,2", type=lambda text: [int(seed) for seed in text.split(",")],
