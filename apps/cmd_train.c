@@ -39,9 +39,7 @@ static walsh_status read_head(const walsh_arguments *arguments, walsh_model_opti
 
 static walsh_status read_recipe(const walsh_arguments *arguments, walsh_train_options *options)
 {
-    static const char *const math[] = {"fast", "exact", NULL};
     const char *schedule = walsh_argument(arguments, WALSH_OPTION_SCHEDULE);
-    int exact = options->exact;
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_EPOCHS, 1, &options->epochs));
     if (walsh_argument(arguments, WALSH_OPTION_EPOCHS)) options->steps = 0; /* of the run that is continued */
     WALSH_TRY(walsh_value_u64(arguments, WALSH_OPTION_STEPS, 1, &options->steps));
@@ -58,8 +56,7 @@ static walsh_status read_recipe(const walsh_arguments *arguments, walsh_train_op
     WALSH_TRY(walsh_value_u64(arguments, WALSH_OPTION_SAVE_EVERY, 1, &options->save_every));
     WALSH_TRY(walsh_value_bytes(arguments, WALSH_OPTION_MEMORY, &options->memory));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_LOADERS, 1, &options->loaders));
-    WALSH_TRY(walsh_value_choice(arguments, WALSH_OPTION_MATH, math, &exact));
-    options->exact = exact;
+    WALSH_TRY(walsh_value_math(arguments, &options->exact));
     if (walsh_argument(arguments, WALSH_OPTION_NESTEROV)) options->nesterov = true;
     if (walsh_argument(arguments, WALSH_OPTION_NO_NESTEROV)) options->nesterov = false;
     if (walsh_argument(arguments, WALSH_OPTION_NO_AUGMENT)) options->augment = false;
@@ -259,7 +256,7 @@ static const struct argp_option running[] = {
     {"loaders", WALSH_OPTION_LOADERS, "L", 0,
      "threads that prepare images (default: 1; where these are decoded, one a processor, at most 16)", 0},
     {"skip-bad-images", WALSH_OPTION_SKIP_BAD_IMAGES, NULL, 0, "go on without images that cannot be decoded", 0},
-    {"math", WALSH_OPTION_MATH, "MATH", 0, "fast (default), or exact: nothing that trades accuracy for speed", 0},
+    {"math", WALSH_OPTION_MATH, "MATH", 0, WALSH_MATH_HELP, 0},
     {"tune", WALSH_OPTION_TUNE, NULL, 0, "measure the kernels' variants first, about half a minute ('walsh tune')", 0},
     {"plan", WALSH_OPTION_PLAN, NULL, 0, "print the memory map and the launches of a step, instead of training", 0},
     {"profile", WALSH_OPTION_PROFILE, NULL, 0, "print where the device's time went, beside its peaks", 0},

@@ -26,6 +26,7 @@ const struct argp_option walsh_options_images[] = {
     {"image-size", WALSH_OPTION_IMAGE_SIZE, "S", 0,
      "pixels a side (default: as the weights were trained, else the model's)", 0},
     {"batch", WALSH_OPTION_BATCH, "B", 0, "images a batch (default: 128)", 0},
+    {"math", WALSH_OPTION_MATH, "MATH", 0, WALSH_MATH_HELP, 0},
     {"memory", WALSH_OPTION_MEMORY, "LIMIT", 0, WALSH_MEMORY_HELP, 0},
     {"loaders", WALSH_OPTION_LOADERS, "L", 0,
      "threads that prepare images (default: 1; where these are decoded, one a processor, at most 16)", 0},

@@ -102,10 +102,12 @@ struct walsh_arguments {
 
 #define WALSH_MEMORY_HELP "of the device's memory, take so much at most, as 800MiB or 1.5GiB (default: all that it has)"
 
+#define WALSH_MATH_HELP "fast (default), or exact: nothing that trades accuracy for speed"
+
 /* Options that several subcommands take. */
 extern const struct argp_option walsh_options_device[];   /* --device --threads */
 extern const struct argp_option walsh_options_images[];   /* --weights --data --split --model --image-size --batch
-                                                           * --memory --loaders --skip-bad-images */
+                                                           * --math --memory --loaders --skip-bad-images */
 extern const struct argp_option walsh_options_progress[]; /* --progress */
 extern const struct argp_option walsh_options_json[];     /* --json */
 

@@ -37,6 +37,7 @@ walsh_status walsh_session_open(const walsh_arguments *arguments, walsh_session 
     options->loaders = walsh_dataset_loaders(session->data ? session->data : "imagenet:");
     WALSH_TRY(walsh_value_choice(arguments, WALSH_OPTION_SPLIT, splits, &split));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_BATCH, 1, &options->batch));
+    WALSH_TRY(walsh_value_math(arguments, &options->exact));
     WALSH_TRY(walsh_value_bytes(arguments, WALSH_OPTION_MEMORY, &options->memory));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_IMAGE_SIZE, 1, &image_size));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_LOADERS, 1, &options->loaders));

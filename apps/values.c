@@ -131,3 +131,12 @@ walsh_status walsh_value_choice(const walsh_arguments *arguments, int option, co
     }
     return refuse(arguments, option, expected);
 }
+
+walsh_status walsh_value_math(const walsh_arguments *arguments, bool *exact)
+{
+    static const char *const names[] = {"fast", "exact", NULL};
+    int chosen = *exact;
+    WALSH_TRY(walsh_value_choice(arguments, WALSH_OPTION_MATH, names, &chosen));
+    *exact = chosen;
+    return WALSH_OK;
+}

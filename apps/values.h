@@ -31,4 +31,7 @@ walsh_status walsh_value_real(const walsh_arguments *arguments, int option, wals
 /* One of the words in `names`, which NULL ends; *value is its place there. */
 walsh_status walsh_value_choice(const walsh_arguments *arguments, int option, const char *const *names, int *value);
 
+/* --math: whether it is exact. */
+walsh_status walsh_value_math(const walsh_arguments *arguments, bool *exact);
+
 #endif

@@ -97,6 +97,8 @@ usage() {
     refuse "resume without out" 2 "--resume" train --resume
     refuse "no weights" 2 "expected --weights" eval --data sample
     refuse "split" 2 "--split all: expected train or test" eval --weights x --data sample --split all
+    refuse "math" 2 "--math approximate: expected fast or exact" eval --weights x --data sample --math approximate
+    refuse "math" 2 "--math approximate: expected fast or exact" $new --math approximate
     refuse "head without features" 2 "expected --features" head --head hadamard --classes 10
     for value in 0 -1 1.5 4294967360 x; do
         refuse "head of no size" 2 "--features $value: expected" head --head hadamard --features "$value" --classes 10
@@ -325,6 +327,18 @@ weights() {
     absent none/run/state.safetensors
 }
 
+# Exact prediction is what it would be were there no approximate variants, to the bit.
+exact() {
+    succeed "exact logits" "" predict $weights --math exact --out exact.npy
+    WALSH_DISABLE=conv_forward_winograd
+    export WALSH_DISABLE
+    succeed "logits without Winograd" "" predict $weights --out without.npy
+    unset WALSH_DISABLE
+    what="exact logits"
+    expect cmp -s exact.npy without.npy
+    succeed "exact errors" "top-1" eval $weights --math exact
+}
+
 # Another head on the body of a run, and that body frozen.
 fine_tuning() {
     tune="$new $two --head hadamard --init run/last.safetensors"
@@ -481,6 +495,7 @@ small_run
 profile
 plan
 weights
+exact
 fine_tuning
 folders
 lengths

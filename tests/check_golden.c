@@ -285,7 +285,7 @@ static void compare_logits(const golden *g, const char *path)
     assert_ok(walsh_model_open(op_device(), path, NULL, 0, &model));
     assert_ok(walsh_dataset_open("sample", WALSH_SPLIT_TEST, NULL, &set));
     float *got = op_floats(walsh_dataset_describe(set)->images * CLASSES);
-    assert_ok(walsh_predict(model, set, &(walsh_evaluate_options){100, 1, 0}, NULL, NULL, got));
+    assert_ok(walsh_predict(model, set, &(walsh_evaluate_options){.batch = 100}, NULL, NULL, got));
     take(g, "logits", "", TEST_IMAGES * CLASSES, want);
     for (int i = 0; i < TEST_IMAGES * CLASSES; i++) {
         double d = (double)got[i] - want[i];

@@ -7,6 +7,7 @@
 
 #include "engine/base/rng.h"
 #include "engine/nn/network.h"
+#include "engine/op/conv_winograd.h"
 
 enum { SIZE = 8, CLASSES = 10, BATCH = 12, STEPS = 3, PIXELS = SIZE * SIZE * 4 };
 
@@ -22,19 +23,12 @@ static int make_images(void **state)
     return 0;
 }
 
-/* Two convolutions, with a batch norm between them where `norm`, and a head. */
-static walsh_network *make(walsh_head_kind head, bool norm)
+/* A network of a graph, which it takes over, and a head. */
+static walsh_network *complete(walsh_graph *graph, walsh_head_kind head)
 {
-    walsh_graph *graph = NULL;
     walsh_network *network = NULL;
-    assert_ok(walsh_graph_create(SIZE, SIZE, 3, &graph));
-    walsh_node x = walsh_graph_conv(graph, "conv1", 0, 8, 3, 1, 1);
-    if (norm) x = walsh_graph_batchnorm(graph, "bn1", x);
-    x = walsh_graph_relu(graph, x);
-    x = walsh_graph_relu(graph, walsh_graph_conv(graph, "conv2", x, 12, 3, 2, 1));
-    walsh_graph_pool(graph, WALSH_POOL_AVERAGE, x, SIZE / 2, SIZE / 2, 0);
     const walsh_network_options options = {
-        .head = {.spec = {.kind = head, .features = 12, .classes = CLASSES}},
+        .head = {.spec = {.kind = head, .features = walsh_graph_features(graph), .classes = CLASSES}},
         .head_name = "fc",
         .alpha = 10,
         .trains = true,
@@ -44,6 +38,30 @@ static walsh_network *make(walsh_head_kind head, bool norm)
     assert_ok(walsh_network_create(op_device(), &graph, &options, &network));
     assert_ok(walsh_parameters_initialise(walsh_network_parameters(network), 7));
     return network;
+}
+
+/* Two convolutions, with a batch norm between them where `norm`, and a head. */
+static walsh_network *make(walsh_head_kind head, bool norm)
+{
+    walsh_graph *graph = NULL;
+    assert_ok(walsh_graph_create(SIZE, SIZE, 3, &graph));
+    walsh_node x = walsh_graph_conv(graph, "conv1", 0, 8, 3, 1, 1);
+    if (norm) x = walsh_graph_batchnorm(graph, "bn1", x);
+    x = walsh_graph_relu(graph, x);
+    x = walsh_graph_relu(graph, walsh_graph_conv(graph, "conv2", x, 12, 3, 2, 1));
+    walsh_graph_pool(graph, WALSH_POOL_AVERAGE, x, SIZE / 2, SIZE / 2, 0);
+    return complete(graph, head);
+}
+
+/* Two convolutions, the second of which Winograd's variants take where the device has room for them. */
+static walsh_network *make_wide(void)
+{
+    walsh_graph *graph = NULL;
+    assert_ok(walsh_graph_create(SIZE, SIZE, 3, &graph));
+    walsh_node x = walsh_graph_relu(graph, walsh_graph_conv(graph, "conv1", 0, 16, 3, 1, 1));
+    x = walsh_graph_relu(graph, walsh_graph_conv(graph, "conv2", x, 16, 3, 1, 1));
+    walsh_graph_pool(graph, WALSH_POOL_AVERAGE, x, SIZE, SIZE, 0);
+    return complete(graph, WALSH_HEAD_LEARNED);
 }
 
 /* What STEPS steps make of the weights, and their metrics; steps in `parts` parts of the same images. Two steps are
@@ -222,6 +240,51 @@ static void evaluation_follows_the_weights(void **state)
     walsh_network_destroy(&network);
 }
 
+/* Approximate variants in all plans of a network. */
+static int approximate(const walsh_network *network)
+{
+    int count = 0;
+    for (int phase = WALSH_NETWORK_TRAIN; phase <= WALSH_NETWORK_EVALUATE; phase++) {
+        const walsh_plan *plan = walsh_network_plan(network, (walsh_network_phase)phase);
+        for (int i = 0; plan && i < walsh_plan_count(plan); i++) count += walsh_plan_at(plan, i).variant->approximate;
+    }
+    return count;
+}
+
+static bool is_exact(void *context, const walsh_tuned_problem *problem)
+{
+    int *tuned = context;
+    assert_false(problem->tuned.fastest->approximate || problem->tuned.by_rule->approximate);
+    ++*tuned;
+    return false;
+}
+
+/* Exact plans, and what is measured for them, do without approximate variants, and leave other networks alone. */
+static void exactness_is_of_the_plans(void **state)
+{
+    (void)state;
+    walsh_network *networks[2] = {NULL};
+    walsh_wisdom *wisdom = NULL;
+    int tuned = 0;
+    for (int i = 0; i < 2; i++) {
+        networks[i] = make_wide();
+        const walsh_network_purpose purpose = {.batch = BATCH, .train = true, .exact = i == 0};
+        assert_ok(walsh_network_prepare(networks[i], &purpose));
+        assert_false(op_device()->exact);
+    }
+    assert_int_equal(approximate(networks[0]), 0);
+    if (walsh_tiles_are_gpu(op_device()->tiles) || op_device()->info.local_memory < WALSH_WINOGRAD_LOCAL_BYTES)
+        print_message("no approximate variant suits this device\n");
+    else
+        assert_true(approximate(networks[1]) > 0);
+    assert_ok(walsh_wisdom_create(&wisdom));
+    assert_ok(walsh_network_tune(networks[0], 0.1, wisdom, is_exact, &tuned));
+    assert_true(tuned > 0);
+    assert_false(op_device()->exact);
+    walsh_wisdom_destroy(&wisdom);
+    for (int i = 0; i < 2; i++) walsh_network_destroy(&networks[i]);
+}
+
 static void wrong_counts_are_refused(void **state)
 {
     (void)state;
@@ -238,9 +301,9 @@ static void wrong_counts_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parts_add_up_to_the_step), cmocka_unit_test(batch_norm_sees_the_parts),
-        cmocka_unit_test(measures_are_true),        cmocka_unit_test(evaluation_follows_the_weights),
-        cmocka_unit_test(wrong_counts_are_refused),
+        cmocka_unit_test(parts_add_up_to_the_step),  cmocka_unit_test(batch_norm_sees_the_parts),
+        cmocka_unit_test(measures_are_true),         cmocka_unit_test(evaluation_follows_the_weights),
+        cmocka_unit_test(exactness_is_of_the_plans), cmocka_unit_test(wrong_counts_are_refused),
     };
     return cmocka_run_group_tests(tests, make_images, op_device_close);
 }

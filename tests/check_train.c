@@ -478,12 +478,12 @@ static void evaluation_counts_every_image_once(void **state)
     assert_ok(walsh_model_create(op_device(), &options, &model));
     assert_ok(walsh_model_initialise(model, 1));
     assert_ok(walsh_dataset_open("sample", WALSH_SPLIT_TEST, NULL, &set));
-    assert_ok(walsh_evaluate(model, set, &(walsh_evaluate_options){1000, 1, 0}, NULL, NULL, &a));
-    assert_ok(walsh_evaluate(model, set, &(walsh_evaluate_options){96, 1, 0}, NULL, NULL, &b));
+    assert_ok(walsh_evaluate(model, set, &(walsh_evaluate_options){.batch = 1000}, NULL, NULL, &a));
+    assert_ok(walsh_evaluate(model, set, &(walsh_evaluate_options){.batch = 96}, NULL, NULL, &b));
     assert_true(a.images == 1000 && b.images == 1000 && a.top1_error == b.top1_error && a.top5_error == b.top5_error);
     assert_true(fabs(a.loss - b.loss) < 1e-6);
     float *logits = op_floats(10000);
-    assert_ok(walsh_predict(model, set, &(walsh_evaluate_options){96, 2, 0}, NULL, NULL, logits));
+    assert_ok(walsh_predict(model, set, &(walsh_evaluate_options){.batch = 96, .loaders = 2}, NULL, NULL, logits));
     double loss = 0;
     int wrong = 0;
     for (size_t i = 0; i < 1000; i++) {

@@ -112,7 +112,8 @@ static void what_normalises_pixels(void **state)
         assert_ok(walsh_model_create(op_device(), &options, &model));
         assert_ok(walsh_model_initialise(model, 3));
         logits[i] = op_floats(IMAGES * CLASSES);
-        assert_ok(walsh_predict(model, set, &(walsh_evaluate_options){100, 1, 0}, NULL, NULL, logits[i]));
+        const walsh_evaluate_options in_turn = {.batch = 100};
+        assert_ok(walsh_predict(model, set, &in_turn, NULL, NULL, logits[i]));
         walsh_model_destroy(&model);
     }
     assert_memory_equal(logits[0], logits[1], IMAGES * CLASSES * sizeof **logits);
@@ -329,7 +330,7 @@ static void a_frozen_body_runs_as_in_evaluation(void **state)
     assert_ok(walsh_model_open(op_device(), "init.safetensors", NULL, 0, &model));
     assert_ok(walsh_dataset_open("cifar10:data", WALSH_SPLIT_TRAIN, NULL, &set));
     float *logits = op_floats(walsh_dataset_describe(set)->images * CLASSES);
-    assert_ok(walsh_predict(model, set, &(walsh_evaluate_options){BATCH, 1, 0}, NULL, NULL, logits));
+    assert_ok(walsh_predict(model, set, &(walsh_evaluate_options){.batch = BATCH}, NULL, NULL, logits));
     for (size_t i = 0; i < BATCH; i++) {
         const float *y = logits + CLASSES * i;
         int t = walsh_dataset_label(set, i);

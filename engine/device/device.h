@@ -43,7 +43,7 @@ struct walsh_device {
     walsh_tiles tiles;
     bool is_sub_device;
     bool profile;
-    bool exact;              /* plans made from now on take no approximate variants: as the last run's --math */
+    bool exact;              /* no approximate variant is taken: what plans being made now ask for, or a benchmark */
     unsigned quirks;         /* of its platform: quirks.h */
     char build_options[256]; /* for every program */
     walsh_program *programs; /* built so far; see program.h */

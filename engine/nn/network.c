@@ -165,7 +165,10 @@ walsh_status walsh_network_tune(walsh_network *network, double seconds, walsh_wi
                                 walsh_tune_observer observer, void *context)
 {
     walsh_plan *plans[] = {network->plans.evaluate, network->plans.train};
-    return walsh_tune_plans(plans, network->plans.train ? 2 : 1, seconds, wisdom, observer, context);
+    const bool before = walsh_network_be_exact(network, network->plans.purpose.exact);
+    walsh_status status = walsh_tune_plans(plans, network->plans.train ? 2 : 1, seconds, wisdom, observer, context);
+    walsh_network_be_exact(network, before);
+    return status;
 }
 
 static walsh_status enqueue_write(walsh_network *network, const walsh_tensor *to, const void *from)

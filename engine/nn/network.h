@@ -54,6 +54,7 @@ typedef struct walsh_network_purpose {
     int batch;  /* images that a plan takes: an evaluated batch, and each part of a training step */
     int parts;  /* of a training step: their gradients are added up; 0 stands for 1 */
     bool train; /* not evaluation alone; the network trains */
+    bool exact; /* without approximate variants */
     bool nesterov;
     float label_smoothing;
 } walsh_network_purpose;

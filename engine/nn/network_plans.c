@@ -171,6 +171,13 @@ static walsh_status make_tensors(const walsh_network *network, bool commit, wals
     return WALSH_OK;
 }
 
+static walsh_status make_plans(const walsh_network *network, walsh_network_plans *plans)
+{
+    if (plans->purpose.train) WALSH_TRY(plan_training(network, plans));
+    if (plans->sums) WALSH_TRY(plan_update(network, plans));
+    return plan_evaluation(network, plans);
+}
+
 walsh_status walsh_network_plans_make(walsh_network *network, const walsh_network_purpose *purpose, bool commit,
                                       walsh_network_plans *plans)
 {
@@ -179,9 +186,10 @@ walsh_status walsh_network_plans_make(walsh_network *network, const walsh_networ
     if (purpose->batch < 1) WALSH_FAIL(WALSH_E_ARGUMENT, "a batch of %d: expected at least 1", purpose->batch);
     WALSH_TRY(make_tensors(network, commit, plans));
     WALSH_TRY(walsh_arena_create(network->device, &plans->arena));
-    if (purpose->train) WALSH_TRY(plan_training(network, plans));
-    if (plans->sums) WALSH_TRY(plan_update(network, plans));
-    WALSH_TRY(plan_evaluation(network, plans));
+    const bool before = walsh_network_be_exact(network, purpose->exact);
+    walsh_status status = make_plans(network, plans);
+    walsh_network_be_exact(network, before);
+    WALSH_TRY(status);
     if (!commit) return WALSH_OK;
     WALSH_TRY(walsh_arena_commit(plans->arena));
     walsh_plan *const all[] = {plans->train, plans->update, plans->evaluate};

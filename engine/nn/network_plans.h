@@ -33,6 +33,15 @@ struct walsh_network {
     unsigned enqueued, collected; /* batches so far */
 };
 
+/* Whether the device does without approximate variants from now on; returns whether it did until now. What is chosen
+ * for one network's plans shall not depend on another's: who sets it sets it back. */
+static inline bool walsh_network_be_exact(const walsh_network *network, bool exact)
+{
+    bool before = network->device->exact;
+    network->device->exact = exact;
+    return before;
+}
+
 /* Makes plans and places what they need, without taking memory for it unless `commit`, which they need to run. What has
  * been made is the caller's to release, also where it fails. */
 walsh_status walsh_network_plans_make(walsh_network *network, const walsh_network_purpose *purpose, bool commit,

@@ -97,16 +97,16 @@ walsh_status walsh_evaluate_check(const walsh_model *model, const walsh_dataset 
 }
 
 /* Makes the plans, once it is known and said that they fit. */
-static walsh_status prepare(walsh_model *model, walsh_dataset *dataset, int batch, uint64_t limit,
+static walsh_status prepare(walsh_model *model, walsh_dataset *dataset, const walsh_evaluate_options *options,
                             walsh_evaluate_observer observer, void *context)
 {
-    const walsh_network_purpose purpose = {.batch = batch};
+    const walsh_network_purpose purpose = {.batch = options->batch, .exact = options->exact};
     const walsh_dataset_info *data = walsh_dataset_describe(dataset);
     walsh_memory memory;
     WALSH_TRY(walsh_evaluate_check(model, dataset));
     if (!(model->info.deviation[0] > 0)) walsh_network_normalise(model->network, data->mean, data->deviation);
     WALSH_TRY(walsh_tuning_consult_device(model));
-    WALSH_TRY(walsh_memory_check(model, dataset, &purpose, limit, &memory));
+    WALSH_TRY(walsh_memory_check(model, dataset, &purpose, options->memory, &memory));
     WALSH_TRY(report(&(pass){.progress = {&memory, 0, data->images}, .observer = observer, .context = context}));
     return walsh_network_prepare(model->network, &purpose);
 }
@@ -119,7 +119,7 @@ static walsh_status whole_pass(walsh_model *model, walsh_dataset *dataset, const
     if (o.batch < 0) WALSH_FAIL(WALSH_E_ARGUMENT, "a batch of %d: expected at least 1", o.batch);
     if (!o.batch) o.batch = 128;
     if ((size_t)o.batch > images) o.batch = (int)images;
-    WALSH_TRY(prepare(model, dataset, o.batch, o.memory, observer, context));
+    WALSH_TRY(prepare(model, dataset, &o, observer, context));
     walsh_loader *loader = NULL;
     walsh_loader_options loading = {.batch = (size_t)o.batch, .threads = o.loaders > 0 ? o.loaders : 1};
     WALSH_TRY(walsh_loader_open(dataset, &loading, &loader));

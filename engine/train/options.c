@@ -265,6 +265,7 @@ walsh_network_purpose walsh_options_purpose(const walsh_train_options *o)
     return (walsh_network_purpose){.batch = o->batch / o->accumulate,
                                    .parts = o->accumulate,
                                    .train = true,
+                                   .exact = o->exact,
                                    .nesterov = o->nesterov,
                                    .label_smoothing = (float)o->label_smoothing};
 }

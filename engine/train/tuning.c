@@ -40,7 +40,6 @@ walsh_status walsh_tuning_consult_device(walsh_model *model)
 walsh_status walsh_tuning_consult(walsh_model *model, const walsh_train_options *options)
 {
     walsh_wisdom *wisdom = NULL;
-    walsh_network_device(model->network)->exact = options->exact;
     if (!options->resume) return walsh_tuning_consult_device(model);
     WALSH_TRY(walsh_checkpoint_wisdom(options->out, &wisdom));
     walsh_network_consult(model->network, &wisdom);
@@ -55,7 +54,9 @@ walsh_status walsh_tuning_run(walsh_model *model, const walsh_train_options *opt
     listener l = {observer, context};
     WALSH_TRY(walsh_wisdom_load(device, &wisdom));
     walsh_status status = walsh_network_tune(model->network, seconds, wisdom, tell, &l);
-    walsh_status saved = !status || status == WALSH_E_STOPPED ? walsh_wisdom_save(device, wisdom) : WALSH_OK;
+    /* What is fastest among exact variants alone is wisdom for this run, not for those that come later. */
+    bool save = !options->exact && (!status || status == WALSH_E_STOPPED);
+    walsh_status saved = save ? walsh_wisdom_save(device, wisdom) : WALSH_OK;
     if (!status) status = saved;
     if (!status) walsh_network_consult(model->network, &wisdom);
     walsh_wisdom_destroy(&wisdom);

@@ -56,7 +56,8 @@ typedef struct walsh_train_options {
     uint64_t memory;      /* bytes that the run may take of the device's memory; 0: all of it */
     int loaders;          /* loader threads; at least 1 */
     bool skip_bad_images; /* go on without images that cannot be decoded, instead of failing */
-    bool tune;            /* measure the kernels' variants first, and keep what is learnt; not when resuming */
+    bool tune;            /* measure the kernels' variants first, and keep what is learnt: for this run alone where it
+                             is `exact`; not when resuming */
 } walsh_train_options;
 
 /* The recipe of a model on a data set (NULL where not known yet): every field set, the model's and data set's names
@@ -165,6 +166,7 @@ typedef struct walsh_evaluate_options {
     int batch;       /* images at a time; 0: 128. The numbers depend on it only by rounding */
     int loaders;     /* threads that prepare images; 0: 1 */
     uint64_t memory; /* bytes that it may take of the device's memory; 0: all of it */
+    bool exact;      /* as in walsh_train_options */
 } walsh_evaluate_options;
 
 typedef struct walsh_evaluate_progress {
