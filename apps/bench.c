@@ -24,16 +24,19 @@ const struct argp_option walsh_options_bench[] = {
     {0},
 };
 
-walsh_status walsh_bench_open(const walsh_arguments *arguments, bool on_device, walsh_bench *bench)
+walsh_status walsh_bench_open(const walsh_arguments *arguments, walsh_bench_place place, walsh_bench *bench)
 {
     int threads = 0;
     *bench = (walsh_bench){.repeats = 5};
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_REPEATS, 1, &bench->repeats));
-    if (!on_device) return WALSH_OK;
+    WALSH_TRY(walsh_value_math(arguments, &bench->exact));
+    if (place == WALSH_BENCH_HOST) return WALSH_OK;
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_THREADS, 1, &threads));
     const walsh_device_options options = {.selector = walsh_argument(arguments, WALSH_OPTION_DEVICE),
-                                          .threads = (unsigned)threads};
+                                          .threads = (unsigned)threads,
+                                          .profile = place == WALSH_BENCH_PROFILE};
     WALSH_TRY(walsh_device_open(&options, &bench->device));
+    bench->device->exact = bench->exact;
     return walsh_wisdom_load(bench->device, &bench->wisdom);
 }
 
@@ -71,6 +74,7 @@ static walsh_status warm_up(walsh_contender *c)
 {
     double seconds = 0;
     c->times = 1;
+    if (c->read) return c->read(c->context, &seconds);
     if (!c->run) return WALSH_OK;
     if (c->prepare) WALSH_TRY(c->prepare(c->context));
     WALSH_TRY(time_once(c, &seconds));
@@ -84,6 +88,7 @@ static walsh_status warm_up(walsh_contender *c)
 static walsh_status take_turn(const walsh_contender *c, double *seconds)
 {
     double once = INFINITY;
+    if (c->read) return c->read(c->context, seconds);
     if (!c->run) return WALSH_OK;
     WALSH_TRY(time_once(c, seconds));
     for (int i = 1; i < PEAK_TRIES && c->kind != WALSH_CONTENDER_ROW; i++) {
@@ -112,9 +117,9 @@ void walsh_bench_add_rates(cJSON *row, const walsh_peaks *peaks, double seconds,
     const char *bound = NULL;
     if (peaks->flops > 0 && flops > 0) at_peak = flops / peaks->flops, bound = "fma";
     if (peaks->bytes > 0 && bytes / peaks->bytes > at_peak) at_peak = bytes / peaks->bytes, bound = "memory";
-    cJSON_AddNumberToObject(row, "gflops", 1e-9 * flops / seconds);
-    cJSON_AddNumberToObject(row, "gbs", 1e-9 * bytes / seconds);
-    if (bound) {
+    cJSON_AddNumberToObject(row, "gflops", seconds > 0 ? 1e-9 * flops / seconds : 0);
+    cJSON_AddNumberToObject(row, "gbs", seconds > 0 ? 1e-9 * bytes / seconds : 0);
+    if (bound && seconds > 0) { /* a device's clock may be too coarse for a launch */
         cJSON_AddStringToObject(row, "bound", bound);
         cJSON_AddNumberToObject(row, "peak_share", at_peak / seconds);
     } else {
@@ -126,8 +131,9 @@ void walsh_bench_add_rates(cJSON *row, const walsh_peaks *peaks, double seconds,
 static void fill_row(const walsh_bench *bench, walsh_contender *c)
 {
     static const char *const figures[] = {"ms", "ms_min", "gflops", "gbs", "bound", "peak_share", "peak_share_best"};
-    for (size_t i = 0; i < sizeof figures / sizeof *figures && !c->run; i++) cJSON_AddNullToObject(c->row, figures[i]);
-    if (!c->run) return;
+    bool timed = c->run || c->read;
+    for (size_t i = 0; i < sizeof figures / sizeof *figures && !timed; i++) cJSON_AddNullToObject(c->row, figures[i]);
+    if (!timed) return;
     cJSON_AddNumberToObject(c->row, "ms", 1e3 * c->median);
     cJSON_AddNumberToObject(c->row, "ms_min", 1e3 * c->least);
     if (c->images) cJSON_AddNumberToObject(c->row, "images_per_second", c->images / c->median);
@@ -177,8 +183,10 @@ static const walsh_column columns[] = {
     {"variant", "variant", NULL, 0},
     {"shape", "shape", NULL, 0},
     {"fused", "fused", NULL, 0},
-    {"layer", "first layer", NULL, 0},
+    {"layer", "layer", NULL, 0},
     {"layers", "layers", "%.0f", 1},
+    {"pass", "pass", NULL, 0},
+    {"share", "share", "%.1f %%", 100},
     {"ms", "ms", "%.3f", 1},
     {"ms_min", "ms min", "%.3f", 1},
     {"images_per_second", "images/s", "%.0f", 1},
@@ -207,7 +215,7 @@ static void print_table(const cJSON *rows, const char *shape_heading)
     walsh_table_print(rows, shown, COLUMNS);
 }
 
-static double number(const cJSON *row, const char *key)
+double walsh_bench_number(const cJSON *row, const char *key)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(row, key);
     return cJSON_IsNumber(item) ? item->valuedouble : 0;
@@ -218,26 +226,42 @@ static const char *op_of(const cJSON *row)
     return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(row, "op"));
 }
 
-/* Where rows stand for layers of a model: what all layers take, by the variants that a run takes, and the share of
- * their bounds that they reach together. The rows of one operation follow each other. */
-static void print_totals(const cJSON *rows)
+/* How many layers of a model a row stands for; 0: it is none's. */
+static double layers_of(const cJSON *row)
 {
-    double ms = 0, at_bound = 0, gflop = 0, layers = 0;
+    if (!cJSON_HasObjectItem(row, "layer")) return 0;
+    return cJSON_HasObjectItem(row, "layers") ? walsh_bench_number(row, "layers") : 1;
+}
+
+/* Where rows stand for layers of a model: what all that an operation has take, by the variants that a run takes, and
+ * the share of their bounds that they reach together. */
+static void print_total(const cJSON *rows, const char *op)
+{
+    double ms = 0, at_bound = 0, flops = 0, bytes = 0, layers = 0;
     const cJSON *row;
     cJSON_ArrayForEach(row, rows)
     {
-        if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "chosen"))) {
-            double all = number(row, "ms") * number(row, "layers");
-            ms += all;
-            at_bound += all * number(row, "peak_share");
-            gflop += 1e-3 * all * number(row, "gflops");
-            layers += number(row, "layers");
-        }
-        if (row->next && !strcmp(op_of(row), op_of(row->next))) continue;
-        if (layers > 0)
-            printf("%s in a step: %.0f layers, %.3f ms, %.2f GFLOP/s, %.1f %% of bound\n", op_of(row), layers, ms,
-                   1e3 * gflop / ms, 100 * at_bound / ms);
-        ms = at_bound = gflop = layers = 0;
+        if (strcmp(op_of(row), op) || !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(row, "chosen"))) continue;
+        double all = walsh_bench_number(row, "ms") * layers_of(row);
+        ms += all;
+        at_bound += all * walsh_bench_number(row, "peak_share");
+        flops += all * walsh_bench_number(row, "gflops");
+        bytes += all * walsh_bench_number(row, "gbs");
+        layers += layers_of(row);
+    }
+    if (layers > 0)
+        printf("%s, %.0f layer%s: %.3f ms, %.2f GFLOP/s, %.2f GB/s, %.1f %% of bound\n", op, layers,
+               layers > 1 ? "s" : "", ms, flops / ms, bytes / ms, 100 * at_bound / ms);
+}
+
+/* One total for each operation, in the order of their first rows. */
+static void print_totals(const cJSON *rows)
+{
+    const cJSON *row, *other;
+    cJSON_ArrayForEach(row, rows)
+    {
+        for (other = rows->child; other != row && strcmp(op_of(other), op_of(row));) other = other->next;
+        if (other == row) print_total(rows, op_of(row));
     }
 }
 

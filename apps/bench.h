@@ -15,8 +15,11 @@ typedef struct walsh_contender {
     cJSON *row;
     /* Before the first run: makes the launches. May be NULL. */
     walsh_status (*prepare)(void *context);
-    /* Runs it `times` times and waits for the end. NULL: the row alone is reported, without figures. */
+    /* Runs it `times` times and waits for the end. */
     walsh_status (*run)(void *context, int times);
+    /* Instead: the seconds that one run of it took as a part of what was added before it and has just run. Both NULL:
+     * the row alone is reported, without figures. */
+    walsh_status (*read)(void *context, double *seconds);
     void (*destroy)(void *context);
     void *context;
     double flops, bytes; /* of one run; 0: not known */
@@ -39,6 +42,7 @@ typedef struct walsh_bench {
     walsh_device *device; /* NULL: nothing here runs on one */
     walsh_wisdom *wisdom; /* what runs on that device consult */
     int repeats;
+    bool exact; /* --math */
     walsh_contender *contenders;
     size_t count;
     struct walsh_bench_memory *memory; /* see bench_op.h */
@@ -47,8 +51,11 @@ typedef struct walsh_bench {
 
 extern const struct argp_option walsh_options_bench[]; /* --repeats */
 
-/* Reads --repeats and, `on_device`, opens the device and its wisdom. Call walsh_bench_close even where it fails. */
-walsh_status walsh_bench_open(const walsh_arguments *arguments, bool on_device, walsh_bench *bench);
+/* Where a benchmark runs; the last: on a device that times every launch. */
+typedef enum walsh_bench_place { WALSH_BENCH_HOST, WALSH_BENCH_DEVICE, WALSH_BENCH_PROFILE } walsh_bench_place;
+
+/* Reads --repeats and --math and opens the device and its wisdom. Call walsh_bench_close even where it fails. */
+walsh_status walsh_bench_open(const walsh_arguments *arguments, walsh_bench_place place, walsh_bench *bench);
 
 /* Adds a contender and takes its row and context over, also where it fails. */
 walsh_status walsh_bench_add(walsh_bench *bench, const walsh_contender *contender);
@@ -59,6 +66,9 @@ walsh_status walsh_bench_run(walsh_bench *bench);
 /* Adds to a row what `seconds` of so many operations and bytes come to: `gflops`, `gbs`, `bound` ("fma" or "memory",
  * whichever would take longer at its peak; null where neither is known) and `peak_share`, the share of it reached. */
 void walsh_bench_add_rates(cJSON *row, const walsh_peaks *peaks, double seconds, double flops, double bytes);
+
+/* A figure of a row; 0 where it has none. */
+double walsh_bench_number(const cJSON *row, const char *key);
 
 /* Prints the rows: JSON where asked for, else a table, whose `shape` column is headed `shape_heading`. */
 walsh_status walsh_bench_report(const walsh_arguments *arguments, walsh_bench *bench, const char *shape_heading);

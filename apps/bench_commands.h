@@ -6,6 +6,7 @@
 
 extern const walsh_command walsh_command_bench_head;
 extern const walsh_command walsh_command_bench_step;
+extern const walsh_command walsh_command_bench_layers;
 extern const walsh_command walsh_command_bench_data;
 
 #endif

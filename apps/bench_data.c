@@ -107,7 +107,7 @@ static walsh_status run_data(const walsh_arguments *arguments)
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_BATCH, 1, &batch));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_LOADERS, 1, &loaders));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_IMAGE_SIZE, 1, &image_size));
-    walsh_status status = walsh_bench_open(arguments, false, &bench);
+    walsh_status status = walsh_bench_open(arguments, WALSH_BENCH_HOST, &bench);
     if (!status) status = add(&bench, data, image_size, WALSH_SPLIT_TRAIN, batch, loaders);
     if (!status) status = add(&bench, data, image_size, WALSH_SPLIT_TEST, batch, loaders);
     if (!status) status = walsh_bench_run(&bench);

@@ -304,7 +304,7 @@ static walsh_status add_heads(const walsh_arguments *arguments, walsh_bench *ben
 static walsh_status run_head(const walsh_arguments *arguments)
 {
     walsh_bench bench = {0};
-    walsh_status status = walsh_bench_open(arguments, true, &bench);
+    walsh_status status = walsh_bench_open(arguments, WALSH_BENCH_DEVICE, &bench);
     if (!status) status = add_heads(arguments, &bench);
     if (!status) status = walsh_bench_run(&bench);
     if (!status) status = walsh_bench_report(arguments, &bench, "BATCH,N,C");

@@ -31,7 +31,7 @@ typedef struct family {
     field fields[FIELDS + 1];
     int needed; /* fields that must be given */
     const void *defaults;
-    int option; /* that takes a shape */
+    int option;                                                    /* that takes a shape */
     walsh_status (*more)(walsh_bench *bench, const void *problem); /* adds contenders to a shape's; may be NULL */
 } family;
 
@@ -132,8 +132,8 @@ static void add_shape(cJSON *row, const family *f, const void *problem)
 
 static void add_fused(cJSON *row, unsigned fuse)
 {
-    static const char *const names[] = {"bias",  "accumulate",    "stats",    "affine",
-                                        "norm gradient", "norm sums", "normalise"};
+    static const char *const names[] = {"bias",          "accumulate", "stats",    "affine",
+                                        "norm gradient", "norm sums",  "normalise"};
     cJSON *array = cJSON_AddArrayToObject(row, "fused");
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (fuse >> i & 1) cJSON_AddItemToArray(array, cJSON_CreateString(names[i]));
@@ -283,7 +283,7 @@ static walsh_status run_family(const walsh_arguments *arguments, const family *f
 {
     walsh_bench bench = {0};
     WALSH_TRY(check_source(arguments, f));
-    walsh_status status = walsh_bench_open(arguments, true, &bench);
+    walsh_status status = walsh_bench_open(arguments, WALSH_BENCH_DEVICE, &bench);
     if (!status) status = add_all(arguments, f, &bench);
     if (!status) status = walsh_bench_run(&bench);
     if (!status) status = walsh_bench_report(arguments, &bench, f->heading);
@@ -314,7 +314,7 @@ static walsh_status run_fwht(const walsh_arguments *arguments)
 
 static const struct argp_option of_model[] = {
     {NULL, 0, NULL, 0, "What to measure:", 0},
-    {"model", WALSH_OPTION_MODEL, "NAME", 0, "every distinct layer of a model that trains", 0},
+    {"model", WALSH_OPTION_MODEL, "NAME", 0, "every distinct layer of a model that trains: the first that has it", 0},
     {"batch", WALSH_OPTION_BATCH, "B", 0, "images a batch of the model (default: 128)", 0},
     {"shape", WALSH_OPTION_SHAPE, "N,...", 0, "one shape instead: see below", 0},
     {0},
@@ -330,6 +330,7 @@ static const struct argp_option variants[] = {
     {"variant", WALSH_OPTION_VARIANT, "NAME", 0, "this variant (default: the one that runs take, by wisdom or by rule)",
      0},
     {"all", WALSH_OPTION_ALL, NULL, 0, "every variant that suits", 0},
+    {"math", WALSH_OPTION_MATH, "MATH", 0, WALSH_MATH_HELP, 0},
     {0},
 };
 
@@ -400,17 +401,19 @@ static const walsh_command fwht = {
     .name = "bench fwht",
     .summary = "fast Walsh-Hadamard transforms",
     .synopsis = "--size ROWS,N",
-    .about = "Times fast Walsh-Hadamard transforms of ROWS rows of N numbers: the operation, from one buffer to another,"
-             " and the library's two functions, in place, on the device's memory and on the host's." FIGURES "\vExamples:\n"
-             "  walsh bench fwht --size 128,2048\n"
-             "  walsh bench fwht --size 1,1048576 --all\n",
+    .about =
+        "Times fast Walsh-Hadamard transforms of ROWS rows of N numbers: the operation, from one buffer to another,"
+        " and the library's two functions, in place, on the device's memory and on the host's." FIGURES "\vExamples:\n"
+        "  walsh bench fwht --size 128,2048\n"
+        "  walsh bench fwht --size 1,1048576 --all\n",
     .groups = GROUPS(of_size),
     .run = run_fwht,
 };
 
 const walsh_command walsh_command_bench = {
     .name = "bench",
-    .summary = "measures operations, heads, steps and data beside the device's peaks",
+    .summary = "measures operations, heads, steps, layers and data beside the device's peaks",
     .members = (const walsh_command *const[]){&conv, &pool, &norm, &gemm, &fwht, &walsh_command_bench_head,
-                                              &walsh_command_bench_step, &walsh_command_bench_data, NULL},
+                                              &walsh_command_bench_step, &walsh_command_bench_layers,
+                                              &walsh_command_bench_data, NULL},
 };

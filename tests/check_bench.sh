@@ -70,6 +70,10 @@ runs() {
     measure '[r["op"] for r in rows] == ["step_train", "step_evaluate"] and rows[0]["images_per_second"] > 0 and
              rows[0]["first_step_ms"] > 0 and rows[0]["peak_rss_bytes"] > 1e6' step --model resnet20 --batch 2
     measure '[r["op"] for r in rows] == ["step_evaluate"]' step --model resnet20 --batch 2 --mode evaluate --steps 2
+    measure 'rows[0]["arena_bytes"] > 0 and rows[0]["image_size"] == 48 and rows[0]["classes"] == 7' \
+        step --model resnet20 --batch 2 --mode evaluate --math exact --image-size 48 --classes 7
+    measure 'not any("winograd" in r["variant"] for r in rows)' conv --shape 2,32,32,16,16,3,1,1 --all --math exact
+    layers
     measure '[r["op"] for r in rows] == ["data_train", "data_test"] and rows[0]["images_per_second"] > 0' \
         data --data sample --batch 16
     mkdir -p photos/train/ant photos/val/ant
@@ -103,14 +107,100 @@ assert sum("note" in row for row in rows) == 1, rows
 END
 }
 
+# Every layer and direction: the parts of a step add up to it, in time and in what is computed.
+layers() {
+    passes='{"forward": 21, "backward data": 20, "backward filter": 21, "pooling": 2, "update": 1}'
+    measure 'rows[0]["op"] == "step_train" and all(sum(r.get("pass") == p for r in rows) == n
+                                                   for p, n in '"$passes"'.items()) and
+             {r["pass"] for r in rows[1:]} == {*'"$passes"', "batch norm", "head and loss", "other"} and
+             0 < sum(r["ms"] for r in rows[1:]) <= rows[0]["ms"] and
+             abs(sum(r["share"] for r in rows[1:]) - 1) < 1e-6 and
+             all(abs(r["share"] * sum(q["ms"] for q in rows[1:]) - r["ms"]) < 1e-9 for r in rows[1:]) and
+             len({(r["layer"], r["op"]) for r in rows[1:]}) == len(rows) - 1 and
+             abs(sum(r["ms"] * r["gflops"] for r in rows if r["op"][:4] in ("conv", "gemm")) /
+                 (rows[0]["ms"] * rows[0]["gflops"]) - 1) < 1e-6 and
+             abs(sum(r["ms"] * r["gbs"] for r in rows[1:]) / (rows[0]["ms"] * rows[0]["gbs"]) - 1) < 1e-6' \
+        layers --model resnet20 --batch 3
+    measure 'rows[0]["op"] == "step_evaluate" and not any("backward" in r["pass"] for r in rows[1:]) and
+             sum(r["op"] == "conv_forward" for r in rows) == 21 and rows[0]["image_size"] == 40 and
+             any("head" in r["op"] for r in rows) and not any("winograd" in r["variant"] for r in rows)' \
+        layers --model resnet20 --batch 2 --mode evaluate --math exact --head hadamard --classes 100 --image-size 40
+    chart train 8
+    chart evaluate 1
+    what="charts that cannot be written"
+    mkdir folder.svg
+    for path in folder.svg nowhere/x.svg; do
+        "$walsh" bench layers --model resnet20 --batch 1 --svg $path >out 2>err
+        status=$?
+        ended 1 "cannot write $path"
+        [ "$(wc -l <err)" = 1 ] && [ ! -s out ] || problem "not one line on stderr: $(cat err out)"
+    done
+    what="a chart that cannot be put in place" # a folder comes in between: the end of the work is too late to refuse
+    "$walsh" bench layers --model resnet20 --batch 1 --repeats 40 --svg late.svg >out 2>err &
+    until [ -e late.svg.tmp ] || ! kill -0 $! 2>/dev/null; do sleep 0.01; done
+    mkdir late.svg
+    wait $!
+    status=$?
+    ended 1 "cannot write late.svg"
+    [ "$(wc -l <err)" = 1 ] || problem "not one line on stderr: $(cat err)"
+    absent ./*.tmp nowhere
+}
+
+# chart MODE BATCH: draws a chart, which is held against the figures.
+chart() {
+    what="a chart, $1"
+    "$walsh" bench layers --model resnet20 --mode $1 --batch $2 --repeats 2 --json --svg a.svg >out 2>err ||
+        problem "failed: $(cat err)"
+    python3 - out a.svg >err 2>&1 <<'END' || problem "$(tail -n 1 err)"
+import json, re, sys
+import xml.etree.ElementTree as tree
+rows = json.load(open(sys.argv[1]))
+svg = tree.parse(sys.argv[2]).getroot()
+name = lambda e: e.tag.rpartition("}")[2]
+width, height = float(svg.get("width")), float(svg.get("height"))
+texts = [e for e in svg.iter() if name(e) == "text"]
+words = [e.text for e in texts]
+layers = [r for r in rows if "layer" in r]
+shown = [r for r in layers if r["bound"] and r["share"] >= 2e-4]
+bars = [e for e in svg.iter() if name(e) == "path" and re.fullmatch("s[0-7]", e.get("class"))]
+assert len(bars) == len(shown) > 20, (len(bars), len(shown))
+peaks = {key: max(r["gflops" if key == "fma" else "gbs"] * r["ms"] / r["ms_min"] for r in rows
+                  if r["op"] == {"fma": "peak_fma", "memory": "peak_stream"}[key]) for key in ("fma", "memory")}
+number = "([0-9.]+)"
+found = {}
+for e in bars:
+    note = next(iter(e)).text
+    place = re.match(f"M{number} {number}v-{number}", e.get("d"))
+    x, base, tall = map(float, place.groups())
+    assert 0 < x < width and 0 < base - tall < base < height, e.get("d")
+    found[note.partition(":")[0]] = tall, "l" in e.get("d"), note
+for r in shown:
+    tall, beyond, note = found[f"{r['layer']} {r['op']}"]
+    assert f"{r['ms']:.3f} ms" in note, (r, note)
+    assert beyond == (r["peak_share"] > 1) or abs(r["peak_share"] - 1) < 1e-6, r
+    assert abs(tall - 240 * min(1, r["peak_share"])) < 0.1, (r, tall)
+    value = r["gflops" if r["bound"] == "fma" else "gbs"]
+    assert r["layer"] in words and (not beyond or f"{value:.3g}" in words), r
+for key, unit in ("fma", "effective GFLOP/s"), ("memory", "GB/s"):
+    assert unit in words and f"{peaks[key]:.3g}" in words, (unit, peaks, words)
+assert {"100 %", "0 %", "layer, in the order of execution"} <= set(words), words
+assert any(w.startswith("forward: ") for w in words) and any("resnet20" in w for w in words), words
+END
+}
+
 table() {
     what="a table"
     "$walsh" bench conv --model resnet20 --batch 1 --repeats 1 >out 2>err || problem "failed: $(cat err)"
-    for word in "of bound" "N,H,W,IC,OC,K,STRIDE,PAD" conv_filter "first layer" layer2.0.downsample.0 \
-        "conv_data in a step: 20 layers"; do
+    for word in "of bound" "N,H,W,IC,OC,K,STRIDE,PAD" conv_filter layers layer2.0.downsample.0 \
+        "conv_data, 20 layers: "; do
         grep -qF -- "$word" out || problem "no '$word' in: $(cat out)"
     done
-    for member in conv pool norm gemm fwht head step data; do
+    what="a table of layers"
+    "$walsh" bench layers --model resnet20 --batch 1 --repeats 1 >out 2>err || problem "failed: $(cat err)"
+    for word in "of bound" share "backward filter" step_train layer2.0.downsample.0 "sgd, 1 layer: "; do
+        grep -qF -- "$word" out || problem "no '$word' in: $(cat out)"
+    done
+    for member in conv pool norm gemm fwht head step layers data; do
         what="help of $member"
         "$walsh" bench $member --help >out 2>err && grep -q "Examples:" out && [ ! -s err ] || problem "$(cat out err)"
         "$walsh" bench --help | grep -q "^  $member " || problem "not listed"
@@ -146,6 +236,15 @@ wrong() {
     refuse "at most 2^2" head --size 2,5 --head hadamard
     refuse "expected --model" step
     refuse "train or evaluate" step --model resnet20 --mode learn
+    refuse "fast or exact" step --model resnet20 --math approximate
+    refuse "expected --model" layers
+    refuse "no model" layers --model resnet21
+    refuse "train or evaluate" layers --model resnet20 --mode both
+    refuse "fast or exact" layers --model resnet20 --math ''
+    refuse "--svg" layers --model resnet20 --svg
+    refuse "unknown option --svg" step --model resnet20 --svg x
+    refuse "--repeats x" layers --model resnet20 --repeats x
+    refuse "--batch 0" layers --model resnet20 --batch 0
     refuse "expected --data" data
     refuse "unknown option --device" data --data sample --device cpu
     refuse "--repeats 0" gemm --size 8,8,8 --repeats 0
