@@ -277,8 +277,8 @@ static walsh_status run_layers(const walsh_arguments *arguments)
     if (!status) status = walsh_bench_run(&bench);
     if (!status) add_shares(&bench, &s);
     if (!status && svg) status = write_svg(&bench, &s, &svg);
-    if (!status) status = walsh_bench_report(arguments, &bench, "shape");
     if (!status && path) walsh_note("%s: the chart", path);
+    if (!status) status = walsh_bench_report(arguments, &bench, "shape");
     walsh_file_abandon(&svg);
     walsh_bench_model_close(&s.model);
     walsh_bench_close(&bench);
