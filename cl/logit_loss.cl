@@ -75,6 +75,8 @@ INLINE float largest(__global const float *y, const int c, const float target, c
 #else
     const int4 count = before;
 #endif
+    /* All have read the target's logit before gradients take the logits' place. */
+    if (LANES > 1) barrier(CLK_GLOBAL_MEM_FENCE);
     *rank = (int)lanes_sum((float)((count.s0 + count.s1) + (count.s2 + count.s3)), scratch, lane);
     return lanes_max(MAX(most), scratch, lane);
 }

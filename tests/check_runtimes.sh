@@ -1,26 +1,54 @@
 #!/bin/sh
-# check_runtimes.sh RUNTIMES BUILD: defects that are seeded into a kernel are found by Oclgrind as
+# check_runtimes.sh RUNTIMES BUILD: defects that are seeded into a kernel are found by its test, or by Oclgrind as
 # tools/runtimes.sh runs it, and a sound kernel passes. check_add runs add_plain.
 . "$(dirname "$0")/shell.sh"
 runtimes=$1 build=$2 check_add=$2/tests/check_add
 
 on_oclgrind() { "$runtimes" --no-install --build "$build" --runtime oclgrind --run "$@"; }
-on_oclgrind true >out 2>&1 || { cat out; exit 77; }
 
-# seeded WHAT WORD: Oclgrind says WORD of the body of add_plain on stdin.
-seeded() {
-    what=$1 word=$2
+# kernel: add.cl holds add_plain, with the body on stdin.
+kernel() {
     {
-        echo '__kernel void add_plain(__global const float *a, const ulong a_at, __global const float *b, const ulong b_at,'
-        echo '    __global float *y, const ulong y_at, const int rows, const int quads, const int a_pitch,'
-        echo '    const int b_pitch, const int y_pitch)'
+        printf '#ifndef RELU\n#define RELU 0\n#endif\n'
+        echo '__kernel void add_plain(__global const float *a, const ulong a_at, __global const float *b,'
+        echo '    const ulong b_at, __global float *y, const ulong y_at, const int rows, const int quads,'
+        echo '    const int a_pitch, const int b_pitch, const int y_pitch)'
         cat
     } >add.cl
+}
+
+# seeded WHAT WORD: Oclgrind says WORD of the body on stdin.
+seeded() {
+    what=$1 word=$2
+    kernel
     on_oclgrind env WALSH_KERNEL_DIR=. WALSH_TILES=gpu "$check_add" >out 2>&1
     expect test $? != 0
     grep -q "^oclgrind: .* $word" out || problem "no '$word' in: $(tail -n 3 out)"
 }
 
+# tiles_of SIZE: the sum of whole tiles of SIZE channels, on the tests' own device.
+tiles_of() {
+    kernel <<END
+{
+    const int end = 4 * quads / $1 * $1;
+    const size_t row = get_global_id(1);
+    if (row >= (size_t)rows) return;
+    for (int i = 4 * (int)get_global_id(0); i < 4 * (int)get_global_id(0) + 4 && i < end; i++) {
+        const float sum = a[a_at + row * a_pitch + i] + b[b_at + row * b_pitch + i];
+        y[y_at + row * y_pitch + i] = RELU && sum <= 0.0f ? 0.0f : sum;
+    }
+}
+END
+    WALSH_KERNEL_DIR=. "$check_add" >out 2>&1
+}
+what='tiles that fit'
+tiles_of 4
+expect test $? = 0
+what='a wrong edge of a tile'
+tiles_of 8
+expect test $? != 0
+
+on_oclgrind true >out 2>&1 || { cat out; exit $((failures > 0 ? 1 : 77)); }
 seeded 'a race' races <<'END'
 {
     y[y_at] = (float)get_global_id(0);

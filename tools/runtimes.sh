@@ -12,17 +12,18 @@ usage: tools/runtimes.sh [OPTION...] [TEST...]
 
 Runs the tests, or those that are named, on each OpenCL runtime and prints a table of tests by runtimes, which kernels
 were run on how many of them, and a line 'N passed, N failed'. The exit status is 0 if no test failed, Oclgrind found
-nothing, and every kernel, as compiled with each of its sets of options, ran on three runtimes (on all, if they are
-fewer). The runtimes:
+nothing, and every kernel, as compiled with each of its sets of options, ran on three runtimes (on all but rusticl, if
+they are fewer). The runtimes:
 
   pocl        POCL, as it is installed
   intel       Intel's runtime for CPUs, from PyPI
-  rusticl     Mesa's rusticl on llvmpipe, from Debian's or Ubuntu's packages
+  rusticl     Mesa's rusticl on llvmpipe, from Debian's or Ubuntu's packages; not for what is laid out for CPUs, which
+              it takes too long to compile
   oclgrind    Oclgrind, which interprets kernels and finds races, uninitialised values and accesses out of bounds; it
               runs the tests of kernels alone, a few cases of each
 
-What is missing is installed below --cache, but for packages that only add libraries; the system's list of OpenCL drivers
-stays as it is. A runtime that cannot be installed, or that refuses this machine, is skipped, with the reason.
+What is missing is installed below --cache, but for packages that only add libraries; the system's list of OpenCL
+drivers stays as it is. A runtime that cannot be installed, or that refuses this machine, is skipped, with the reason.
 
   --runtime NAME    this one (several times: these); default: all
   --subset          all tests on POCL; on the others those of kernels, a few cases of each
@@ -38,7 +39,7 @@ END
 
 all='pocl intel rusticl oclgrind'
 build=$root/build runtimes='' subset='' table='' what=tests install=yes
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/walsh/runtimes
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/walsh/runtimes
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) usage; exit 0 ;;
@@ -68,19 +69,27 @@ done
 
 first_of() { for path; do [ -e "$path" ] && printf '%s\n' "$path" && return; done; }
 
-add_packages() {
+# With root's rights, or sudo's without a question; apt's lists are fetched where a package is not in them.
+has_apt() {
     [ $install = yes ] && command -v apt-get >/dev/null || return
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2
+    [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null || return
+    apt-cache show "$@" >/dev/null 2>&1 || as_root apt-get update -q >&2
 }
+add_packages() {
+    has_apt "$@" && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2
+}
+
+# Debian's python3 needs a package more for this.
+make_venv() { python3 -m venv "$1" >&2 || { add_packages python3-venv && python3 -m venv "$1" >&2; }; }
 
 find_pocl() {
     icd=$(first_of "${OCL_ICD_VENDORS:-/etc/OpenCL/vendors}"/pocl*.icd)
-    [ -n "$icd" ] && library=$(cat "$icd") || reason='its .icd file is not among the system'"'"'s: install pocl-opencl-icd'
+    [ -n "$icd" ] && library=$(cat "$icd") || reason='there is no .icd file of it: install pocl-opencl-icd'
 }
 
 find_intel() {
     library=$(first_of "$cache"/intel/lib/libintelocl.so)
-    [ -z "$library" ] && [ $install = yes ] && python3 -m venv "$cache/intel" >&2 &&
+    [ -z "$library" ] && [ $install = yes ] && make_venv "$cache/intel" &&
         "$cache/intel/bin/pip" install -q intel-opencl-rt intel-cmplr-lib-rt >&2
     library=$(first_of "$cache"/intel/lib/libintelocl.so)
     [ -n "$library" ] || reason='pip could not install intel-opencl-rt'
@@ -89,7 +98,7 @@ find_intel() {
 # The package would make rusticl one of the system's drivers: it is unpacked, and only what it depends on installed.
 find_rusticl() {
     library=$(first_of "$cache"/rusticl/usr/lib/*/libRusticlOpenCL.so.1)
-    if [ -z "$library" ] && [ $install = yes ] && command -v apt-get >/dev/null; then
+    if [ -z "$library" ] && has_apt mesa-opencl-icd; then
         rm -rf "$cache/rusticl" && mkdir -p "$cache/rusticl" &&
             (cd "$cache/rusticl" && apt-get download -q mesa-opencl-icd >&2 && dpkg-deb -x mesa-opencl-icd_*.deb .)
         library=$(first_of "$cache"/rusticl/usr/lib/*/libRusticlOpenCL.so.1)
@@ -109,16 +118,20 @@ find_oclgrind() {
     [ -n "$library" ] || reason='the package oclgrind is not installed'
 }
 
-# on RUNTIME COMMAND...: with the runtime as the only OpenCL driver. Oclgrind compiles kernels without LLVM's passes, of
-# whose instructions it does not know all.
+# on RUNTIME COMMAND...: with the runtime as the only OpenCL driver; where that can be chosen, with as much local memory
+# as any kernel asks for. What is done about its defects is explained in engine/device/quirks.h.
 on() {
     runtime=$1 icd=$cache/icd/$1
     shift
     case $runtime in
-    intel) set -- env LD_LIBRARY_PATH="$cache/intel/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$@" ;;
+    intel)
+        set -- env LD_LIBRARY_PATH="$cache/intel/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
+            CL_CONFIG_CPU_FORCE_LOCAL_MEM_SIZE=1MB "$@"
+        ;;
     rusticl) set -- env RUSTICL_ENABLE=llvmpipe "$@" ;;
     oclgrind)
         set -- env OCLGRIND_DATA_RACES=1 OCLGRIND_UNINITIALIZED=1 OCLGRIND_CHECK_API=1 OCLGRIND_MAX_ERRORS=100 \
+            OCLGRIND_LOCAL_MEM_SIZE=1048576 \
             OCLGRIND_BUILD_OPTIONS='-O1 -disable-llvm-passes' "$@"
         ;;
     esac
@@ -151,25 +164,39 @@ tests() {
     shift 2
     say "$runtime: $part"
     # shellcheck disable=SC2086 # a list of words
-    on "$runtime" env $settings meson test -C "$build" --no-rebuild --quiet --logbase "testlog-$runtime-$part" -t "$patience" \
-        "$@" >"$results/$runtime-$part.out" 2>&1
+    on "$runtime" env $settings meson test -C "$build" --no-rebuild --quiet --print-errorlogs \
+        --logbase "testlog-$runtime-$part" -t "$patience" "$@" >"$results/$runtime-$part.out" 2>&1 ||
+        cat "$results/$runtime-$part.out"
 }
 
-# Whole, or a few cases of the tests of kernels. The kernel log is of the latter's tests, so that logs can be compared.
+# kernel_tests RUNTIME PART WORK OPTION...: those of kernels, with cases of at most WORK operations and bytes, or all.
+kernel_tests() {
+    runtime=$1 part=$2 work=$3
+    shift 3
+    WALSH_TEST_WORK=$work WALSH_KERNEL_LOG="$results/$runtime.kernels" tests "$runtime" "$part" "$@"
+}
+
+# It is a GPU by itself; CLBlast's kernels are no business of ours, and large.
+tests_on_oclgrind() {
+    patience=10 settings='WALSH_TILES=cpu
+        WALSH_DISABLE=gemm_clblast,conv_forward_clblast,conv_data_clblast,conv_filter_clblast'
+    work=${subset:+2e4}
+    kernel_tests oclgrind kernels "${work:-2e5}" --suite kernels --no-suite crash_oclgrind "$@"
+    settings="$settings OCLGRIND_UNINITIALIZED=0"
+    kernel_tests oclgrind checked-less "${work:-2e5}" --suite crash_oclgrind "$@"
+}
+
+# Whole, or a few cases of the tests of kernels.
 tests_on() {
-    runtime=$1
+    runtime=$1 patience=10 settings=''
     shift
-    patience=10 settings=''
-    [ "$runtime" = pocl ] && patience=1
-    # It is a GPU by itself; CLBlast's kernels are no business of ours, and large.
-    [ "$runtime" = oclgrind ] && settings="WALSH_TILES=cpu \
-        WALSH_DISABLE=gemm_clblast,conv_forward_clblast,conv_data_clblast,conv_filter_clblast"
-    if [ "$runtime" = oclgrind ] || { [ "$runtime" != pocl ] && [ -n "$subset" ]; }; then
-        work=2e7
-        [ "$runtime" = oclgrind ] && work=2e5
-        WALSH_TEST_WORK=$work WALSH_KERNEL_LOG="$results/$runtime.kernels" tests "$runtime" kernels --suite kernels "$@"
+    case $runtime in
+    pocl) patience=1 ;;
+    rusticl) set -- --no-suite wide "$@" ;;
+    esac
+    if [ "$runtime" != pocl ] && [ -n "$subset" ]; then kernel_tests "$runtime" kernels 2e7 --suite kernels "$@"
     else
-        WALSH_KERNEL_LOG="$results/$runtime.kernels" tests "$runtime" kernels --suite kernels "$@"
+        kernel_tests "$runtime" kernels '' --suite kernels "$@"
         tests "$runtime" others --no-suite kernels "$@"
     fi
 }
@@ -208,5 +235,7 @@ losses)
     exec python3 "$root/tools/runtimes_report.py" losses "$results/losses"
     ;;
 esac
-for runtime in $usable; do tests_on "$runtime" "$@"; done
+for runtime in $usable; do
+    if [ "$runtime" = oclgrind ]; then tests_on_oclgrind "$@"; else tests_on "$runtime" "$@"; fi
+done
 exec python3 "$root/tools/runtimes_report.py" tests "$root/cl" "$build" "$table"

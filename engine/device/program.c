@@ -64,6 +64,16 @@ static walsh_status find_source(const char *file, const char **source, char **ed
     WALSH_FAIL(WALSH_E_ARGUMENT, "there is no kernel file '%s.cl'", file);
 }
 
+/* Drops the lines of `#pragma unroll` that have a count. `*edited` is `source` or NULL, as find_source leaves it. */
+static walsh_status drop_unroll_counts(const char **source, char **edited)
+{
+    static const char pragma[] = "#pragma unroll ";
+    if (!*edited && !(*edited = strdup(*source))) WALSH_FAIL(WALSH_E_MEMORY, "out of memory for a kernel file");
+    for (char *at = *edited; (at = strstr(at, pragma));) memset(at, ' ', strcspn(at, "\n"));
+    *source = *edited;
+    return WALSH_OK;
+}
+
 /* The compiler's log, which the caller frees, or NULL where there is none. */
 static char *build_log(walsh_device *device, cl_program program)
 {
@@ -102,6 +112,7 @@ static walsh_status obtain(walsh_device *device, const char *file, const char *o
     const char *source = NULL;
     char *edited, all_options[1024];
     walsh_status status = find_source(file, &source, &edited);
+    if (!status && device->quirks & WALSH_QUIRK_NO_UNROLL_COUNTS) status = drop_unroll_counts(&source, &edited);
     if (status) {
         free(edited);
         return status;

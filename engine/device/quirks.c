@@ -8,7 +8,7 @@ static const struct {
     unsigned quirks;
 } known[] = {
     {"Portable Computing Language", WALSH_QUIRK_CACHES},
-    {"rusticl", WALSH_QUIRK_AS_GPU},
+    {"rusticl", WALSH_QUIRK_AS_GPU | WALSH_QUIRK_NO_UNROLL_COUNTS},
     {"Oclgrind", WALSH_QUIRK_BLIND_TO_FILLS},
 };
 

@@ -13,11 +13,16 @@
  *   answers 32 to CL_KERNEL_WORK_GROUP_SIZE and runs groups of 256: list.c lets the enqueueing decide;
  *   crashes in clCreateSubDevices, which it does not support: device.c asks what divisions there are;
  *   ends the process over Clang's builtin for prefetching, as what goes by way of SPIR-V may: walsh.clh;
+ *   ends the process over a count in `#pragma unroll 2`: QUIRK_NO_UNROLL_COUNTS;
  *   multiplies and adds apart: tolerances of tests allow for two roundings.
  * Intel's runtime for CPUs (2026.2)
- *   comes with a second platform, an FPGA emulator: devices.c lists it, and the first CPU is used by default.
+ *   comes with a second platform, an FPGA emulator: discover.c lists it, and the first CPU is used by default;
+ *   takes half a second and more to compile a program, and keeps none: program.c's cache does.
  * Oclgrind (21.10)
  *   is CPU, GPU and accelerator at once: taken for a GPU;
+ *   takes a question about an extension that it has not for an error, as it may: device.c asks for the extension first;
+ *   crashes in its own check of uninitialised values in some kernels (in Uninitialized::instructionExecuted):
+ *   tools/runtimes.sh does without it for the tests that tests/meson.build names;
  *   takes what clEnqueueFillBuffer has set for uninitialised: QUIRK_BLIND_TO_FILLS;
  *   refuses `freeze` and noalias.scope.decl, which its own optimiser makes: tools/runtimes.sh compiles without it.
  * CLBlast (1.5.3)
@@ -26,9 +31,10 @@
 #define WALSH_ENGINE_DEVICE_QUIRKS_H
 
 enum {
-    WALSH_QUIRK_CACHES = 1,         /* the driver keeps compiled kernels itself */
-    WALSH_QUIRK_AS_GPU = 2,         /* kernels are to be laid out as for a GPU, although it is a CPU */
-    WALSH_QUIRK_BLIND_TO_FILLS = 4, /* buffers are to be written and not filled */
+    WALSH_QUIRK_CACHES = 1,           /* the driver keeps compiled kernels itself */
+    WALSH_QUIRK_AS_GPU = 2,           /* kernels are to be laid out as for a GPU, although it is a CPU */
+    WALSH_QUIRK_BLIND_TO_FILLS = 4,   /* buffers are to be written and not filled */
+    WALSH_QUIRK_NO_UNROLL_COUNTS = 8, /* how far to unroll loops is left to the driver */
 };
 
 /* The flags of a platform, by its name. */
