@@ -53,7 +53,10 @@ while [ $# -gt 0 ]; do
         ;;
     --table) table=$2; shift ;;
     --cache) cache=$2; shift ;;
-    --build) build=$2; shift ;;
+    --build)
+        case $2 in /*) build=$2 ;; *) build=$PWD/$2 ;; esac
+        shift
+        ;;
     --subset) subset=yes ;;
     --losses) what=losses ;;
     --no-install) install=no ;;
