@@ -61,9 +61,10 @@ static const walsh_view *view(const op_case *c, int operand)
 
 static void poison(walsh_device *device, const walsh_view *view)
 {
-    size_t n = walsh_shape_elements(view->shape);
-    float *nan = op_floats(n);
-    for (size_t i = 0; i < n; i++) nan[i] = NAN;
+    size_t n = walsh_shape_bytes(view->shape);
+    char *nan = malloc(n);
+    assert_non_null(nan);
+    memset(nan, 0xFF, n); /* of floats and of halves */
     assert_ok(walsh_view_write(device, view, nan));
     free(nan);
 }
@@ -80,9 +81,9 @@ void op_case_open_on(op_case *c, walsh_device *device, const walsh_op *op, const
     assert_ok(op->shapes(problem, shapes));
     for (int i = 0; i < walsh_op_operands(op); i++) {
         if (walsh_shape_is_absent(shapes[i])) continue;
-        if (shapes[i].type == WALSH_F32) shapes[i].pitch += extra;
+        if (walsh_type_is_padded(shapes[i].type)) shapes[i].pitch += extra;
         assert_ok(walsh_tensor_make(c->device, shapes[i], &c->tensor[i]));
-        if (shapes[i].type == WALSH_F32 && extra) poison(c->device, view(c, i));
+        if (walsh_type_is_padded(shapes[i].type) && extra) poison(c->device, view(c, i));
     }
 }
 

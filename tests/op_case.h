@@ -18,7 +18,7 @@ typedef struct op_case {
 walsh_device *op_device(void);
 int op_device_close(void **state);
 
-/* Allocates every operand with `extra` more floats of pitch than needed (a multiple of 4), so that views are tested.
+/* Allocates every operand with `extra` more lanes of pitch than needed (a multiple of 4), so that views are tested.
  * The extra lanes hold NaN: reading them shows, and writing them is found by op_case_get. */
 void op_case_open(op_case *c, const walsh_op *op, const void *problem, int extra);
 
@@ -35,7 +35,7 @@ size_t op_case_count(const op_case *c, int operand);
 void op_case_set(op_case *c, int operand, const float *dense);
 void op_case_random(op_case *c, int operand, uint64_t seed, float *dense);
 
-/* Uploads raw elements of an int32 or uint8 operand. */
+/* Uploads raw elements of an operand that is not float32. */
 void op_case_set_raw(op_case *c, int operand, const void *elements);
 
 /* Fills an output with NaN, pad lanes included, so that what is not written shows. */

@@ -1,6 +1,7 @@
 /* The types of safetensors: their sizes, and floats from them. */
 #include "engine/base/safetensors.h"
 
+#include "engine/base/half.h"
 #include "engine/base/status.h"
 #include "engine/base/utf8.h"
 
@@ -61,15 +62,6 @@ static float from_bits(uint32_t bits)
     return value;
 }
 
-/* IEEE half: 1 sign, 5 exponent (bias 15), 10 fraction bits. Every value is exact in float. */
-static float from_half(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 0x3FF;
-    if (exponent == 0) return (sign ? -0x1p-24f : 0x1p-24f) * (float)fraction;
-    if (exponent == 31) return from_bits(sign | 0x7F800000 | fraction << 13);
-    return from_bits(sign | (exponent + 127 - 15) << 23 | fraction << 13);
-}
-
 walsh_status walsh_safetensors_to_f32(const walsh_safetensors_entry *entry, float *out)
 {
     const char *bytes = entry->data;
@@ -86,7 +78,7 @@ walsh_status walsh_safetensors_to_f32(const walsh_safetensors_entry *entry, floa
         for (size_t i = 0; i < entry->size / sizeof(uint16_t); i++) {
             uint16_t half;
             memcpy(&half, bytes + i * sizeof half, sizeof half);
-            out[i] = dtype == WALSH_DTYPE_F16 ? from_half(half) : from_bits((uint32_t)half << 16);
+            out[i] = dtype == WALSH_DTYPE_F16 ? walsh_half_value(half) : from_bits((uint32_t)half << 16);
         }
     } else {
         WALSH_FAIL(WALSH_E_FORMAT, "tensor '%s': expected F32, F16, BF16 or F64, found %s",

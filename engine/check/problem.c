@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/half.h"
 #include "engine/base/rng.h"
 #include "engine/check/check.h"
 #include "engine/check/reference.h"
@@ -23,11 +24,11 @@ static size_t count_of(const trial *t, int operand)
     return walsh_shape_rows(t->shapes[operand]) * (size_t)t->shapes[operand].c;
 }
 
-/* Exact in float, so that the reference reads what the device does. */
+/* Exact in the operand's type (in half where that is coarse), so that the reference reads what the device does. */
 static double draw(const trial *t, int operand, size_t i)
 {
     float uniform = walsh_rng_uniform((walsh_rng){1, (uint64_t)operand}, i);
-    if (t->shapes[operand].type != WALSH_F32) return floor(256 * (double)uniform);
+    if (!walsh_type_is_padded(t->shapes[operand].type)) return floor(256 * (double)uniform);
     return t->reference->fine ? (double)(2 * uniform - 1) : floor(128 * (double)uniform) / 64 - 1;
 }
 
@@ -51,28 +52,39 @@ static walsh_status prepare(trial *t)
     return t->reference->compute(t->problem, t->want);
 }
 
-static walsh_status write_integers(trial *t, int operand)
+/* Puts a value that its type has into an element of raw memory. */
+static void put_element(void *raw, walsh_type type, size_t at, double value)
 {
-    size_t count = count_of(t, operand), size = walsh_type_size(t->shapes[operand].type);
-    char *raw = NULL;
-    WALSH_TRY(walsh_alloc(&raw, count, size, "a check"));
-    for (size_t i = 0; i < count; i++) {
-        int32_t value = (int32_t)t->before[operand][i];
-        uint8_t byte = (uint8_t)value;
-        memcpy(raw + i * size, size == 1 ? (const void *)&byte : (const void *)&value, size);
-    }
+    if (type == WALSH_F16)
+        ((uint16_t *)raw)[at] = walsh_half_of(value);
+    else if (type == WALSH_I32)
+        ((int32_t *)raw)[at] = (int32_t)value;
+    else
+        ((uint8_t *)raw)[at] = (uint8_t)(int32_t)value;
+}
+
+/* Uploads what is not float32. */
+static walsh_status write_others(trial *t, int operand)
+{
+    const walsh_shape s = t->shapes[operand];
+    const float *value = t->before[operand];
+    void *raw = NULL;
+    WALSH_TRY(walsh_alloc(&raw, walsh_shape_bytes(s), 1, "a check"));
+    for (size_t r = 0; r < walsh_shape_rows(s); r++)
+        for (int k = 0; k < s.c; k++) put_element(raw, s.type, r * (size_t)s.pitch + (size_t)k, (double)*value++);
     walsh_status status = walsh_view_write(t->device, &t->tensors[operand]->view, raw);
     free(raw);
     return status;
 }
 
-/* NaN everywhere, pad lanes included: what a variant rests on without having written it, or leaves unwritten, shows. */
+/* NaN everywhere, pad lanes included: what a variant rests on without having written it, or leaves unwritten, shows. A
+ * float or half all of whose bits are set is one. */
 static walsh_status poison(walsh_device *device, const walsh_view *view)
 {
-    size_t count = walsh_shape_elements(view->shape);
-    float *nan = NULL;
-    WALSH_TRY(walsh_alloc(&nan, count, sizeof *nan, "a check"));
-    for (size_t i = 0; i < count; i++) nan[i] = NAN;
+    size_t bytes = walsh_shape_bytes(view->shape);
+    void *nan = NULL;
+    WALSH_TRY(walsh_alloc(&nan, bytes, 1, "a check"));
+    memset(nan, 0xFF, bytes);
     walsh_status status = walsh_view_write(device, view, nan);
     free(nan);
     return status;
@@ -85,12 +97,12 @@ static walsh_status upload(trial *t)
         if (!t->before[k]) continue;
         if (!t->tensors[k]) WALSH_TRY(walsh_tensor_make(t->device, t->shapes[k], &t->tensors[k]));
         bool overwritten = t->op->operands[k].role == WALSH_WRITE && !(fuse & WALSH_FUSE_ACCUMULATE);
-        if (t->shapes[k].type == WALSH_F32 && overwritten)
+        if (walsh_type_is_padded(t->shapes[k].type) && overwritten)
             WALSH_TRY(poison(t->device, &t->tensors[k]->view));
         else if (t->shapes[k].type == WALSH_F32)
             WALSH_TRY(walsh_tensor_upload(t->tensors[k], t->before[k]));
         else
-            WALSH_TRY(write_integers(t, k));
+            WALSH_TRY(write_others(t, k));
     }
     return WALSH_OK;
 }
@@ -119,6 +131,7 @@ static walsh_status run(trial *t, const walsh_variant *variant)
 static double element(const void *raw, walsh_type type, size_t at)
 {
     return type == WALSH_F32   ? (double)((const float *)raw)[at]
+           : type == WALSH_F16 ? (double)walsh_half_value(((const uint16_t *)raw)[at])
            : type == WALSH_I32 ? (double)((const int32_t *)raw)[at]
                                : (double)((const uint8_t *)raw)[at];
 }
@@ -135,7 +148,7 @@ static double compare(const trial *t, int operand, const void *raw)
     const walsh_shape s = t->shapes[operand];
     const double *want = t->want[operand];
     double worst = 0, largest = 0;
-    int padded = s.type == WALSH_F32 ? walsh_pad(s.c) : s.c;
+    int padded = walsh_type_is_padded(s.type) ? walsh_pad(s.c) : s.c;
     for (size_t r = 0; r < walsh_shape_rows(s); r++) {
         for (int k = 0; k < s.c; k++, want++) {
             if (isnan(*want) && t->reference->leaves_some) continue;

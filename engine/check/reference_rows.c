@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/base/half.h"
 #include "engine/check/reference.h"
 #include "engine/op/add.h"
 #include "engine/op/gemm.h"
@@ -9,6 +10,7 @@
 #include "engine/op/reduce.h"
 #include "engine/op/relu.h"
 #include "engine/op/sgd.h"
+#include "engine/op/store.h"
 
 static size_t elements(int n, int h, int w, int c)
 {
@@ -103,6 +105,22 @@ static walsh_status gemm(const void *problem, double *const *operand)
     return WALSH_OK;
 }
 
+static walsh_status store_pack(const void *problem, double *const *operand)
+{
+    const walsh_store *p = problem;
+    for (size_t i = 0; i < elements(p->n, p->h, p->w, p->c); i++)
+        operand[WALSH_STORE_PACK_Y][i] = (double)walsh_half_value(walsh_half_of(operand[WALSH_STORE_PACK_X][i]));
+    return WALSH_OK;
+}
+
+static walsh_status store_unpack(const void *problem, double *const *operand)
+{
+    const walsh_store *p = problem;
+    memcpy(operand[WALSH_STORE_UNPACK_Y], operand[WALSH_STORE_UNPACK_X],
+           elements(p->n, p->h, p->w, p->c) * sizeof(double));
+    return WALSH_OK;
+}
+
 const walsh_reference walsh_reference_rows[] = {
     {.op = &walsh_add, .compute = add},
     {.op = &walsh_relu_forward, .compute = relu_forward},
@@ -112,5 +130,7 @@ const walsh_reference walsh_reference_rows[] = {
     {.op = &walsh_lanes, .compute = lanes},
     {.op = &walsh_image, .compute = image},
     {.op = &walsh_gemm, .compute = gemm},
+    {.op = &walsh_store_pack, .compute = store_pack, .fine = true},
+    {.op = &walsh_store_unpack, .compute = store_unpack},
     {.op = NULL},
 };

@@ -9,7 +9,12 @@ const walsh_shape walsh_shape_absent = {0, 0, 0, 0, 0, WALSH_F32};
 
 size_t walsh_type_size(walsh_type type)
 {
-    return type == WALSH_U8 ? 1 : 4;
+    return type == WALSH_U8 ? 1 : type == WALSH_F16 ? 2 : 4;
+}
+
+bool walsh_type_is_padded(walsh_type type)
+{
+    return type == WALSH_F32 || type == WALSH_F16;
 }
 
 walsh_shape walsh_shape_nhwc(int n, int h, int w, int c)
@@ -37,7 +42,7 @@ size_t walsh_shape_rows(walsh_shape s)
 size_t walsh_shape_elements(walsh_shape s)
 {
     if (walsh_shape_is_absent(s)) return 0;
-    size_t row = (size_t)(s.type == WALSH_F32 ? walsh_pad(s.c) : s.c);
+    size_t row = (size_t)(walsh_type_is_padded(s.type) ? walsh_pad(s.c) : s.c);
     return (walsh_shape_rows(s) - 1) * (size_t)s.pitch + row;
 }
 

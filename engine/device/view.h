@@ -6,14 +6,14 @@
 
 #include "engine/device/device.h"
 
-typedef enum walsh_type { WALSH_F32, WALSH_I32, WALSH_U8 } walsh_type;
+typedef enum walsh_type { WALSH_F32, WALSH_I32, WALSH_U8, WALSH_F16 } walsh_type;
 
 /* Size of one element in bytes. */
 size_t walsh_type_size(walsh_type type);
 
 /* An NHWC shape. Element (i, y, x, k) lies at ((i*h + y)*w + x)*pitch + k.
  *
- * Channels come in fours: pitch is a multiple of 4, and the lanes from c to the next multiple of 4 are *pad lanes* that
+ * Channels of floats and halves come in fours: pitch is a multiple of 4, and the lanes from c to the next multiple of 4 are *pad lanes* that
  * hold zero in every activation, gradient and parameter. Kernels therefore work on walsh_pad(c) channels without any
  * remainder, and zeros propagate by themselves: zero weights give zero outputs, zero gamma and beta give zero
  * normalised values. A kernel that could break this (softmax, a bias of ones) says so and guards it.
@@ -48,6 +48,9 @@ static inline int walsh_smaller(int a, int b)
 {
     return a < b ? a : b;
 }
+
+/* Whether it has pad lanes: float32 and float16. */
+bool walsh_type_is_padded(walsh_type type);
 
 /* Densely packed float32 shapes. */
 walsh_shape walsh_shape_nhwc(int n, int h, int w, int c);
