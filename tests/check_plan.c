@@ -3,6 +3,7 @@
 #include "tests/op_case.h"
 
 #include <limits.h>
+#include <math.h>
 
 #include "engine/op/add.h"
 #include "engine/op/gemm.h"
@@ -399,6 +400,127 @@ static void constants_cannot_be_written(void **state)
     }
 }
 
+/* v = 2x, u = 2x, then early = 2v and u2 = 2u; from there on v and u are read as halves: late = 2v, of the lanes from
+ * 8 on middle = 2v, and u no more. */
+typedef struct halver {
+    walsh_tensor *x, *early, *u2, *late, *middle;
+    walsh_value v, u;
+    walsh_plan *plan;
+} halver;
+
+enum { HALF_ROWS = 40, HALF_LANES = 24, HALF_FIRST = 8, HALF_MIDDLE = 12 };
+
+static void open_halver(halver *k)
+{
+    const walsh_shape whole = walsh_shape_matrix(HALF_ROWS, HALF_LANES),
+                      part = walsh_shape_matrix(HALF_ROWS, HALF_MIDDLE);
+    const walsh_add_problem add = {.n = HALF_ROWS, .h = 1, .w = 1, .c = HALF_LANES};
+    const walsh_add_problem add_part = {.n = HALF_ROWS, .h = 1, .w = 1, .c = HALF_MIDDLE};
+    walsh_tensor **tensors[] = {&k->x, &k->early, &k->u2, &k->late, &k->middle};
+    walsh_value bound[5];
+    float thirds[HALF_ROWS * HALF_LANES];
+    for (int i = 0; i < HALF_ROWS * HALF_LANES; i++) thirds[i] = (float)small(i) / 3;
+    assert_ok(walsh_plan_create(op_device(), &k->plan));
+    for (int i = 0; i < 5; i++) {
+        assert_ok(walsh_tensor_make(op_device(), i == 4 ? part : whole, tensors[i]));
+        bound[i] = walsh_plan_bind(k->plan, &(*tensors[i])->view);
+    }
+    assert_ok(walsh_tensor_upload(k->x, thirds));
+    k->v = walsh_plan_value(k->plan, whole), k->u = walsh_plan_value(k->plan, whole);
+    walsh_value middle = walsh_plan_slice(k->plan, k->v, HALF_FIRST, HALF_MIDDLE);
+    walsh_plan_add(k->plan, "v", &walsh_add, &add, (walsh_value[]){bound[0], bound[0], k->v});
+    walsh_plan_add(k->plan, "u", &walsh_add, &add, (walsh_value[]){bound[0], bound[0], k->u});
+    walsh_plan_add(k->plan, "early", &walsh_add, &add, (walsh_value[]){k->v, k->v, bound[1]});
+    walsh_plan_add(k->plan, "u2", &walsh_add, &add, (walsh_value[]){k->u, k->u, bound[2]});
+    walsh_plan_store_half(k->plan, middle);
+    walsh_plan_store_half(k->plan, k->u);
+    walsh_plan_store_half(k->plan, bound[0]); /* does nothing */
+    walsh_plan_add(k->plan, "late", &walsh_add, &add, (walsh_value[]){k->v, k->v, bound[3]});
+    walsh_plan_add(k->plan, "middle", &walsh_add, &add_part, (walsh_value[]){middle, middle, bound[4]});
+}
+
+static void close_halver(halver *k)
+{
+    walsh_plan_destroy(&k->plan);
+    walsh_tensor_destroy(&k->x), walsh_tensor_destroy(&k->early), walsh_tensor_destroy(&k->u2);
+    walsh_tensor_destroy(&k->late), walsh_tensor_destroy(&k->middle);
+}
+
+/* What was added before reads floats, what is added later halves; it is packed behind its last use, unpacked once, and
+ * takes half the memory meanwhile. What nobody reads later is not packed. */
+static void halves_wait(void **state)
+{
+    static const char *const order[] = {"v add",  "u add",          "early add", "v store_pack",
+                                        "u2 add", "v store_unpack", "late add",  "middle add"};
+    halver k = {NULL};
+    walsh_arena *arena = NULL;
+    walsh_plan_block *blocks = NULL;
+    size_t count, packed = 0, rounded = 0;
+    float early[HALF_ROWS * HALF_LANES], late[HALF_ROWS * HALF_LANES], middle[HALF_ROWS * HALF_MIDDLE];
+    (void)state;
+    open_halver(&k);
+    assert_int_equal(walsh_plan_count(k.plan), sizeof order / sizeof *order);
+    for (int i = 0; i < walsh_plan_count(k.plan); i++) {
+        char text[80];
+        snprintf(text, sizeof text, "%s %s", walsh_plan_at(k.plan, i).label, walsh_plan_at(k.plan, i).op->name);
+        assert_string_equal(text, order[i]);
+    }
+    assert_ok(walsh_arena_create(op_device(), &arena));
+    assert_ok(walsh_plan_layout(k.plan, arena));
+    assert_ok(walsh_plan_blocks(k.plan, &blocks, &count));
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(blocks[i].operation, "store_pack")) {
+            assert_int_equal(blocks[i].block.bytes, HALF_ROWS * HALF_LANES * 2);
+            assert_int_equal(blocks[i].block.first, 3);
+            assert_int_equal(blocks[i].block.last, 5);
+            packed++;
+        } else if (!strcmp(blocks[i].layer, "v")) {
+            assert_int_equal(blocks[i].block.last, blocks[i].block.first == 0 ? 3 : 7);
+        } else {
+            assert_string_equal(blocks[i].layer, "u");
+            assert_int_equal(blocks[i].block.last, 4);
+        }
+    assert_int_equal(packed, 1);
+    assert_int_equal(count, 4);
+    assert_ok(walsh_arena_commit(arena));
+    assert_ok(walsh_plan_emit(k.plan, arena));
+    assert_ok(walsh_plan_run(k.plan));
+    assert_ok(walsh_tensor_download(k.early, early));
+    assert_ok(walsh_tensor_download(k.late, late));
+    assert_ok(walsh_tensor_download(k.middle, middle));
+    for (int i = 0; i < HALF_ROWS * HALF_LANES; i++) {
+        const float v = 2 * ((float)small(i) / 3);
+        const int lane = i % HALF_LANES - HALF_FIRST;
+        /* A half has 11 bits: adding 1.5 * 2^(exponent - 10 + 52) to a double leaves those. */
+        const double shift = 1.5 * ldexp(1, (v != 0 ? ilogb((double)v) : 0) + 42), half = (double)v + shift - shift;
+        rounded += fabs(half - (double)v) > 0;
+        assert_true((double)early[i] == 2 * (double)v);
+        assert_true((double)late[i] == 2 * half);
+        if (lane >= 0 && lane < HALF_MIDDLE)
+            assert_true((double)middle[i / HALF_LANES * HALF_MIDDLE + lane] == 2 * half);
+    }
+    assert_true(rounded > HALF_ROWS * HALF_LANES / 2);
+    free(blocks);
+    close_halver(&k);
+    walsh_arena_destroy(&arena);
+}
+
+static void halves_cannot_be_written(void **state)
+{
+    const walsh_add_problem add = {.n = HALF_ROWS, .h = 1, .w = 1, .c = HALF_LANES};
+    halver k = {NULL};
+    walsh_arena *arena = NULL;
+    (void)state;
+    open_halver(&k);
+    walsh_value x = walsh_plan_bind(k.plan, &k.x->view);
+    walsh_plan_add(k.plan, "wrong", &walsh_add, &add, (walsh_value[]){x, x, k.u});
+    assert_ok(walsh_arena_create(op_device(), &arena));
+    assert_fails(WALSH_E_ARGUMENT, "wrong: add: operand y is stored as half and cannot be written",
+                 walsh_plan_layout(k.plan, arena));
+    close_halver(&k);
+    walsh_arena_destroy(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -410,6 +532,8 @@ int main(void)
         cmocka_unit_test(constants_are_kept),
         cmocka_unit_test(plans_tell_of_themselves),
         cmocka_unit_test(constants_cannot_be_written),
+        cmocka_unit_test(halves_wait),
+        cmocka_unit_test(halves_cannot_be_written),
     };
     return cmocka_run_group_tests(tests, NULL, op_device_close);
 }

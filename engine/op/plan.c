@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/op/store.h"
+
 typedef struct value {
     walsh_view view;
     bool bound;
@@ -12,6 +14,8 @@ typedef struct value {
     walsh_block block; /* bytes 0: never used, or a slice */
     walsh_value of;    /* a slice: of this value, which is none, from this channel on */
     int first;
+    bool half;            /* what reads it now reads `unpacked` */
+    walsh_value unpacked; /* none until something does */
 } value;
 
 typedef struct step {
@@ -75,7 +79,7 @@ static walsh_value add_value(walsh_plan *plan, walsh_view view, bool bound)
 {
     if (!grow(plan, &plan->values, plan->value_count, sizeof *plan->values)) return WALSH_NO_VALUE;
     plan->values[plan->value_count] =
-        (value){.view = view, .bound = bound, .block = {.first = -1}, .of = WALSH_NO_VALUE};
+        (value){.view = view, .bound = bound, .block = {.first = -1}, .of = WALSH_NO_VALUE, .unpacked = WALSH_NO_VALUE};
     return plan->value_count++;
 }
 
@@ -132,14 +136,14 @@ walsh_shape walsh_plan_shape(const walsh_plan *plan, walsh_value v)
     return v < 0 ? walsh_shape_absent : plan->values[v].view.shape;
 }
 
-/* Extends a value's life to the step being added. */
-static void touch(walsh_plan *plan, walsh_value v)
+/* Extends a value's life to the step at `index`. */
+static void touch(walsh_plan *plan, walsh_value v, int index)
 {
     if (v < 0 || plan->values[v].bound) return;
     v = whole(plan, v);
     walsh_block *block = &plan->values[v].block;
-    if (block->first < 0) block->first = plan->step_count;
-    if (block->last < plan->step_count) block->last = plan->step_count;
+    if (block->first < 0) block->first = index;
+    if (block->last < index) block->last = index;
     block->bytes = walsh_shape_bytes(plan->values[v].view.shape);
 }
 
@@ -183,13 +187,16 @@ static bool packs_once(const walsh_plan *plan, const step *s)
     return true;
 }
 
-/* Refuses to write into what is constant. */
+/* Refuses to write into what is constant, or waits as half. */
 static walsh_status check_writes(const walsh_plan *plan, const walsh_op *op, const walsh_value *operands)
 {
-    for (int i = 0; i < walsh_op_operands(op); i++)
-        if (op->operands[i].role != WALSH_READ && operands[i] >= 0 && plan->values[operands[i]].constant)
-            WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is constant and cannot be written", op->name,
-                       op->operands[i].name);
+    for (int i = 0; i < walsh_op_operands(op); i++) {
+        if (op->operands[i].role == WALSH_READ || operands[i] < 0) continue;
+        bool constant = plan->values[operands[i]].constant;
+        if (constant || plan->values[whole(plan, operands[i])].half)
+            WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is %s and cannot be written", op->name, op->operands[i].name,
+                       constant ? "constant" : "stored as half");
+    }
     return WALSH_OK;
 }
 
@@ -216,12 +223,28 @@ static walsh_status prepare(walsh_plan *plan, step *s, const walsh_op *op, const
     return WALSH_OK;
 }
 
-void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem,
-                    const walsh_value *operands)
+/* A new step at `index`, or NULL: all from there on come one later. */
+static step *insert(walsh_plan *plan, int index)
 {
-    if (!grow(plan, &plan->steps, plan->step_count, sizeof *plan->steps)) return;
-    step *s = &plan->steps[plan->step_count];
-    *s = (step){.op = op, .workspace = WALSH_NO_VALUE};
+    if (!grow(plan, &plan->steps, plan->step_count, sizeof *plan->steps)) return NULL;
+    step *at = &plan->steps[index];
+    memmove(at + 1, at, (size_t)(plan->step_count++ - index) * sizeof *at);
+    *at = (step){.workspace = WALSH_NO_VALUE};
+    for (int i = 0; i < plan->value_count; i++) {
+        walsh_block *block = &plan->values[i].block;
+        if (block->first < 0) continue;
+        block->first += block->first >= index;
+        block->last += block->last >= index && block->last < INT_MAX;
+    }
+    return at;
+}
+
+static void add_at(walsh_plan *plan, int index, const char *label, const walsh_op *op, const void *problem,
+                   const walsh_value *operands)
+{
+    step *s = insert(plan, index);
+    if (!s) return;
+    s->op = op;
     snprintf(s->label, sizeof s->label, "%s", label);
     size_t bytes = 0;
     walsh_status status = prepare(plan, s, op, problem, operands, &bytes);
@@ -231,14 +254,56 @@ void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, con
         return;
     }
     if (bytes) s->workspace = walsh_plan_value(plan, walsh_shape_vector((int)((bytes + 3) / 4)));
-    for (int i = 0; i < walsh_op_operands(op); i++) touch(plan, operands[i]);
-    touch(plan, s->workspace);
+    for (int i = 0; i < walsh_op_operands(op); i++) touch(plan, operands[i], index);
+    touch(plan, s->workspace, index);
     s->once = runs_once(plan, op, problem, operands);
     s->packs_once = s->once || packs_once(plan, s);
     if (s->packs_once) keep(plan, s->workspace);
     for (int i = 0; i < walsh_op_operands(op) && s->once; i++)
         if (op->operands[i].role == WALSH_WRITE) keep(plan, operands[i]);
-    plan->step_count++;
+}
+
+void walsh_plan_store_half(walsh_plan *plan, walsh_value v)
+{
+    if (v < 0 || plan->values[v].bound || plan->values[v].constant) return;
+    plan->values[whole(plan, v)].half = true;
+}
+
+/* Packs a whole value behind its last use, and unpacks it here. */
+static void pack(walsh_plan *plan, walsh_value v)
+{
+    const walsh_shape shape = plan->values[v].view.shape;
+    const walsh_store p = {.n = shape.n, .h = shape.h, .w = shape.w, .c = shape.c};
+    const walsh_block used = plan->values[v].block;
+    char label[sizeof plan->steps->label];
+    memcpy(label, plan->steps[used.first].label, sizeof label);
+    walsh_value packed = walsh_plan_value(plan, walsh_op_shape(&walsh_store_pack, &p, WALSH_STORE_PACK_Y));
+    walsh_value unpacked = walsh_plan_value(plan, shape);
+    const walsh_value in[] = {v, packed}, out[] = {packed, unpacked};
+    if (plan->status) return;
+    add_at(plan, used.last + 1, label, &walsh_store_pack, &p, in);
+    add_at(plan, plan->step_count, label, &walsh_store_unpack, &p, out);
+    plan->values[v].unpacked = unpacked;
+}
+
+/* What an operation that reads `v` uses. */
+static walsh_value present(walsh_plan *plan, walsh_value v)
+{
+    if (v < 0 || plan->status || !plan->values[whole(plan, v)].half) return v;
+    walsh_value root = whole(plan, v);
+    if (plan->values[root].unpacked < 0) pack(plan, root);
+    const value *slice = &plan->values[v];
+    walsh_value now = plan->values[root].unpacked;
+    return root == v ? now : walsh_plan_slice(plan, now, slice->first, slice->view.shape.c);
+}
+
+void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem,
+                    const walsh_value *operands)
+{
+    walsh_value now[WALSH_MAX_OPERANDS];
+    for (int i = 0; i < walsh_op_operands(op); i++)
+        now[i] = op->operands[i].role == WALSH_READ ? present(plan, operands[i]) : operands[i];
+    add_at(plan, plan->step_count, label, op, problem, now);
 }
 
 int walsh_plan_count(const walsh_plan *plan)
