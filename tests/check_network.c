@@ -72,17 +72,19 @@ typedef struct outcome {
     walsh_batch_metrics metrics[STEPS];
 } outcome;
 
-static outcome train(walsh_head_kind head, bool norm, int parts, bool nesterov)
+static outcome train(walsh_head_kind head, bool norm, int parts, bool nesterov, bool half)
 {
     outcome o = {0};
     walsh_network *network = make(head, norm);
     walsh_parameters *parameters = walsh_network_parameters(network);
     const walsh_hyper hyper = {.lr = 0.2f, .momentum = 0.9f, .weight_decay = 1e-2f};
     walsh_batch_metrics ignored;
-    assert_ok(walsh_network_prepare(
-        network,
-        &(walsh_network_purpose){
-            .batch = BATCH / parts, .parts = parts, .train = true, .nesterov = nesterov, .label_smoothing = 0.1f}));
+    assert_ok(walsh_network_prepare(network, &(walsh_network_purpose){.batch = BATCH / parts,
+                                                                      .parts = parts,
+                                                                      .train = true,
+                                                                      .half = half,
+                                                                      .nesterov = nesterov,
+                                                                      .label_smoothing = 0.1f}));
     for (int s = 0; s < STEPS; s++) {
         assert_ok(walsh_network_train(network, pixels + s * BATCH * PIXELS, labels + s * BATCH, BATCH, &hyper));
         assert_ok(walsh_network_evaluate(network, pixels, labels, 1));
@@ -118,10 +120,10 @@ static double difference(const float *a, const float *b, size_t count)
 
 static void assert_parts_add_up(walsh_head_kind head, bool nesterov)
 {
-    outcome whole = train(head, false, 1, nesterov);
+    outcome whole = train(head, false, 1, nesterov, false);
     for (int parts = 2; parts <= BATCH; parts++) {
         if (BATCH % parts) continue;
-        outcome divided = train(head, false, parts, nesterov);
+        outcome divided = train(head, false, parts, nesterov, false);
         assert_true(difference(whole.weights, divided.weights, whole.extent) < 1e-6);
         assert_true(difference(whole.momentum, divided.momentum, whole.trained) < 1e-5);
         for (int s = 0; s < STEPS; s++) {
@@ -147,8 +149,9 @@ static void parts_add_up_to_the_step(void **state)
 static void batch_norm_sees_the_parts(void **state)
 {
     (void)state;
-    outcome whole = train(WALSH_HEAD_LEARNED, true, 1, false), divided = train(WALSH_HEAD_LEARNED, true, 3, false),
-            again = train(WALSH_HEAD_LEARNED, true, 3, false);
+    outcome whole = train(WALSH_HEAD_LEARNED, true, 1, false, false),
+            divided = train(WALSH_HEAD_LEARNED, true, 3, false, false),
+            again = train(WALSH_HEAD_LEARNED, true, 3, false, false);
     assert_true(difference(whole.weights, divided.weights, whole.trained) > 1e-3);
     /* Running means begin at 0 and keep 0.9 of themselves: after three steps 0.271 of the mean, after nine 0.613. */
     double ratio = 0;
@@ -157,6 +160,58 @@ static void batch_norm_sees_the_parts(void **state)
     assert_true(ratio > 1.8 && ratio < 2.7);
     assert_memory_equal(divided.weights, again.weights, divided.extent * sizeof *divided.weights);
     release(&whole), release(&divided), release(&again);
+}
+
+/* With halves the forward pass is as it was, and so is the first loss, to the bit; gradients are but for the rounding
+ * of what the backward pass reads, about 2^-12 of it, and the same again each time. */
+static void halves_round_gradients_alone(void **state)
+{
+    (void)state;
+    for (int norm = 0; norm < 2; norm++)
+        for (int parts = 1; parts <= 2; parts++) {
+            outcome full = train(WALSH_HEAD_HADAMARD, norm, parts, false, false),
+                    half = train(WALSH_HEAD_HADAMARD, norm, parts, false, true),
+                    again = train(WALSH_HEAD_HADAMARD, norm, parts, false, true);
+            const double momentum = difference(full.momentum, half.momentum, full.trained);
+            assert_true(full.metrics[0].loss == half.metrics[0].loss);
+            assert_true(momentum > 1e-6 && momentum < 2e-3);
+            assert_true(difference(full.weights, half.weights, full.extent) < 1e-3);
+            assert_memory_equal(half.weights, again.weights, half.extent * sizeof *half.weights);
+            assert_memory_equal(half.momentum, again.momentum, half.trained * sizeof *half.momentum);
+            release(&full), release(&half), release(&again);
+        }
+}
+
+/* Bytes of the arena, of training in batches of 12. */
+static size_t arena_of(walsh_network *network, bool half)
+{
+    walsh_network_memory memory;
+    const walsh_network_purpose purpose = {.batch = BATCH, .train = true, .half = half};
+    assert_ok(walsh_network_measure(network, &purpose, &memory));
+    assert_ok(walsh_network_prepare(network, &purpose));
+    assert_int_equal(walsh_network_arena_bytes(network), memory.activations);
+    return memory.activations;
+}
+
+/* Ten tensors that the backward pass needs, each once: five of the size of one, and those that are in use. */
+static void halves_take_less(void **state)
+{
+    enum { LAYERS = 10, TENSOR = BATCH * SIZE * SIZE * 16 * 4 };
+    walsh_graph *graph = NULL;
+    walsh_node x = 0;
+    (void)state;
+    assert_ok(walsh_graph_create(SIZE, SIZE, 3, &graph));
+    for (int i = 0; i < LAYERS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "conv%d", i);
+        x = walsh_graph_relu(graph, walsh_graph_conv(graph, name, x, 16, 3, 1, 1));
+    }
+    walsh_graph_pool(graph, WALSH_POOL_AVERAGE, x, SIZE, SIZE, 0);
+    walsh_network *network = complete(graph, WALSH_HEAD_HADAMARD);
+    const size_t full = arena_of(network, false), half = arena_of(network, true);
+    assert_true(full >= LAYERS * TENSOR);
+    assert_true(full - half >= 3 * TENSOR);
+    walsh_network_destroy(&network);
 }
 
 /* What is measured beforehand is what is taken then, and grows with what is asked. */
@@ -301,9 +356,14 @@ static void wrong_counts_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parts_add_up_to_the_step),  cmocka_unit_test(batch_norm_sees_the_parts),
-        cmocka_unit_test(measures_are_true),         cmocka_unit_test(evaluation_follows_the_weights),
-        cmocka_unit_test(exactness_is_of_the_plans), cmocka_unit_test(wrong_counts_are_refused),
+        cmocka_unit_test(parts_add_up_to_the_step),
+        cmocka_unit_test(batch_norm_sees_the_parts),
+        cmocka_unit_test(measures_are_true),
+        cmocka_unit_test(evaluation_follows_the_weights),
+        cmocka_unit_test(exactness_is_of_the_plans),
+        cmocka_unit_test(wrong_counts_are_refused),
+        cmocka_unit_test(halves_round_gradients_alone),
+        cmocka_unit_test(halves_take_less),
     };
     return cmocka_run_group_tests(tests, make_images, op_device_close);
 }

@@ -15,16 +15,17 @@ static const struct subject {
     walsh_loss loss;
     int batch, parts;
     float label_smoothing;
+    bool half;
 } subjects[] = {
-    {"resnet20", 32, 10, WALSH_HEAD_LEARNED, WALSH_LOSS_CROSS_ENTROPY, 3, 2, 0},
-    {"resnet20", 32, 100, WALSH_HEAD_ORTHONORMAL, WALSH_LOSS_CROSS_ENTROPY, 3, 1, 0},
-    {"resnet20", 32, 100, WALSH_HEAD_HADAMARD, WALSH_LOSS_COSINE, 3, 1, 0},
-    {"resnet20", 32, 1000, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 3, 1, 0},
-    {"densenet-bc-100-12", 32, 100, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0},
-    {"resnet18", 64, 1000, WALSH_HEAD_ORTHONORMAL, WALSH_LOSS_COSINE, 2, 1, 0},
-    {"resnet50", 32, 1000, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0.1f},
-    {"densenet121", 32, 1000, WALSH_HEAD_LEARNED, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0.1f},
-    {"shufflenet", 32, 1000, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0},
+    {"resnet20", 32, 10, WALSH_HEAD_LEARNED, WALSH_LOSS_CROSS_ENTROPY, 3, 2, 0, false},
+    {"resnet20", 32, 100, WALSH_HEAD_ORTHONORMAL, WALSH_LOSS_CROSS_ENTROPY, 3, 1, 0, false},
+    {"resnet20", 32, 100, WALSH_HEAD_HADAMARD, WALSH_LOSS_COSINE, 3, 1, 0, false},
+    {"resnet20", 32, 1000, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 3, 1, 0, false},
+    {"densenet-bc-100-12", 32, 100, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0, true},
+    {"resnet18", 64, 1000, WALSH_HEAD_ORTHONORMAL, WALSH_LOSS_COSINE, 2, 1, 0, false},
+    {"resnet50", 32, 1000, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0.1f, false},
+    {"densenet121", 32, 1000, WALSH_HEAD_LEARNED, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0.1f, false},
+    {"shufflenet", 32, 1000, WALSH_HEAD_HADAMARD, WALSH_LOSS_CROSS_ENTROPY, 2, 1, 0, true},
 };
 
 typedef struct job {
@@ -81,7 +82,7 @@ static walsh_status collect(walsh_device *device, const struct subject *s, jobs 
                                          .mean = {0.5f, 0.5f, 0.5f},
                                          .deviation = {0.25f, 0.25f, 0.25f}};
     const walsh_network_purpose purpose = {
-        .batch = s->batch, .parts = s->parts, .train = true, .label_smoothing = s->label_smoothing};
+        .batch = s->batch, .parts = s->parts, .train = true, .half = s->half, .label_smoothing = s->label_smoothing};
     walsh_model *model = NULL;
     walsh_network_plans plans = {.arena = NULL};
     WALSH_TRY(walsh_model_create(device, &options, &model));

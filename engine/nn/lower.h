@@ -17,6 +17,10 @@ walsh_status walsh_lowering_create(walsh_plan *plan, const walsh_graph *graph, i
  * Normalise, residual add and ReLU become one pass where they follow each other. */
 walsh_value walsh_lower_forward(walsh_lowering *lowering, walsh_value image);
 
+/* Between the passes: what the backward pass reads of what the forward pass has computed waits for it as float16
+ * (walsh_plan_store_half). */
+void walsh_lower_store_half(walsh_lowering *lowering);
+
 /* Adds the backward pass from the features' gradient; gradients land in the parameters' gradient buffer. */
 void walsh_lower_backward(walsh_lowering *lowering, walsh_value gradient);
 

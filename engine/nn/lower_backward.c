@@ -343,6 +343,12 @@ static void backward_layer(walsh_lowering *l, walsh_node node)
     pass_on(l, walsh_lower_layer(l, node)->input[0], backward_relu(l, node, take(l, node)));
 }
 
+void walsh_lower_store_half(walsh_lowering *l)
+{
+    for (walsh_node node = 0; node < walsh_graph_layers(l->graph); node++)
+        walsh_plan_store_half(l->plan, l->output[node]);
+}
+
 void walsh_lower_backward(walsh_lowering *l, walsh_value gradient)
 {
     walsh_node last = walsh_graph_layers(l->graph) - 1;

@@ -55,6 +55,7 @@ typedef struct walsh_network_purpose {
     int parts;  /* of a training step: their gradients are added up; 0 stands for 1 */
     bool train; /* not evaluation alone; the network trains */
     bool exact; /* without approximate variants */
+    bool half;  /* what the backward pass needs of the forward pass waits for it as float16 */
     bool nesterov;
     float label_smoothing;
 } walsh_network_purpose;

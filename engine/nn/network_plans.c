@@ -106,6 +106,7 @@ static walsh_status plan_training(const walsh_network *network, walsh_network_pl
         parts.d_alpha = bind_parameter(network, plan, WALSH_COPY_GRADIENT, network->alpha);
     walsh_head_train(plan, &head, &parts);
     plan_metrics(plans, plan, parts.metrics);
+    if (plans->purpose.half) walsh_lower_store_half(lowering);
     if (body) walsh_lower_backward(lowering, parts.d_features);
     if (plans->sums)
         plan_sums(network, plans, plan);
