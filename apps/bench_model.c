@@ -16,6 +16,7 @@ const struct argp_option walsh_options_bench_model[] = {
     {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned (default), orthonormal, hadamard or hadamard-plain", 0},
     {"classes", WALSH_OPTION_CLASSES, "C", 0, "number of classes (default: 10)", 0},
     {"math", WALSH_OPTION_MATH, "MATH", 0, WALSH_MATH_HELP, 0},
+    {"store", WALSH_OPTION_STORE, "TYPE", 0, WALSH_STORE_HELP, 0},
     {0},
 };
 
@@ -46,7 +47,9 @@ walsh_status walsh_bench_model_open(const walsh_arguments *arguments, walsh_benc
     WALSH_TRY(walsh_model_create(bench->device, &options, &m->model));
     WALSH_TRY(walsh_model_initialise(m->model, 1));
     walsh_network_consult(m->model->network, &bench->wisdom);
-    const walsh_network_purpose purpose = {.batch = m->batch, .train = trains, .exact = bench->exact};
+    walsh_network_purpose purpose = {.batch = m->batch, .train = trains, .exact = bench->exact};
+    WALSH_TRY(walsh_value_store(arguments, &purpose.half));
+    m->half = purpose.half;
     WALSH_TRY(walsh_network_prepare(m->model->network, &purpose));
     return make_batch(m);
 }
@@ -65,6 +68,7 @@ walsh_contender walsh_bench_model_contender(const walsh_bench_model *m, bool tra
     cJSON_AddStringToObject(c.row, "variant", info->name);
     cJSON_AddStringToObject(c.row, "head", walsh_head_kind_name(info->head.kind));
     cJSON_AddNumberToObject(c.row, "batch", m->batch);
+    cJSON_AddStringToObject(c.row, "store", m->half ? "f16" : "f32");
     cJSON_AddNumberToObject(c.row, "image_size", info->image_size);
     cJSON_AddNumberToObject(c.row, "classes", info->classes);
     cJSON_AddNumberToObject(c.row, "parameters", (double)info->parameters);

@@ -8,11 +8,12 @@
 typedef struct walsh_bench_model {
     walsh_model *model;
     int batch;
+    bool half; /* --store f16 */
     uint8_t *pixels;
     int32_t *labels;
 } walsh_bench_model;
 
-/* --model --image-size --batch --head --classes --math */
+/* --model --image-size --batch --head --classes --math --store */
 extern const struct argp_option walsh_options_bench_model[];
 
 /* The model that the command line names, ready to run batches, with the bench's wisdom, which it takes over; of

@@ -57,6 +57,7 @@ static walsh_status read_recipe(const walsh_arguments *arguments, walsh_train_op
     WALSH_TRY(walsh_value_bytes(arguments, WALSH_OPTION_MEMORY, &options->memory));
     WALSH_TRY(walsh_value_int(arguments, WALSH_OPTION_LOADERS, 1, &options->loaders));
     WALSH_TRY(walsh_value_math(arguments, &options->exact));
+    WALSH_TRY(walsh_value_store(arguments, &options->half));
     if (walsh_argument(arguments, WALSH_OPTION_NESTEROV)) options->nesterov = true;
     if (walsh_argument(arguments, WALSH_OPTION_NO_NESTEROV)) options->nesterov = false;
     if (walsh_argument(arguments, WALSH_OPTION_NO_AUGMENT)) options->augment = false;
@@ -257,6 +258,7 @@ static const struct argp_option running[] = {
      "threads that prepare images (default: 1; where these are decoded, one a processor, at most 16)", 0},
     {"skip-bad-images", WALSH_OPTION_SKIP_BAD_IMAGES, NULL, 0, "go on without images that cannot be decoded", 0},
     {"math", WALSH_OPTION_MATH, "MATH", 0, WALSH_MATH_HELP, 0},
+    {"store", WALSH_OPTION_STORE, "TYPE", 0, WALSH_STORE_HELP, 0},
     {"tune", WALSH_OPTION_TUNE, NULL, 0, "measure the kernels' variants first, about half a minute ('walsh tune')", 0},
     {"plan", WALSH_OPTION_PLAN, NULL, 0, "print the memory map and the launches of a step, instead of training", 0},
     {"profile", WALSH_OPTION_PROFILE, NULL, 0, "print where the device's time went, beside its peaks", 0},

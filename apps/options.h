@@ -29,6 +29,7 @@ enum {
     WALSH_OPTION_ALPHA,
     WALSH_OPTION_LOSS,
     WALSH_OPTION_MATH,
+    WALSH_OPTION_STORE,
     WALSH_OPTION_SEED,
     WALSH_OPTION_FEATURES,
     WALSH_OPTION_CLASSES,
@@ -104,6 +105,7 @@ struct walsh_arguments {
 #define WALSH_MEMORY_HELP "of the device's memory, take so much at most, as 800MiB or 1.5GiB (default: all that it has)"
 
 #define WALSH_MATH_HELP "fast (default), or exact: nothing that trades accuracy for speed"
+#define WALSH_STORE_HELP "what waits for the backward pass: f32 (default), or f16, which takes half the memory"
 
 /* Options that several subcommands take. */
 extern const struct argp_option walsh_options_device[];   /* --device --threads */

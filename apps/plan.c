@@ -13,8 +13,9 @@ const char *walsh_memory_line(const walsh_memory *memory, char out[WALSH_MEMORY_
     char of[WALSH_MEMORY_PARTS], parts[64] = "";
     if (memory->parts > 1)
         snprintf(parts, sizeof parts, " in %d parts of %d", memory->parts, memory->batch / memory->parts);
-    snprintf(out, WALSH_MEMORY_LINE, "memory: %s of %s (%s), batch %d%s", walsh_show_bytes(memory->total).text,
-             walsh_show_bytes(memory->available).text, walsh_memory_parts(memory, of), memory->batch, parts);
+    snprintf(out, WALSH_MEMORY_LINE, "memory: %s of %s (%s), batch %d%s%s", walsh_show_bytes(memory->total).text,
+             walsh_show_bytes(memory->available).text, walsh_memory_parts(memory, of), memory->batch, parts,
+             memory->half ? ", --store f16" : "");
     return out;
 }
 

@@ -132,11 +132,23 @@ walsh_status walsh_value_choice(const walsh_arguments *arguments, int option, co
     return refuse(arguments, option, expected);
 }
 
+/* One of two words: whether it is the second. */
+static walsh_status either(const walsh_arguments *arguments, int option, const char *first, const char *second,
+                           bool *value)
+{
+    const char *const names[] = {first, second, NULL};
+    int chosen = *value;
+    WALSH_TRY(walsh_value_choice(arguments, option, names, &chosen));
+    *value = chosen;
+    return WALSH_OK;
+}
+
 walsh_status walsh_value_math(const walsh_arguments *arguments, bool *exact)
 {
-    static const char *const names[] = {"fast", "exact", NULL};
-    int chosen = *exact;
-    WALSH_TRY(walsh_value_choice(arguments, WALSH_OPTION_MATH, names, &chosen));
-    *exact = chosen;
-    return WALSH_OK;
+    return either(arguments, WALSH_OPTION_MATH, "fast", "exact", exact);
+}
+
+walsh_status walsh_value_store(const walsh_arguments *arguments, bool *half)
+{
+    return either(arguments, WALSH_OPTION_STORE, "f32", "f16", half);
 }

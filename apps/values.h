@@ -34,4 +34,7 @@ walsh_status walsh_value_choice(const walsh_arguments *arguments, int option, co
 /* --math: whether it is exact. */
 walsh_status walsh_value_math(const walsh_arguments *arguments, bool *exact);
 
+/* --store: whether it is f16. */
+walsh_status walsh_value_store(const walsh_arguments *arguments, bool *half);
+
 #endif

@@ -45,19 +45,21 @@ static walsh_status measure(const question *q, walsh_memory *memory)
                              .parts = p->parts,
                              .parameters = network.parameters,
                              .activations = network.activations,
+                             .half = p->half,
                              .images = network.batches + waiting(q),
                              .available = q->limit && q->limit < device ? q->limit : device};
     memory->total = memory->parameters + memory->activations + memory->images;
     return WALSH_OK;
 }
 
-/* Whether it would fit with other parts, of so many images. */
-static walsh_status fits(const question *q, int batch, int parts, bool *fits)
+/* Whether it would fit with other parts, of so many images, and kept so. */
+static walsh_status fits(const question *q, int batch, int parts, bool half, bool *fits)
 {
     question other = *q;
     walsh_memory memory;
     other.purpose.batch = batch;
     other.purpose.parts = parts;
+    other.purpose.half = half;
     walsh_status status = measure(&other, &memory);
     *fits = !status && memory.total <= memory.available;
     return status == WALSH_E_MEMORY ? WALSH_OK : status;
@@ -70,7 +72,7 @@ static walsh_status largest_batch(const question *q, int *batch)
     while (too_large - fit > 1) {
         int middle = fit + (too_large - fit) / 2;
         bool yes;
-        WALSH_TRY(fits(q, middle, parts, &yes));
+        WALSH_TRY(fits(q, middle, parts, q->purpose.half, &yes));
         if (yes)
             fit = middle;
         else
@@ -88,28 +90,36 @@ static walsh_status fewest_parts(const question *q, int *parts)
     *parts = 0;
     for (int n = q->purpose.parts + 1; n <= batch && q->purpose.train && !yes; n++) {
         if (batch % n) continue;
-        WALSH_TRY(fits(q, batch / n, n, &yes));
+        WALSH_TRY(fits(q, batch / n, n, q->purpose.half, &yes));
         if (yes) *parts = n;
     }
     return WALSH_OK;
 }
 
-static void say_advice(int batch, int parts, char *out, size_t size)
+/* Whether it would fit as it is, with halves. */
+static walsh_status half_fits(const question *q, bool *half)
 {
-    if (batch && parts)
-        snprintf(out, size, "--batch %d would fit, or --accumulate %d", batch, parts);
-    else if (batch)
-        snprintf(out, size, "--batch %d would fit", batch);
-    else if (parts)
-        snprintf(out, size, "--accumulate %d would fit", parts);
-    else
-        snprintf(out, size, "no batch would fit");
+    const walsh_network_purpose *p = &q->purpose;
+    *half = false;
+    return p->train && !p->exact && !p->half ? fits(q, p->batch, p->parts, true, half) : WALSH_OK;
+}
+
+static void say_advice(int batch, int parts, bool half, char *out, size_t size)
+{
+    char with[3][32];
+    int count = 0;
+    if (batch) snprintf(with[count++], sizeof *with, "--batch %d", batch);
+    if (parts) snprintf(with[count++], sizeof *with, "--accumulate %d", parts);
+    if (half) snprintf(with[count++], sizeof *with, "--store f16");
+    int used = snprintf(out, size, "%s would fit", count ? with[0] : "no batch");
+    for (int i = 1; i < count; i++) used += snprintf(out + used, size - (size_t)used, ", or %s", with[i]);
 }
 
 static walsh_status refuse(const question *q, const walsh_memory *memory)
 {
-    char reason[512], advice[80], of[WALSH_MEMORY_PARTS];
+    char reason[512], advice[128], of[WALSH_MEMORY_PARTS];
     int batch = 0, parts = 0;
+    bool half = false;
     bool limited = q->limit == memory->available;
     if (memory->total)
         snprintf(reason, sizeof reason, "a batch of %d needs %s of memory (%s), and %s %s %s", memory->batch,
@@ -120,7 +130,8 @@ static walsh_status refuse(const question *q, const walsh_memory *memory)
         snprintf(reason, sizeof reason, "%s", walsh_message());
     WALSH_TRY(largest_batch(q, &batch));
     WALSH_TRY(fewest_parts(q, &parts));
-    say_advice(batch, parts, advice, sizeof advice);
+    WALSH_TRY(half_fits(q, &half));
+    say_advice(batch, parts, half, advice, sizeof advice);
     WALSH_FAIL(WALSH_E_MEMORY, "%s: %s", reason, advice);
 }
 

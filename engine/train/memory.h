@@ -9,7 +9,7 @@
 
 /* Fills in what preparing the model for a purpose takes, with the batches that wait for it, and fails with
  * WALSH_E_MEMORY where that is more than there is, or than `limit` bytes (0: all), naming both, and the largest batch
- * and, in training, the fewest parts (--accumulate) that would fit. */
+ * and, in training, the fewest parts (--accumulate) that would fit, and whether --store f16 would. */
 walsh_status walsh_memory_check(walsh_model *model, const walsh_dataset *dataset, const walsh_network_purpose *purpose,
                                 uint64_t limit, walsh_memory *memory);
 

@@ -59,6 +59,7 @@ static const field fields[] = {
     {"augment", TYPE_BOOL, AT(augment), false, "--no-augment", "augmentation"},
     {"shuffle", TYPE_BOOL, AT(shuffle), false, "--no-shuffle", "shuffling"},
     {"exact", TYPE_BOOL, AT(exact), false, "--math fast", "--math exact"},
+    {"half", TYPE_BOOL, AT(half), false, "--store f32", "--store f16"},
     {"loaders", TYPE_INT, AT(loaders), true, NULL, NULL},
     {"skip-bad-images", TYPE_BOOL, AT(skip_bad_images), true, "no --skip-bad-images", "--skip-bad-images"},
 };
@@ -66,7 +67,7 @@ static const field fields[] = {
 /* What states that are older than an option mean. */
 static const struct {
     const char *name, *value;
-} newer[] = {{"image-size", "0"}, {"accumulate", "1"}, {"freeze-body", "no"}, {"skip-bad-images", "no"}};
+} newer[] = {{"image-size", "0"}, {"accumulate", "1"}, {"freeze-body", "no"}, {"skip-bad-images", "no"}, {"half", "no"}};
 
 enum { FIELDS = sizeof fields / sizeof *fields, VALUE = 4200 };
 
@@ -252,6 +253,7 @@ walsh_status walsh_options_check(const walsh_train_options *o)
         return refuse("label-smoothing", o->label_smoothing, "a number from 0 up to, not including, 1");
     if (!(o->schedule.warmup >= 0 && isfinite(o->schedule.warmup)))
         return refuse("warmup", o->schedule.warmup, "a number of epochs");
+    if (o->exact && o->half) WALSH_FAIL(WALSH_E_ARGUMENT, "--store f16 rounds what --math exact is to keep");
     if (o->model.freeze_body && !o->init)
         WALSH_FAIL(WALSH_E_ARGUMENT, "--freeze-body: expected --init with the weights to keep");
     if (o->model.freeze_body && o->model.loss == WALSH_LOSS_COSINE)
@@ -266,6 +268,7 @@ walsh_network_purpose walsh_options_purpose(const walsh_train_options *o)
                                    .parts = o->accumulate,
                                    .train = true,
                                    .exact = o->exact,
+                                   .half = o->half,
                                    .nesterov = o->nesterov,
                                    .label_smoothing = (float)o->label_smoothing};
 }

@@ -52,7 +52,8 @@ typedef struct walsh_train_options {
     uint64_t seed;
     uint64_t save_every; /* steps between saved states; 0: after each epoch only */
     bool augment, shuffle;
-    bool exact;           /* no variant that trades accuracy for speed, no reduced storage */
+    bool exact;           /* no variant that trades accuracy for speed; not with `half` */
+    bool half;            /* what the forward pass leaves for the backward pass waits as float16: half the memory */
     uint64_t memory;      /* bytes that the run may take of the device's memory; 0: all of it */
     int loaders;          /* loader threads; at least 1 */
     bool skip_bad_images; /* go on without images that cannot be decoded, instead of failing */
@@ -83,6 +84,7 @@ typedef struct walsh_memory {
     int batch, parts;     /* images a step, and the parts it takes them in; in evaluation images at a time, and 1 */
     uint64_t parameters;  /* weights; in training also gradients and momentum */
     uint64_t activations; /* and workspaces */
+    bool half;            /* those that wait for the backward pass are float16 */
     uint64_t images;      /* and labels, logits; on a CPU also of batches that wait for their turn */
     uint64_t total, available;
 } walsh_memory;
