@@ -49,6 +49,7 @@ walsh_status walsh_bench_model_open(const walsh_arguments *arguments, walsh_benc
     walsh_network_consult(m->model->network, &bench->wisdom);
     walsh_network_purpose purpose = {.batch = m->batch, .train = trains, .exact = bench->exact};
     WALSH_TRY(walsh_value_store(arguments, &purpose.half));
+    if (purpose.exact && purpose.half) WALSH_FAIL(WALSH_E_ARGUMENT, WALSH_STORE_CONTRADICTS_MATH);
     m->half = purpose.half;
     WALSH_TRY(walsh_network_prepare(m->model->network, &purpose));
     return make_batch(m);

@@ -73,6 +73,7 @@ runs() {
     measure 'rows[0]["arena_bytes"] > 0 and rows[0]["image_size"] == 48 and rows[0]["classes"] == 7' \
         step --model resnet20 --batch 2 --mode evaluate --math exact --image-size 48 --classes 7
     measure 'not any("winograd" in r["variant"] for r in rows)' conv --shape 2,32,32,16,16,3,1,1 --all --math exact
+    measure 'rows[0]["store"] == "f16"' step --model resnet20 --batch 2 --mode train --store f16
     layers
     measure '[r["op"] for r in rows] == ["data_train", "data_test"] and rows[0]["images_per_second"] > 0' \
         data --data sample --batch 16
@@ -237,6 +238,8 @@ wrong() {
     refuse "expected --model" step
     refuse "train or evaluate" step --model resnet20 --mode learn
     refuse "fast or exact" step --model resnet20 --math approximate
+    refuse "f32 or f16" step --model resnet20 --store f64
+    refuse "--store f16 rounds what --math exact" step --model resnet20 --store f16 --math exact
     refuse "expected --model" layers
     refuse "no model" layers --model resnet21
     refuse "train or evaluate" layers --model resnet20 --mode both

@@ -99,6 +99,8 @@ usage() {
     refuse "split" 2 "--split all: expected train or test" eval --weights x --data sample --split all
     refuse "math" 2 "--math approximate: expected fast or exact" eval --weights x --data sample --math approximate
     refuse "math" 2 "--math approximate: expected fast or exact" $new --math approximate
+    refuse "store" 2 "--store f64: expected f32 or f16" $new --store f64
+    refuse "exact halves" 2 "--store f16 rounds what --math exact" $new --store f16 --math exact
     refuse "head without features" 2 "expected --features" head --head hadamard --classes 10
     for value in 0 -1 1.5 4294967360 x; do
         refuse "head of no size" 2 "--features $value: expected" head --head hadamard --features "$value" --classes 10
@@ -278,10 +280,22 @@ profile() {
         }' out >err || problem "the tables:$(cat err)"
 }
 
-# The memory map of --plan: no two blocks that are in use at a time share memory, and it ends where the arena does.
+# The memory map of --plan, with what waits for the backward pass as it is and as half.
 plan() {
     succeed "plan" "launches" $new $two --plan --out none/run
     absent none/run
+    memory_map
+    awk '/^memory:/ { print $14 }' out >full
+    grep -q store_pack out && problem "nothing packed"
+    succeed "plan of halves" "batch 16, --store f16" $new $two --plan --store f16
+    memory_map
+    expect awk -v full="$(cat full)" '/^memory:/ { exit !($14 < 0.7 * full) }' out
+    expect test "$(grep -c store_unpack_plain out)" -ge 20
+    expect test "$(grep -c store_unpack_plain out)" = "$(grep -c store_pack_plain out)"
+}
+
+# No two blocks that are in use at a time share memory, and the map ends where the arena does.
+memory_map() {
     awk '/^memory: / { mib = $14 + 0 }
         /^[a-z]+: activations/ { maps++; n = 0; next }
         /^[a-z]+, .* launches$/ { n = -1; launches[$1] += $(NF - 1); next }
@@ -363,6 +377,7 @@ folders() {
     refuse "resume with another model" 2 "--model resnet32" train --resume --out run --model resnet32
     refuse "resume with another batch" 2 "--batch" $new --resume --out run --batch 32
     refuse "resume with other arithmetic" 2 "--math exact contradicts" train --resume --out run --math exact
+    refuse "resume with other storage" 2 "--store f16 contradicts" train --resume --out run --store f16
     refuse "resume from other weights" 2 "--init" train --resume --out run --init run/last.safetensors
     refuse "resume nothing" 1 "none" train --resume --out none
     what="refused runs"

@@ -138,6 +138,36 @@ static void a_stopped_run_of_parts_goes_on(void **state)
                  walsh_train(op_device(), &options, NULL, NULL, NULL));
 }
 
+/* The same where activations wait as float16, which belongs to the run. */
+static void a_stopped_run_of_halves_goes_on(void **state)
+{
+    (void)state;
+    walsh_train_options options = tiny_run("whole", 6), recalled;
+    char *memory = NULL;
+    options.half = true;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.out = "parts";
+    stopper s = {2, false};
+    assert_fails(WALSH_E_STOPPED, "stopped", walsh_train(op_device(), &options, stop_at, &s, NULL));
+    assert_ok(walsh_train_recall("parts", &recalled, &memory));
+    assert_true(recalled.half);
+    free(memory);
+    options.resume = true;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_same_run("whole", "parts");
+    options.half = false;
+    assert_fails(WALSH_E_ARGUMENT, "--store f32 contradicts the run in parts/state.safetensors, which has --store f16",
+                 walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options = tiny_run("one", 6);
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_int_not_equal(system("cmp -s one/last.safetensors whole/last.safetensors"), 0);
+    options.half = options.exact = true;
+    options.out = "none";
+    assert_fails(WALSH_E_ARGUMENT, "--store f16 rounds what --math exact",
+                 walsh_train(op_device(), &options, NULL, NULL, NULL));
+    assert_int_not_equal(access("none", F_OK), 0);
+}
+
 /* A state that is older than an option goes on as if that had not been given. */
 static void an_older_state_goes_on(void **state)
 {
@@ -145,9 +175,11 @@ static void an_older_state_goes_on(void **state)
     walsh_train_options options = tiny_run("run", 1), recalled;
     char *memory = NULL;
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
-    assert_int_equal(system("LC_ALL=C sed -i 's/train.accumulate/train.ACCUMULATE/' run/state.safetensors"), 0);
+    assert_int_equal(system("LC_ALL=C sed -i 's/train.accumulate/train.ACCUMULATE/;s/train.half/train.HALF/' "
+                            "run/state.safetensors"),
+                     0);
     assert_ok(walsh_train_recall("run", &recalled, &memory));
-    assert_int_equal(recalled.accumulate, 1);
+    assert_true(recalled.accumulate == 1 && !recalled.half);
     free(memory);
     options.resume = true;
     options.steps = 2;
@@ -351,12 +383,13 @@ static bool note_memory(void *context, const walsh_train_progress *progress)
     return true;
 }
 
-static walsh_memory memory_of(int batch, int parts)
+static walsh_memory memory_of(int batch, int parts, bool half)
 {
     walsh_memory memory = {0};
     walsh_train_options options = tiny_run(NULL, 1);
     options.batch = batch;
     options.accumulate = parts;
+    options.half = half;
     assert_fails(WALSH_E_STOPPED, "after step 0", walsh_train(op_device(), &options, note_memory, &memory, NULL));
     assert_true(memory.total == memory.parameters + memory.activations + memory.images);
     return memory;
@@ -368,22 +401,32 @@ static void memory_is_limited(void **state)
 {
     (void)state;
     walsh_train_options options = tiny_run("run", 1);
-    uint64_t six = memory_of(6, 1).total, eight = memory_of(8, 1).total;
-    assert_true(memory_of(8, 2).activations < memory_of(8, 1).activations);
+    uint64_t six = memory_of(6, 1, false).total, eight = memory_of(8, 1, false).total,
+             halves = memory_of(8, 1, true).total;
+    assert_true(memory_of(8, 2, false).activations < memory_of(8, 1, false).activations);
     options.memory = eight - 1;
     assert_fails(WALSH_E_MEMORY, "a batch of 8 needs", walsh_train(op_device(), &options, NULL, NULL, NULL));
     assert_fails(WALSH_E_MEMORY, "--memory allows", walsh_train(op_device(), &options, NULL, NULL, NULL));
-    assert_fails(WALSH_E_MEMORY, ": --batch 7 would fit, or --accumulate 2",
+    assert_fails(WALSH_E_MEMORY, ": --batch 7 would fit, or --accumulate 2, or --store f16",
                  walsh_train(op_device(), &options, NULL, NULL, NULL));
     options.memory = six;
     assert_fails(WALSH_E_MEMORY, ": --batch 6 would fit", walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options.memory = memory_of(8, 4).total;
+    options.memory = memory_of(8, 4, false).total;
     options.accumulate = 2;
     assert_fails(WALSH_E_MEMORY, "or --accumulate 4", walsh_train(op_device(), &options, NULL, NULL, NULL));
-    options.memory = memory_of(1, 1).parameters;
+    options.memory = memory_of(1, 1, false).parameters;
     assert_fails(WALSH_E_MEMORY, ": no batch would fit", walsh_train(op_device(), &options, NULL, NULL, NULL));
     assert_int_not_equal(access("run", F_OK), 0);
     options.accumulate = 1;
+    options.memory = halves - 1;
+    options.half = true; /* already */
+    assert_fails(WALSH_E_MEMORY, "allows", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.half = false;
+    options.memory = halves;
+    assert_fails(WALSH_E_MEMORY, ", or --store f16", walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options.half = true;
+    assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
+    options = tiny_run("full", 1);
     options.memory = eight;
     assert_ok(walsh_train(op_device(), &options, NULL, NULL, NULL));
 }
@@ -512,6 +555,7 @@ int main(int argc, char **argv)
         in_folder(seeds_matter),
         in_folder(a_stopped_run_goes_on),
         in_folder(a_stopped_run_of_parts_goes_on),
+        in_folder(a_stopped_run_of_halves_goes_on),
         in_folder(an_older_state_goes_on),
         in_folder(a_longer_run_goes_on),
         in_folder(a_killed_run_goes_on),

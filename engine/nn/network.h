@@ -49,13 +49,16 @@ walsh_status walsh_network_choices(const walsh_network *network, walsh_wisdom *w
 walsh_status walsh_network_tune(walsh_network *network, double seconds, walsh_wisdom *wisdom,
                                 walsh_tune_observer observer, void *context);
 
+/* What is said where `half` and `exact` below are both asked for. */
+#define WALSH_STORE_CONTRADICTS_MATH "--store f16 rounds what --math exact is to keep"
+
 /* What a network's plans are made for. */
 typedef struct walsh_network_purpose {
     int batch;  /* images that a plan takes: an evaluated batch, and each part of a training step */
     int parts;  /* of a training step: their gradients are added up; 0 stands for 1 */
     bool train; /* not evaluation alone; the network trains */
     bool exact; /* without approximate variants */
-    bool half;  /* what the backward pass needs of the forward pass waits for it as float16 */
+    bool half;  /* what the backward pass needs of the forward pass waits for it as float16: not for what is exact */
     bool nesterov;
     float label_smoothing;
 } walsh_network_purpose;

@@ -253,7 +253,7 @@ walsh_status walsh_options_check(const walsh_train_options *o)
         return refuse("label-smoothing", o->label_smoothing, "a number from 0 up to, not including, 1");
     if (!(o->schedule.warmup >= 0 && isfinite(o->schedule.warmup)))
         return refuse("warmup", o->schedule.warmup, "a number of epochs");
-    if (o->exact && o->half) WALSH_FAIL(WALSH_E_ARGUMENT, "--store f16 rounds what --math exact is to keep");
+    if (o->exact && o->half) WALSH_FAIL(WALSH_E_ARGUMENT, WALSH_STORE_CONTRADICTS_MATH);
     if (o->model.freeze_body && !o->init)
         WALSH_FAIL(WALSH_E_ARGUMENT, "--freeze-body: expected --init with the weights to keep");
     if (o->model.freeze_body && o->model.loss == WALSH_LOSS_COSINE)
