@@ -518,6 +518,14 @@ static void halves_cannot_be_written(void **state)
     assert_fails(WALSH_E_ARGUMENT, "wrong: add: operand y is stored as half and cannot be written",
                  walsh_plan_layout(k.plan, arena));
     close_halver(&k);
+    open_halver(&k);
+    x = walsh_plan_bind(k.plan, &k.x->view);
+    walsh_value nothing = walsh_plan_value(k.plan, walsh_shape_matrix(HALF_ROWS, HALF_LANES));
+    walsh_plan_store_half(k.plan, nothing);
+    walsh_plan_add(k.plan, "wrong", &walsh_add, &add, (walsh_value[]){nothing, nothing, x});
+    assert_fails(WALSH_E_ARGUMENT, "wrong: add: operand a is read before anything wrote it",
+                 walsh_plan_layout(k.plan, arena));
+    close_halver(&k);
     walsh_arena_destroy(&arena);
 }
 

@@ -134,9 +134,12 @@ static void beyond_all_halves(void **state)
 /* The half nearest to x, of two the even one, by trying them all. */
 static int nearest(float x)
 {
+    static double meanings[INFINITE];
+    const double size = fabs((double)x);
     int best = 0;
+    for (int h = INFINITE - 1; h >= 0 && meanings[1] == 0; h--) meanings[h] = meaning(h);
     for (int h = 1; h < INFINITE; h++) {
-        double apart = fabs(meaning(h) - fabs((double)x)), least = fabs(meaning(best) - fabs((double)x));
+        double apart = fabs(meanings[h] - size), least = fabs(meanings[best] - size);
         if (apart < least || (apart <= least && h % 2 == 0)) best = h;
     }
     return best | (x < 0 ? SIGN : 0);

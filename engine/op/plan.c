@@ -291,6 +291,7 @@ static walsh_value present(walsh_plan *plan, walsh_value v)
 {
     if (v < 0 || plan->status || !plan->values[whole(plan, v)].half) return v;
     walsh_value root = whole(plan, v);
+    if (plan->values[root].block.first < 0) return v; /* there is nothing to pack: prepare says so */
     if (plan->values[root].unpacked < 0) pack(plan, root);
     const value *slice = &plan->values[v];
     walsh_value now = plan->values[root].unpacked;
