@@ -285,11 +285,11 @@ plan() {
     succeed "plan" "launches" $new $two --plan --out none/run
     absent none/run
     memory_map
-    awk '/^memory:/ { print $14 }' out >full
+    full=$(awk '/^memory:/ { print $14 }' out)
     grep -q store_pack out && problem "nothing packed"
     succeed "plan of halves" "batch 16, --store f16" $new $two --plan --store f16
     memory_map
-    expect awk -v full="$(cat full)" '/^memory:/ { exit !($14 < 0.7 * full) }' out
+    expect awk -v full="$full" '/^memory:/ { exit !($14 < 0.7 * full) }' out
     expect test "$(grep -c store_unpack_plain out)" -ge 20
     expect test "$(grep -c store_unpack_plain out)" = "$(grep -c store_pack_plain out)"
 }
