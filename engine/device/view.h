@@ -13,10 +13,10 @@ size_t walsh_type_size(walsh_type type);
 
 /* An NHWC shape. Element (i, y, x, k) lies at ((i*h + y)*w + x)*pitch + k.
  *
- * Channels of floats and halves come in fours: pitch is a multiple of 4, and the lanes from c to the next multiple of 4 are *pad lanes* that
- * hold zero in every activation, gradient and parameter. Kernels therefore work on walsh_pad(c) channels without any
- * remainder, and zeros propagate by themselves: zero weights give zero outputs, zero gamma and beta give zero
- * normalised values. A kernel that could break this (softmax, a bias of ones) says so and guards it.
+ * Channels of floats and halves come in fours: pitch is a multiple of 4, and the lanes from c to the next multiple of 4
+ * are *pad lanes* that hold zero in every activation, gradient and parameter. Kernels therefore work on walsh_pad(c)
+ * channels without any remainder, and zeros propagate by themselves: zero weights give zero outputs, zero gamma and
+ * beta give zero normalised values. A kernel that could break this (softmax, a bias of ones) says so and guards it.
  *
  * A convolution's weights [kh][kw][ic][oc] have n = kh, h = kw, w = walsh_pad(ic), c = oc; a matrix [rows][columns] has
  * n = rows, c = columns; a vector has only c. An absent operand has c = 0. */

@@ -93,7 +93,8 @@ walsh_status walsh_op_check(const walsh_op *op, const void *problem, const walsh
         walsh_shape w = want[i], have = operand[i].shape;
         char expected[48], found[48];
         bool fits = w.n == have.n && w.h == have.h && w.w == have.w && w.c == have.c && w.type == have.type &&
-                    have.pitch >= w.pitch && (!walsh_type_is_padded(w.type) || have.pitch % 4 == 0) && operand[i].offset % 4 == 0;
+                    have.pitch >= w.pitch && (!walsh_type_is_padded(w.type) || have.pitch % 4 == 0) &&
+                    operand[i].offset % 4 == 0;
         if (!fits && !(walsh_shape_is_absent(w) && walsh_shape_is_absent(have)))
             WALSH_FAIL(WALSH_E_ARGUMENT, "%s: operand %s is %s, expected %s", op->name, op->operands[i].name,
                        walsh_shape_text(have, found), walsh_shape_text(w, expected));

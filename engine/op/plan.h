@@ -49,9 +49,10 @@ walsh_shape walsh_plan_shape(const walsh_plan *plan, walsh_value value);
 void walsh_plan_add(walsh_plan *plan, const char *label, const walsh_op *op, const void *problem,
                     const walsh_value *operands);
 
-/* Operations added from now on read a value, which is then not written any more, as float16 has it: where there are any,
- * it is packed behind the last operation so far that uses it, and unpacked before the first of them, so that in between
- * it takes half the memory. What it is a slice of goes with it. Not for what is bound or constant, which stays. */
+/* Operations added from now on read a value, which is then not written any more, as float16 has it: where there are
+ * any, it is packed behind the last operation so far that uses it, and unpacked before the first of them, so that in
+ * between it takes half the memory. What it is a slice of goes with it. Not for what is bound or constant, which stays.
+ */
 void walsh_plan_store_half(walsh_plan *plan, walsh_value value);
 
 /* One operation as it was added, with the variant that was chosen for it; valid while the plan lives. */

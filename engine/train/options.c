@@ -67,7 +67,8 @@ static const field fields[] = {
 /* What states that are older than an option mean. */
 static const struct {
     const char *name, *value;
-} newer[] = {{"image-size", "0"}, {"accumulate", "1"}, {"freeze-body", "no"}, {"skip-bad-images", "no"}, {"half", "no"}};
+} newer[] = {
+    {"image-size", "0"}, {"accumulate", "1"}, {"freeze-body", "no"}, {"skip-bad-images", "no"}, {"half", "no"}};
 
 enum { FIELDS = sizeof fields / sizeof *fields, VALUE = 4200 };
 
