@@ -27,6 +27,7 @@ static void print_help(void)
          "  WALSH_DEVICE      device to use where --device is not given\n"
          "  WALSH_CACHE       folder of compiled kernels and wisdom (default: $XDG_CACHE_HOME/walsh)\n"
          "  WALSH_KERNEL_DIR  folder of edited kernels, used instead of the built-in ones\n"
+         "  WALSH_COMPILER    program that compiles kernels beside this one, as walsh-compile; empty: none\n"
          "  WALSH_DISABLE     variants of operations not to use, separated by commas\n"
          "  WALSH_LOG         error, info or debug: messages about what the engine does\n"
          "\n"

@@ -3,25 +3,20 @@
  * The first of two stages, conv_filter_reduce of conv_filter.cl being the second.
  *
  * A work-item takes a group of lines of dY as conv_filter_direct.cl does, of these as many rows of tiles at a time as
- * the planes have room for, and of the channels IC and OC. For CPUs. */
+ * the planes have room for, and of the channels each way `each` at most. For CPUs. */
 #ifndef VW
 #define VW 16
 #endif
 #include "conv_stage.clh"
 #include "winograd.clh"
 
-#ifndef IC
-#define IC 16
-#endif
-#ifndef OC
-#define OC 16
+#ifndef CHANNELS /* each way, a multiple of VW */
+#define CHANNELS 16
 #endif
 #ifndef TILES
 #define TILES 4
 #endif
-#define BLOCKS (OC / VW)
-#define PLANE (TILES * IC + VW) /* no power of two */
-#define DY_PLANE (TILES * OC + VW)
+#define PLANE(each) (TILES * (each) + VW) /* no power of two */
 
 /* G g of four. */
 INLINE void transform_gradient(const floatv *g, floatv *u)
@@ -45,19 +40,19 @@ INLINE void transform_filter(const floatv *m, floatv *w)
     w[2] = near + 4.0f * far + m[5];
 }
 
-/* The planes of a row of `tiles` tiles of gradients, from the four lines of 4 * tiles pixels of OC channels in
+/* The planes of a row of `tiles` tiles of gradients, from the four lines of 4 * tiles pixels of `each` channels in
  * `staged`. */
-INLINE void transform_gradients(SHARED const float *staged, SHARED float *planes, const int tiles)
+INLINE void transform_gradients(SHARED const float *staged, SHARED float *planes, const int each, const int tiles)
 {
-    const int line = 4 * tiles * OC;
+    const int line = 4 * tiles * each;
     for (int tile = 0; tile < tiles; tile++)
-        for (int c = 0; c < OC; c += VW) {
+        for (int c = 0; c < each; c += VW) {
             floatv half_way[24], g[4], u[6];
-            SHARED const float *from = staged + 4 * tile * OC + c;
+            SHARED const float *from = staged + 4 * tile * each + c;
 #pragma unroll
             for (int k = 0; k < 4; k++) { /* down each column */
 #pragma unroll
-                for (int r = 0; r < 4; r++) g[r] = vload16(0, from + r * line + k * OC);
+                for (int r = 0; r < 4; r++) g[r] = vload16(0, from + r * line + k * each);
                 transform_gradient(g, u);
 #pragma unroll
                 for (int r = 0; r < 6; r++) half_way[4 * r + k] = u[r];
@@ -67,37 +62,39 @@ INLINE void transform_gradients(SHARED const float *staged, SHARED float *planes
                 transform_gradient(half_way + 4 * r, u);
 #pragma unroll
                 for (int k = 0; k < 6; k++)
-                    vstore16(u[k], 0, planes + (size_t)(6 * r + k) * DY_PLANE + tile * OC + c);
+                    vstore16(u[k], 0, planes + (6 * r + k) * PLANE(each) + tile * each + c);
             }
         }
 }
 
-/* The sums of n input channels, of ic, and a vector of output channels. */
+/* The sums of n input channels, of ic, and a vector of output channels, of `each`; sums of neighbouring input channels
+ * are `pitch` vectors apart. */
 #define DEFINE_MULTIPLY(n)                                                                                            \
     INLINE void multiply_##n(SHARED const float *x, SHARED const float *dy, const int tiles, const int ic,            \
-                             const int add, SHARED floatv *sums)                                                      \
+                             const int each, const int add, SHARED floatv *sums, const int pitch)                     \
     {                                                                                                                 \
         floatv acc[n];                                                                                                \
-        _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] = add ? sums[j * BLOCKS] : (floatv)(0.0f);               \
+        _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] = add ? sums[j * pitch] : (floatv)(0.0f);                \
         for (int tile = 0; tile < tiles; tile++) {                                                                    \
-            const floatv d = vload16(0, dy + tile * OC);                                                              \
+            const floatv d = vload16(0, dy + tile * each);                                                            \
             _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] += x[tile * ic + j] * d;                             \
         }                                                                                                             \
-        _Pragma("unroll") for (int j = 0; j < n; j++) sums[j * BLOCKS] = acc[j];                                      \
+        _Pragma("unroll") for (int j = 0; j < n; j++) sums[j * pitch] = acc[j];                                       \
     }
 DEFINE_BLOCKS(DEFINE_MULTIPLY)
 
-/* sums [ic][BLOCKS] of one plane += or = the products over its tiles. */
-INLINE void multiply(SHARED const float *x, SHARED const float *dy, const int tiles, const int ic, const int add,
-                     SHARED floatv *sums)
+/* sums [ic][each / VW] of one plane += or = the products over its tiles. */
+INLINE void multiply(SHARED const float *x, SHARED const float *dy, const int tiles, const int ic, const int each,
+                     const int add, SHARED floatv *sums)
 {
-    for (int b = 0; b < BLOCKS; b++)
+    const int blocks = each / VW;
+    for (int b = 0; b < blocks; b++)
         for (int i = 0, few = FEW_OF(ic); i < ic; few--)
             if (few > 0) {
-                MULTIPLY_FEW(x + i, dy + b * VW, tiles, ic, add, sums + i * BLOCKS + b);
+                MULTIPLY_FEW(x + i, dy + b * VW, tiles, ic, each, add, sums + i * blocks + b, blocks);
                 i += FEW;
             } else {
-                MULTIPLY_MANY(x + i, dy + b * VW, tiles, ic, add, sums + i * BLOCKS + b);
+                MULTIPLY_MANY(x + i, dy + b * VW, tiles, ic, each, add, sums + i * blocks + b, blocks);
                 i += MANY;
             }
 }
@@ -110,19 +107,20 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
                                    const int mode, const int dy_mode, const int lines, const int group_lines,
                                    const int ic, const int oc, const int width, const int h, const int w,
                                    const int x_pitch, const int saved_pitch, const int oh, const int ow,
-                                   const int dy_pitch, const int y_pitch, const int factors_pitch, const int pad)
+                                   const int dy_pitch, const int y_pitch, const int factors_pitch, const int pad,
+                                   const int each)
 {
     SHARED float staged[STAGED] __attribute__((aligned(64)));
-    SHARED float planes[PLANE_COUNT * PLANE] __attribute__((aligned(64)));
-    SHARED float dy_planes[PLANE_COUNT * DY_PLANE] __attribute__((aligned(64)));
-    SHARED floatv sums[PLANE_COUNT * IC * BLOCKS];
+    SHARED float planes[PLANE_COUNT * PLANE(CHANNELS)] __attribute__((aligned(64)));
+    SHARED float dy_planes[PLANE_COUNT * PLANE(CHANNELS)] __attribute__((aligned(64)));
+    SHARED floatv sums[PLANE_COUNT * CHANNELS * CHANNELS / VW];
     const source input = {x + x_at, x + x_at, saved + saved_at, mode, ic, h, w, x_pitch, x_pitch, saved_pitch};
     const source output = {dy + dy_at, y + y_at, factors + factors_at, dy_mode, oc, oh, ow, dy_pitch, y_pitch,
                            factors_pitch};
-    const int o = OC * (int)get_group_id(0), c_first = IC * (int)get_group_id(2), count = min(IC, ic - c_first);
-    const slice c = {c_first, c_first + count, count}, c_dy = {o, min(o + OC, oc), OC};
+    const int o = each * (int)get_group_id(0), c_first = each * (int)get_group_id(2), count = min(each, ic - c_first);
+    const slice c = {c_first, c_first + count, count}, c_dy = {o, min(o + each, oc), each};
     const int group = (int)get_group_id(1), first = group * group_lines, end = min(first + group_lines, lines);
-    const int across = (ow + 3) / 4;
+    const int across = (ow + 3) / 4, plane = PLANE(each), blocks = each / VW;
 
     for (int line = first; line < end;) {
         const int add = line > first;
@@ -130,10 +128,10 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
         for (; line < end && tiles + across <= TILES; tiles += across) {
             const int image = line / oh, top = line - image * oh, rows = min(min(4, oh - top), end - line);
             stage_image(&input, &c, image, staged, 6, 4 * across + 2, top - pad, -pad, 1);
-            transform_lines(staged, 4 * across + 2, count, planes + tiles * count, PLANE, count, across);
-            if (rows < 4 || o + OC > oc) stage_zeros(staged, 16 * across * OC, 0, 1);
+            transform_lines(staged, 4 * across + 2, count, planes + tiles * count, plane, count, across);
+            if (rows < 4 || o + each > oc) stage_zeros(staged, 16 * across * each, 0, 1);
             stage_image(&output, &c_dy, image, staged, rows, 4 * across, top, 0, 1);
-            transform_gradients(staged, dy_planes + tiles * OC, across);
+            transform_gradients(staged, dy_planes + tiles * each, each, across);
             line += rows;
         }
         /* About what the next rows of tiles read. */
@@ -142,17 +140,17 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
         for (int p = 0; p < PLANE_COUNT; p++) {
             prefetch_part(&input, &c, &next, p);
             prefetch_part(&output, &c_dy, &next_dy, p);
-            multiply(planes + p * PLANE, dy_planes + p * DY_PLANE, tiles, count, add, sums + p * IC * BLOCKS);
+            multiply(planes + p * plane, dy_planes + p * plane, tiles, count, each, add, sums + p * each * blocks);
         }
     }
     partial += partial_at + ((size_t)group * 9 * ic + c_first) * width + o;
     for (int i = 0; i < count; i++)
-        for (int b = 0; b < BLOCKS && o + b * VW < width; b++) {
+        for (int b = 0; b < blocks && o + b * VW < width; b++) {
             floatv half_way[18], m[6], column[3];
 #pragma unroll
             for (int k = 0; k < 6; k++) {
 #pragma unroll
-                for (int r = 0; r < 6; r++) m[r] = sums[((6 * r + k) * IC + i) * BLOCKS + b];
+                for (int r = 0; r < 6; r++) m[r] = sums[((6 * r + k) * each + i) * blocks + b];
                 transform_filter(m, column);
 #pragma unroll
                 for (int r = 0; r < 3; r++) half_way[6 * r + k] = column[r];

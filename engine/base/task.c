@@ -95,7 +95,7 @@ static void *take_pieces(void *argument)
     return NULL;
 }
 
-static size_t processors(void)
+size_t walsh_processors(void)
 {
     cpu_set_t set;
     int count = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
@@ -106,7 +106,7 @@ void walsh_task_share(size_t pieces, void (*work)(void *context, size_t piece), 
 {
     shared s = {.work = work, .context = context, .pieces = pieces};
     pthread_t thread[MOST_THREADS];
-    size_t most = processors(), threads = 0;
+    size_t most = walsh_processors(), threads = 0;
     if (most > pieces) most = pieces;
     while (threads + 1 < most && !walsh_thread_start(&thread[threads], take_pieces, &s)) threads++;
     take_pieces(&s);

@@ -26,6 +26,9 @@ walsh_status walsh_task_check(walsh_task *task);
 /* Waits for the work under way, whose failure is lost. Sets the pointer to NULL; NULL is accepted. */
 void walsh_task_close(walsh_task **task);
 
+/* How many processors this process may use, at most 256. */
+size_t walsh_processors(void);
+
 /* Calls work(context, piece) for every piece from 0 to pieces - 1, the pieces spread over the processors that this
  * process may use, and waits for all. Where no further thread can be had, the caller does it all. */
 void walsh_task_share(size_t pieces, void (*work)(void *context, size_t piece), void *context);

@@ -9,6 +9,7 @@
 #include "engine/base/status.h"
 
 typedef struct walsh_program walsh_program;
+typedef struct walsh_ahead walsh_ahead;
 
 /* The kind of device that kernels are laid out for (vector widths, tiles, work-groups): a CPU whose vectors hold less
  * than 16 floats (16 registers of 8 in AVX2), one with 32 registers of 16 floats (AVX-512), a vendor's GPU, or anything
@@ -47,6 +48,7 @@ struct walsh_device {
     unsigned quirks;         /* of its platform: quirks.h */
     char build_options[256]; /* for every program */
     walsh_program *programs; /* built so far; see program.h */
+    walsh_ahead *ahead;      /* NULL: nothing is being compiled ahead; see ahead.h */
 };
 
 /* Fills in id, platform and info of the device that `selector` names (as walsh_device_choose). */

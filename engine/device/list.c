@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/base/clock.h"
+#include "engine/device/ahead.h"
 #include "engine/device/kernel_log.h"
 #include "engine/device/program.h"
 
@@ -50,6 +51,7 @@ size_t walsh_list_count(const walsh_list *list)
 
 void walsh_list_label(walsh_list *list, const char *layer, const char *operation)
 {
+    if (walsh_ahead_notes(list->device)) return;
     list->labels++;
     snprintf(list->layer, sizeof list->layer, "%s", layer);
     snprintf(list->operation, sizeof list->operation, "%s", operation);
@@ -139,6 +141,10 @@ walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, con
 {
     entry *e = NULL;
     cl_kernel kernel = NULL;
+    if (walsh_ahead_notes(list->device)) {
+        walsh_ahead_note(list->device, launch, args, count);
+        return WALSH_OK;
+    }
     WALSH_TRY(walsh_kernel_create(list->device, launch->file, launch->function, launch->options ? launch->options : "",
                                   &kernel));
     walsh_status status = set_args(kernel, launch, args, count);
@@ -154,8 +160,9 @@ walsh_status walsh_list_kernel(walsh_list *list, const walsh_launch *launch, con
 walsh_status walsh_list_call(walsh_list *list, walsh_list_function function, void *context, double flops, double bytes)
 {
     entry *e = NULL;
-    walsh_status status = append(list, "library call", flops, bytes, &e);
-    if (status) {
+    bool notes = walsh_ahead_notes(list->device);
+    walsh_status status = notes ? WALSH_OK : append(list, "library call", flops, bytes, &e);
+    if (status || notes) {
         free(context);
         return status;
     }

@@ -6,6 +6,7 @@
 
 #include "engine/base/file.h"
 #include "engine/base/log.h"
+#include "engine/device/ahead.h"
 #include "engine/device/kernel_cache.h"
 #include "engine/device/quirks.h"
 
@@ -106,25 +107,37 @@ static walsh_status build(walsh_device *device, const char *file, const char *so
     return status;
 }
 
+walsh_status walsh_program_text_find(const walsh_device *device, const char *file, const char *options,
+                                     walsh_program_text *text)
+{
+    *text = (walsh_program_text){0};
+    walsh_status status = find_source(file, &text->source, &text->edited);
+    if (!status && device->quirks & WALSH_QUIRK_NO_UNROLL_COUNTS)
+        status = drop_unroll_counts(&text->source, &text->edited);
+    snprintf(text->options, sizeof text->options, "%s %s", device->build_options, options);
+    if (status) walsh_program_text_free(text);
+    return status;
+}
+
+void walsh_program_text_free(walsh_program_text *text)
+{
+    free(text->edited);
+    *text = (walsh_program_text){0};
+}
+
 /* From the cache on disk where the driver has none of its own, else compiled. */
 static walsh_status obtain(walsh_device *device, const char *file, const char *options, cl_program *program)
 {
-    const char *source = NULL;
-    char *edited, all_options[1024];
-    walsh_status status = find_source(file, &source, &edited);
-    if (!status && device->quirks & WALSH_QUIRK_NO_UNROLL_COUNTS) status = drop_unroll_counts(&source, &edited);
-    if (status) {
-        free(edited);
-        return status;
-    }
-    snprintf(all_options, sizeof all_options, "%s %s", device->build_options, options);
+    walsh_program_text text;
+    WALSH_TRY(walsh_program_text_find(device, file, options, &text));
+    walsh_status status = WALSH_OK;
     bool driver_caches = device->quirks & WALSH_QUIRK_CACHES;
-    *program = driver_caches ? NULL : walsh_kernel_cache_load(device, source, all_options);
+    *program = driver_caches ? NULL : walsh_kernel_cache_load(device, text.source, text.options);
     if (!*program) {
-        status = build(device, file, source, all_options, program);
-        if (!status && !driver_caches) walsh_kernel_cache_store(device, source, all_options, *program);
+        status = build(device, file, text.source, text.options, program);
+        if (!status && !driver_caches) walsh_kernel_cache_store(device, text.source, text.options, *program);
     }
-    free(edited);
+    walsh_program_text_free(&text);
     return status;
 }
 
@@ -141,23 +154,32 @@ static walsh_status remember(walsh_device *device, const char *file, const char 
     return WALSH_OK;
 }
 
-walsh_status walsh_kernel_create(walsh_device *device, const char *file, const char *function, const char *options,
-                                 cl_kernel *kernel)
+walsh_status walsh_program_make(walsh_device *device, const char *file, const char *options, cl_program *program)
 {
-    *kernel = NULL;
     walsh_program *entry = device->programs;
     while (entry && (strcmp(entry->file, file) || strcmp(entry->options, options))) entry = entry->next;
     if (!entry) {
-        cl_program program = NULL;
-        WALSH_TRY(obtain(device, file, options, &program));
-        walsh_status status = remember(device, file, options, program, &entry);
+        cl_program made = NULL;
+        WALSH_TRY(obtain(device, file, options, &made));
+        walsh_status status = remember(device, file, options, made, &entry);
         if (status) {
-            clReleaseProgram(program);
+            clReleaseProgram(made);
             return status;
         }
     }
+    *program = entry->program;
+    return WALSH_OK;
+}
+
+walsh_status walsh_kernel_create(walsh_device *device, const char *file, const char *function, const char *options,
+                                 cl_kernel *kernel)
+{
+    cl_program program;
     cl_int code;
-    *kernel = clCreateKernel(entry->program, function, &code);
+    *kernel = NULL;
+    walsh_ahead_await(device, file, options);
+    WALSH_TRY(walsh_program_make(device, file, options, &program));
+    *kernel = clCreateKernel(program, function, &code);
     if (code == CL_INVALID_KERNEL_NAME) WALSH_FAIL(WALSH_E_ARGUMENT, "cl/%s.cl has no kernel '%s'", file, function);
     if (code != CL_SUCCESS) return walsh_cl_fail(code, "clCreateKernel");
     return WALSH_OK;

@@ -19,6 +19,21 @@ extern const walsh_kernel_file walsh_kernel_files[];
 walsh_status walsh_kernel_create(walsh_device *device, const char *file, const char *function, const char *options,
                                  cl_kernel *kernel);
 
+/* What is compiled for (file, options): whole text and options. */
+typedef struct walsh_program_text {
+    const char *source;
+    char *edited; /* `source`, where it is not the embedded one */
+    char options[1024];
+} walsh_program_text;
+
+/* Fails as walsh_kernel_create where there is no such file. */
+walsh_status walsh_program_text_find(const walsh_device *device, const char *file, const char *options,
+                                     walsh_program_text *text);
+void walsh_program_text_free(walsh_program_text *text);
+
+/* The program of (file, options), which stays the device's. Fails as walsh_kernel_create. */
+walsh_status walsh_program_make(walsh_device *device, const char *file, const char *options, cl_program *program);
+
 /* Releases every program of the device. */
 void walsh_programs_release(walsh_device *device);
 

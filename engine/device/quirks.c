@@ -7,7 +7,7 @@ static const struct {
     const char *platform; /* a part of its name */
     unsigned quirks;
 } known[] = {
-    {"Portable Computing Language", WALSH_QUIRK_CACHES},
+    {"Portable Computing Language", WALSH_QUIRK_CACHES | WALSH_QUIRK_COMPILES_ALONE},
     {"rusticl", WALSH_QUIRK_AS_GPU | WALSH_QUIRK_NO_UNROLL_COUNTS},
     {"Oclgrind", WALSH_QUIRK_BLIND_TO_FILLS},
 };

@@ -3,6 +3,9 @@
  *
  * POCL (3.1)
  *   keeps compiled kernels itself, and compiles a second time when asked for a program's binary: QUIRK_CACHES;
+ *   compiles one kernel at a time in a process, whatever contexts and threads it has, and one for a local size (and for
+ *   65535 work-items or more a dimension) when it is first enqueued: QUIRK_COMPILES_ALONE, ahead.h;
+ *   counts 2^64 work-groups as none, and compiles for them without running anything: compiler.c lives on it;
  *   lets go of its last event after clFinish has returned, and reads the sub-device as it does: device.c waits;
  *   leaves mad() a multiply and an addition, and emits nothing for prefetch(): kernels say a*b + c, and walsh.clh takes
  *   Clang's builtin;
@@ -35,6 +38,7 @@ enum {
     WALSH_QUIRK_AS_GPU = 2,           /* kernels are to be laid out as for a GPU, although it is a CPU */
     WALSH_QUIRK_BLIND_TO_FILLS = 4,   /* buffers are to be written and not filled */
     WALSH_QUIRK_NO_UNROLL_COUNTS = 8, /* how far to unroll loops is left to the driver */
+    WALSH_QUIRK_COMPILES_ALONE = 16,  /* one kernel at a time in a process, and some only when they are enqueued */
 };
 
 /* The flags of a platform, by its name. */

@@ -194,9 +194,11 @@ walsh_status walsh_network_plans_make(walsh_network *network, const walsh_networ
     if (!commit) return WALSH_OK;
     WALSH_TRY(walsh_arena_commit(plans->arena));
     walsh_plan *const all[] = {plans->train, plans->update, plans->evaluate};
+    walsh_plan *made[3];
+    size_t count = 0;
     for (int i = 0; i < 3; i++)
-        if (all[i]) WALSH_TRY(walsh_plan_emit(all[i], plans->arena));
-    return WALSH_OK;
+        if (all[i]) made[count++] = all[i];
+    return walsh_plans_emit(made, count, plans->arena);
 }
 
 static size_t bytes_of(const walsh_tensor *tensor)

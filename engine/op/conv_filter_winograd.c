@@ -3,8 +3,7 @@
 
 /* In local memory, as in conv_winograd.c: planes of 16 tiles, and products, of 32 channels each way. */
 enum { CHANNELS = 32, TILES = 16, BLOCK = WALSH_PACKED_BLOCK };
-#define OPTIONS(channels)                                                                                              \
-    "-DPREFETCH=1 -DVW=16 -DSHARED=__local -DTILES=16 -DSTAGED=" WALSH_STAGED_TEXT " -DIC=" channels " -DOC=" channels
+#define OPTIONS "-DPREFETCH=1 -DVW=16 -DSHARED=__local -DTILES=16 -DSTAGED=" WALSH_STAGED_TEXT " -DCHANNELS=32"
 
 /* Channels that a work-item takes, each way. */
 static int channels_of(const walsh_conv *c)
@@ -30,7 +29,7 @@ static walsh_status emit(walsh_list *list, const void *problem, const walsh_view
     int width = walsh_filter_width(walsh_list_device(list), c);
     walsh_launch launch = {.file = "conv_filter_winograd",
                            .function = "conv_filter_winograd",
-                           .options = channels == BLOCK ? OPTIONS("16") : OPTIONS("32"),
+                           .options = OPTIONS,
                            .global = {(size_t)walsh_divide_up(width, channels), (size_t)walsh_filter_groups(c),
                                       (size_t)walsh_divide_up(ic, channels)},
                            .local = {1, 1, 1}};
@@ -42,7 +41,7 @@ static walsh_status emit(walsh_list *list, const void *problem, const walsh_view
         WALSH_INT(c->n * oh), WALSH_INT(walsh_filter_group_lines(c)), WALSH_INT(ic), WALSH_INT(walsh_pad(c->oc)),
         WALSH_INT(width), WALSH_INT(c->h), WALSH_INT(c->w), WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch),
         WALSH_INT(oh), WALSH_INT(ow), WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch),
-        WALSH_INT(factors->shape.pitch), WALSH_INT(c->pad)));
+        WALSH_INT(factors->shape.pitch), WALSH_INT(c->pad), WALSH_INT(channels)));
     return walsh_filter_reduce(list, c, partial, &operand[WALSH_CONV_FILTER_DW]);
 }
 

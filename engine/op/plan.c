@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/device/ahead.h"
 #include "engine/op/store.h"
 
 typedef struct value {
@@ -334,9 +335,9 @@ walsh_status walsh_plan_layout(walsh_plan *plan, walsh_arena *arena)
     return status;
 }
 
-walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
+/* Gives each value its place. */
+static void place(walsh_plan *plan, const walsh_arena *arena)
 {
-    const walsh_view absent = {.shape = walsh_shape_absent};
     for (int i = 0; i < plan->value_count; i++) {
         value *v = &plan->values[i];
         if (!v->block.bytes) continue;
@@ -349,6 +350,11 @@ walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
         v->view.memory = plan->values[v->of].view.memory;
         v->view.offset = plan->values[v->of].view.offset + (size_t)v->first;
     }
+}
+
+static walsh_status emit(walsh_plan *plan)
+{
+    const walsh_view absent = {.shape = walsh_shape_absent};
     for (int i = 0; i < plan->step_count; i++) {
         step *s = &plan->steps[i];
         walsh_view views[WALSH_MAX_OPERANDS];
@@ -362,6 +368,27 @@ walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
         WALSH_TRY(s->variant->emit(list, s->problem, views, workspace));
     }
     return WALSH_OK;
+}
+
+/* Twice where kernels are compiled ahead: the first time for notes, in which a failure is none yet. */
+walsh_status walsh_plans_emit(walsh_plan *const *plans, size_t count, const walsh_arena *arena)
+{
+    walsh_status status = WALSH_OK;
+    walsh_device *device = count ? plans[0]->device : NULL;
+    for (size_t i = 0; i < count; i++) place(plans[i], arena);
+    if (device && walsh_ahead_begin(device)) {
+        for (size_t i = 0; i < count && !status; i++) status = emit(plans[i]);
+        walsh_ahead_start(device);
+    }
+    status = WALSH_OK;
+    for (size_t i = 0; i < count && !status; i++) status = emit(plans[i]);
+    if (device) walsh_ahead_end(device);
+    return status;
+}
+
+walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena)
+{
+    return walsh_plans_emit(&plan, 1, arena);
 }
 
 void walsh_plan_renew(walsh_plan *plan)

@@ -76,6 +76,9 @@ walsh_status walsh_plan_layout(walsh_plan *plan, walsh_arena *arena);
 /* Makes the launches; the arena must be committed. */
 walsh_status walsh_plan_emit(walsh_plan *plan, const walsh_arena *arena);
 
+/* The same for several plans of one arena, whose kernels are then compiled at once where that is of use. */
+walsh_status walsh_plans_emit(walsh_plan *const *plans, size_t count, const walsh_arena *arena);
+
 /* What depends on constants alone runs again before the next run: constants have changed, or another plan that shares
  * the arena has run. */
 void walsh_plan_renew(walsh_plan *plan);
