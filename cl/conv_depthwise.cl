@@ -85,17 +85,23 @@ INLINE void add_line(floatv *acc, const source *s, const size_t row, const int f
     }
 }
 
-/* The sums of a tile whose first pixel is x of line y of an image. */
+/* acc += what the taps of line k give of the tile whose first pixel is x of line y of an image. */
+INLINE void add_tap_line(floatv *acc, const source *s, const int image, const int y, const int x, const int k,
+                         const floatv *weights, const int stride, const int back, const int gradient)
+{
+    const int at = back ? y + 1 - k : y * stride - 1 + k, row = back ? at / stride : at;
+    if ((back && at % stride) || at < 0 || row >= s->h) return;
+    add_line(acc, s, ((size_t)image * s->h + row) * s->w, !back || stride == 1 ? x * stride - 1 : x / 2,
+             weights + 3 * k, stride, back, gradient);
+}
+
+/* Those of all lines. Not a loop: Intel's compiler would not unroll it, and keep the weights in memory. */
 INLINE void add_taps(floatv *acc, const source *s, const int image, const int y, const int x, const floatv *weights,
                      const int stride, const int back, const int gradient)
 {
-#pragma unroll
-    for (int k = 0; k < 3; k++) {
-        const int at = back ? y + 1 - k : y * stride - 1 + k, row = back ? at / stride : at;
-        if ((back && at % stride) || at < 0 || row >= s->h) continue;
-        add_line(acc, s, ((size_t)image * s->h + row) * s->w, !back || stride == 1 ? x * stride - 1 : x / 2,
-                 weights + 3 * k, stride, back, gradient);
-    }
+    add_tap_line(acc, s, image, y, x, 0, weights, stride, back, gradient);
+    add_tap_line(acc, s, image, y, x, 1, weights, stride, back, gradient);
+    add_tap_line(acc, s, image, y, x, 2, weights, stride, back, gradient);
 }
 
 /* The same, where stride and prologue are only known now. */
