@@ -1,4 +1,5 @@
-"""Compiles programs for targets, two at a time; what a compiler made of the same text before is kept."""
+"""Compiles programs for targets, two at a time; what a compiler made of the same text before is kept, here or in the
+file of figures."""
 import dataclasses
 import hashlib
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from .figures import CompileError, Figures
 from .loops import Loop
 
+KEY_DIGITS = 20
 OPTIONS = ["-cl-std=CL1.2", "-w", "-DWALSH_DEVICE_GPU=1"]  # as engine/device/device.c has them
 
 
@@ -53,12 +55,16 @@ def _unpack(text):
 
 
 class Compiler:
-    def __init__(self, tools, kernels):
+    def __init__(self, tools, kernels, known=None):
         self.tools = tools
         self.kernels = kernels  # the folder with the .cl files
+        self.known = known or {}  # {what a program was made from: {kernel: Figures}}
         self.compiled = 0
 
-    def _audit(self, target, source, options, folder, key):
+    def _audit(self, target, names, source, options, folder, key):
+        known = self.known.get(key, {})
+        if names <= known.keys():
+            return known
         kept = self.tools.folder / "results" / key[:2] / key
         if kept.exists():
             return _unpack(kept.read_text())
@@ -75,20 +81,20 @@ class Compiler:
         return kernels
 
     def _program(self, program, targets, folder):
-        """{target: {kernel: Figures}, or the CompileError}."""
+        """{target: ({kernel: Figures}, or the CompileError; what it was made from)}; targets: {target: kernels}."""
         source, options = folder / (program.file + ".cl"), OPTIONS + program.options.split()
         folder.mkdir()
         try:
             source.write_text(expand(self.kernels / (program.file + ".cl")))
         except (OSError, CompileError) as error:
-            return {target.name: CompileError(str(error)) for target in targets}
+            return {target.name: (CompileError(str(error)), "") for target in targets}
         text = preprocessed(self.tools, source, options)
         results = {}
-        for target in targets:
+        for target, names in targets.items():
             version = self.tools.versions[target.vendor]
             key = "\0".join((_reader(target.compiler), target.name, version, *target.options, text))
-            key = hashlib.sha256(key.encode()).hexdigest()
-            results[target.name] = self._audit(target, source, options, folder / target.name, key)
+            key = hashlib.sha256(key.encode()).hexdigest()[:KEY_DIGITS]
+            results[target.name] = self._audit(target, names, source, options, folder / target.name, key), key
         return results
 
     def run(self, work):

@@ -3,14 +3,16 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from .figures import CompileError
+from .figures import CompileError, Figures
+from .loops import Loop
 from .targets import TARGETS
 from .variants import of_target
 
 BASELINE = Path(__file__).with_name("audit.csv")
 KEY = ("target", "file", "options", "kernel")
 COLUMNS = (*KEY, "configurations", "work_items", "simd", "registers", "scalar_spills", "spills", "scratch",
-           "local_memory", "occupancy", "retried", "instructions", "loop_instructions", "fma_share", "fmas_each")
+           "local_memory", "occupancy", "retried", "instructions", "loop_instructions", "fma_share", "fmas_each",
+           "made_from")
 MOST_LOCAL = 32 << 10
 TOLERANCE = 5  # points of the share
 
@@ -24,6 +26,7 @@ class Row:
     configurations: list
     figures: object = None  # Figures; None: it did not compile
     error: str = ""
+    made_from: str = ""  # a hash of the text and of all that compiled it
 
     @property
     def key(self):
@@ -35,7 +38,8 @@ class Row:
         if f:
             values.update(simd=f.simd, registers=f.registers, scalar_spills=f.scalar_spills, spills=f.spills,
                           scratch=f.scratch, local_memory=f.local, retried="yes" if f.retried else "",
-                          occupancy=f.occupancy, instructions=f.instructions)
+                          occupancy=f.occupancy, instructions=f.instructions,
+                          made_from="" if f.unresolved else self.made_from)
             if f.loop:
                 values.update(loop_instructions=f.loop.instructions, fma_share=f"{f.loop.share:.0f}",
                               fmas_each=f"{f.loop.each:.2f}")
@@ -67,14 +71,14 @@ def collect(compiler, logs, targets):
     wanted = {target.name: of_target(logs, target) for target in targets}
     work = {}
     for target in targets:
-        for program in sorted({program for program, _ in wanted[target.name]}):
-            work.setdefault(program, []).append(target)
+        for program, kernel in wanted[target.name]:
+            work.setdefault(program, {}).setdefault(target, set()).add(kernel)
     compiled = compiler.run(work)
     rows = []
     for target in targets:
         for (program, kernel), (items, configurations) in wanted[target.name].items():
-            row = Row(target, program, kernel, items, configurations)
-            made = compiled[program][target.name]
+            made, made_from = compiled[program][target.name]
+            row = Row(target, program, kernel, items, configurations, made_from=made_from)
             if isinstance(made, CompileError):
                 row.error = "does not compile: " + str(made)
             elif kernel not in made:
@@ -94,6 +98,27 @@ def read(path=BASELINE):
         return {}
     with open(path, newline="") as file:
         return {tuple(row[k] for k in KEY): row for row in csv.DictReader(l for l in file if not l.startswith("#"))}
+
+
+def figures_of(cells):
+    """What a line of the file says; its loop to the rounding."""
+    number = lambda name: int(cells[name] or 0)
+    instructions = number("loop_instructions")
+    loop = Loop(instructions, number("fma_share") * instructions / 100, float(cells["fmas_each"]) * instructions) \
+        if instructions else None
+    return Figures(simd=number("simd"), registers=number("registers"), scalar_spills=number("scalar_spills"),
+                   spills=number("spills"), scratch=number("scratch"), local=number("local_memory"),
+                   occupancy=number("occupancy"), retried=bool(cells["retried"]), instructions=number("instructions"),
+                   loop=loop)
+
+
+def known(baseline):
+    """{what a program was made from: {kernel: Figures}} of read()'s lines, which need not be compiled again."""
+    found = {}
+    for (_, _, _, kernel), cells in baseline.items():
+        if cells.get("made_from"):
+            found.setdefault(cells["made_from"], {})[kernel] = figures_of(cells)
+    return found
 
 
 def write(rows, versions, path=BASELINE):
