@@ -236,7 +236,7 @@ static void set_option(walsh_conv *c, int option)
     if (c->fuse & WALSH_FUSE_NORMALISE) c->add = option >> 1, c->relu = option & 1;
 }
 
-/* Several extras at once are tried with wider pitches only, and both options of a normalised output. */
+/* Several extras at once are tried with wider pitches only, and normalised outputs then rectified. */
 static void check_all(const walsh_op *op, unsigned fuse)
 {
     bool several = fuse & (fuse - 1);
@@ -246,7 +246,7 @@ static void check_all(const walsh_op *op, unsigned fuse)
             for (int option = 0; option < options; option++) {
                 walsh_conv c = conv_of(&cases[i], fuse);
                 set_option(&c, option);
-                if (several && fuse & WALSH_FUSE_NORMALISE && !(c.add && c.relu)) continue;
+                if (several && fuse & WALSH_FUSE_NORMALISE && !c.relu) continue;
                 int applying = 0;
                 for (const walsh_variant *const *v = op->variants; *v; v++) applying += applies(op, *v, &c);
                 if (applying && !op_case_left_out(op, NULL, &c)) check_one(op, c, extra);

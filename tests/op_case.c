@@ -168,7 +168,7 @@ static trial *find_launch(const walsh_variant *variant, const walsh_list *list, 
 
 static bool is_enough(double tried_before, double work)
 {
-    const double growth = 4, far = 30;
+    const double growth = 4, far = 1000;
     return tried_before > 0 ? work < growth * tried_before || work > most_work() : work > far * most_work();
 }
 
