@@ -43,8 +43,9 @@ void op_case_poison(op_case *c, int operand);
 
 /* Whether to leave this case out. $WALSH_TEST_WORK limits the operations and bytes of a case, for devices that are slow
  * to test on: then the process tries a kernel, as compiled with some options, on cases that are each several times as
- * large as the last; the first may be beyond the limit, since some kernels are for large ones alone. A case is left out
- * where that says so for every launch of `variant` (NULL: of every one). Unset or empty: no case is. */
+ * large as the last. The first may be beyond the limit, since some kernels are for large ones alone, but not beyond a
+ * second number behind a blank. A case is left out where that says so for every launch of `variant` (NULL: of every
+ * one). Unset or empty: no case is. */
 bool op_case_left_out(const walsh_op *op, const walsh_variant *variant, const void *problem);
 
 /* Whether cases are left out: for tests that are slow by themselves, and reach nothing that no other does. */

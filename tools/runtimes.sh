@@ -12,8 +12,8 @@ usage: tools/runtimes.sh [OPTION...] [TEST...]
 
 Runs the tests, or those that are named, on each OpenCL runtime and prints a table of tests by runtimes, which kernels
 were run on how many of them, and a line 'N passed, N failed'. The exit status is 0 if no test failed, Oclgrind found
-nothing, and every kernel, as compiled with each of its sets of options, ran on three runtimes (on all but rusticl, if
-they are fewer). The runtimes:
+nothing, and every variant of a kernel (by its build options, but for sizes) ran on three runtimes, of --subset on two
+(on all but rusticl, if they are fewer). The runtimes:
 
   pocl        POCL, as it is installed
   intel       Intel's runtime for CPUs, from PyPI
@@ -27,6 +27,7 @@ drivers stays as it is. A runtime that cannot be installed, or that refuses this
 
   --runtime NAME    this one (several times: these); default: all
   --subset          all tests on POCL; on the others those of kernels, a few cases of each
+  --tested LOG      tools/test.sh has run the tests on POCL, with WALSH_KERNEL_LOG=LOG: its results count
   --table FILE      writes the table as Markdown
   --losses          instead: the losses of 20 training steps on each runtime, twice, and their largest differences
   --run COMMAND...  instead: runs a command on the runtime; fails if Oclgrind finds anything
@@ -38,12 +39,12 @@ END
 }
 
 all='pocl intel rusticl oclgrind'
-build=$root/build runtimes='' subset='' table='' what=tests install=yes
+build=$root/build runtimes='' subset='' tested='' table='' what=tests install=yes
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/walsh/runtimes
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) usage; exit 0 ;;
-    --runtime | --table | --cache | --build) [ $# -gt 1 ] || misuse "$1 needs an argument" ;;
+    --runtime | --table | --cache | --build | --tested) [ $# -gt 1 ] || misuse "$1 needs an argument" ;;
     esac
     case $1 in
     --runtime)
@@ -58,6 +59,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --subset) subset=yes ;;
+    --tested) tested=$2; shift ;;
     --losses) what=losses ;;
     --no-install) install=no ;;
     --run) what=run; shift; break ;;
@@ -183,7 +185,7 @@ kernel_tests() {
 tests_on_oclgrind() {
     patience=10 settings='WALSH_TILES=cpu
         WALSH_DISABLE=gemm_clblast,conv_forward_clblast,conv_data_clblast,conv_filter_clblast'
-    work=${subset:+2e4}
+    work=${subset:+2e4 6e5}
     kernel_tests oclgrind kernels "${work:-2e5}" --suite kernels --no-suite crash_oclgrind "$@"
     settings="$settings OCLGRIND_UNINITIALIZED=0"
     kernel_tests oclgrind checked-less "${work:-2e5}" --suite crash_oclgrind "$@"
@@ -239,6 +241,14 @@ losses)
     ;;
 esac
 for runtime in $usable; do
-    if [ "$runtime" = oclgrind ]; then tests_on_oclgrind "$@"; else tests_on "$runtime" "$@"; fi
+    case $runtime$tested in
+    pocl?*)
+        cp "$tested" "$results/pocl.kernels" && cp "$build/meson-logs/testlog.json" "$build/meson-logs/testlog-pocl-all.json" ||
+            fail "--tested: expected what tools/test.sh left in $tested and in $build/meson-logs/testlog.json"
+        ;;
+    oclgrind*) tests_on_oclgrind "$@" ;;
+    *) tests_on "$runtime" "$@" ;;
+    esac
 done
-exec python3 "$root/tools/runtimes_report.py" tests "$root/cl" "$build" "$table"
+wanted=${subset:+2}
+exec python3 "$root/tools/runtimes_report.py" tests "$root/cl" "$build" "${wanted:-3}" "$table"

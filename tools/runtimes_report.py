@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What tools/runtimes.sh has run, as tables.
 
-  runtimes_report.py tests CL BUILD [FILE]   tests and kernels by runtimes, of the kernels in the folder CL, from what
-                                             was run in BUILD; FILE gets the table as Markdown
-  runtimes_report.py scan FILE               what Oclgrind says in a program's output; fails if it says anything
-  runtimes_report.py losses FOLDER           losses by step, and how far they are apart
+  runtimes_report.py tests CL BUILD N [FILE]   tests and kernels by runtimes, of the kernels in the folder CL, from what
+                                               was run in BUILD; fails if a variant of a kernel ran on fewer than N
+                                               runtimes; FILE gets the table as Markdown
+  runtimes_report.py scan FILE                 what Oclgrind says in a program's output; fails if it says anything
+  runtimes_report.py losses FOLDER             losses by step, and how far they are apart
 """
 import collections
 import filecmp
@@ -48,12 +49,17 @@ def results(build):
     return tests, found
 
 
+# Sizes that programs are built anew for: the same code to test.
+SIZES = re.compile(r" ?-D(?:N|ROWS|LOG_P|CORES|ORDER\d)=\d+")
+
+
 def kernels(results_folder):
-    """{(file, options, kernel): runtimes}"""
+    """{(file, options, kernel): runtimes}: each variant of a kernel, whatever the sizes in its options."""
     ran = collections.defaultdict(set)
     for log in results_folder.glob("*.kernels"):
         for line in log.read_text().splitlines():
-            ran[tuple(line.split("\t")[:3])].add(log.stem)
+            file, options, kernel = line.split("\t")[:3]
+            ran[file, SIZES.sub("", options).strip(), kernel].add(log.stem)
     return ran
 
 
@@ -74,9 +80,9 @@ def print_table(header, rows, file=sys.stdout, markdown=False):
             print("|" + "---|" * len(header), file=file)
 
 
-def check_kernels(sources, ran, runtimes):
+def check_kernels(sources, ran, runtimes, wanted):
     """Prints what was reached; how much is missing. Not all is for rusticl."""
-    enough, missing = min(3, len(set(runtimes) - {"rusticl"})), 0
+    enough, missing = min(wanted, len(set(runtimes) - {"rusticl"})), 0
     reached = {(file, kernel) for file, _, kernel in ran}
     for file, kernel in kernel_names(sources):
         if (file, kernel) not in reached:
@@ -87,7 +93,7 @@ def check_kernels(sources, ran, runtimes):
             print(f"{variant[0]}: {variant[2]} with '{variant[1]}' ran on {' and '.join(sorted(where))} alone")
             missing += 1
     by_count = collections.Counter(len(where) for where in ran.values())
-    print(f"{len(reached)} kernels, {len(ran)} as compiled with their options: "
+    print(f"{len(reached)} kernels, {len(ran)} variants by their options: "
           + ", ".join(f"{count} on {number} runtimes" for number, count in sorted(by_count.items(), reverse=True)))
     by_runtime = collections.Counter(runtime for where in ran.values() for runtime in where)
     print("of these, " + ", ".join(f"{by_runtime[runtime]} on {runtime}" for runtime in runtimes))
@@ -102,7 +108,7 @@ def list_kernels(ran, runtimes, path):
             print(*variant, *("ran" if runtime in where else "" for runtime in runtimes), sep="\t", file=file)
 
 
-def report_tests(sources, build, table):
+def report_tests(sources, build, wanted, table):
     folder = build / "runtimes"
     tests, found = results(build)
     runtimes = [r for r in ALL if any(r in by for by in tests.values())]
@@ -120,7 +126,7 @@ def report_tests(sources, build, table):
     if "oclgrind" in runtimes:
         print("oclgrind: " + in_words({kind: found[kind] for kind in COMPLAINTS}))
     ran = kernels(folder)
-    missing = check_kernels(sources, ran, runtimes) if runtimes else 0
+    missing = check_kernels(sources, ran, runtimes, wanted) if runtimes else 0
     list_kernels(ran, runtimes, folder / "kernels.tsv")
     print(f"what ran where: {folder / 'kernels.tsv'}")
     for line in (folder / "skipped").read_text().splitlines() if (folder / "skipped").exists() else []:
@@ -157,8 +163,9 @@ def report_losses(folder):
 
 
 def main():
-    if len(sys.argv) >= 4 and sys.argv[1] == "tests":
-        return report_tests(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), "".join(sys.argv[4:]))
+    if len(sys.argv) >= 5 and sys.argv[1] == "tests":
+        return report_tests(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), int(sys.argv[4]),
+                            "".join(sys.argv[5:]))
     if len(sys.argv) == 3 and sys.argv[1] == "scan":
         found = complaints(pathlib.Path(sys.argv[2]).read_text(errors="replace"))
         if found:
