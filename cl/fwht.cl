@@ -191,7 +191,7 @@ fwht_group(__global const float *x, const ulong x_at, __global const float *sign
         const int next = apart > R ? apart / R : 1;
 #pragma unroll
         for (int i = 0; i < R; i++) t[PLACE(ELEMENT(item, i, apart))] = v[i];
-        barrier(CLK_LOCAL_MEM_FENCE);
+        barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE); /* y may be x, which others have read */
 #pragma unroll
         for (int i = 0; i < R; i++) v[i] = t[PLACE(ELEMENT(item, i, next))];
         BUTTERFLIES(float, v, R, apart / next)
