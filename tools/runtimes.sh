@@ -185,8 +185,9 @@ kernel_tests() {
 tests_on_oclgrind() {
     patience=10 settings='WALSH_TILES=cpu
         WALSH_DISABLE=gemm_clblast,conv_forward_clblast,conv_data_clblast,conv_filter_clblast'
-    work=${subset:+2e4 6e5}
-    kernel_tests oclgrind kernels "${work:-2e5}" --suite kernels --no-suite crash_oclgrind "$@"
+    work=${subset:+2e3 6e5}
+    kernel_tests oclgrind kernels "${work:-2e5}" --suite kernels --no-suite crash_oclgrind \
+        ${subset:+--no-suite slow_oclgrind} "$@"
     settings="$settings OCLGRIND_UNINITIALIZED=0"
     kernel_tests oclgrind checked-less "${work:-2e5}" --suite crash_oclgrind "$@"
 }
@@ -197,7 +198,7 @@ tests_on() {
     shift
     case $runtime in
     pocl) patience=1 ;;
-    rusticl) set -- --no-suite wide "$@" ;;
+    rusticl) set -- --no-suite wide ${subset:+--no-suite slow_rusticl} "$@" ;;
     esac
     if [ "$runtime" != pocl ] && [ -n "$subset" ]; then kernel_tests "$runtime" kernels 2e7 --suite kernels "$@"
     else
