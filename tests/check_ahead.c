@@ -248,6 +248,7 @@ static void all_parts(void **state)
 
 int main(int count, char **arguments)
 {
+    unsetenv("WALSH_KERNEL_LOG"); /* these options are for the test alone */
     const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(all_parts, temp_enter, temp_leave)};
     for (size_t i = 0; i < sizeof parts / sizeof *parts && count == 2; i++) {
         if (strcmp(parts[i].name, arguments[1])) continue;

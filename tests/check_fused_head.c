@@ -338,7 +338,7 @@ static void cosine_loss(void **state)
     for (int i = 0; i < 4; i++) {
         walsh_fused_head_problem p = problem_of(9, sizes[i][0], sizes[i][1]);
         p.cosine = 1;
-        one(p, 7, 1, TRAIN | PREDICT | (i < 2 ? LANES | GROUP : 0), 4e-6);
+        one(p, 7, 1, TRAIN | PREDICT | LANES | (i < 2 ? GROUP : 0), 4e-6);
     }
 }
 
