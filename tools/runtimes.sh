@@ -12,8 +12,8 @@ usage: tools/runtimes.sh [OPTION...] [TEST...]
 
 Runs the tests, or those that are named, on each OpenCL runtime and prints a table of tests by runtimes, which kernels
 were run on how many of them, and a line 'N passed, N failed'. The exit status is 0 if no test failed, Oclgrind found
-nothing, and every variant of a kernel (by its build options, but for sizes) ran on three runtimes, of --subset on two
-(on all but rusticl, if they are fewer). The runtimes:
+nothing, and every variant of a kernel (by its build options, but for sizes) ran on three runtimes (on all but rusticl,
+if they are fewer), with --subset on one. The runtimes:
 
   pocl        POCL, as it is installed
   intel       Intel's runtime for CPUs, from PyPI
@@ -27,6 +27,7 @@ drivers stays as it is. A runtime that cannot be installed, or that refuses this
 
   --runtime NAME    this one (several times: these); default: all
   --subset          all tests on POCL; on the others those of kernels, a few cases of each
+  --minutes N       skips the runtimes whose tests would begin later than that
   --tested LOG      tools/test.sh has run the tests on POCL, with WALSH_KERNEL_LOG=LOG: its results count
   --table FILE      writes the table as Markdown
   --losses          instead: the losses of 20 training steps on each runtime, twice, and their largest differences
@@ -39,12 +40,12 @@ END
 }
 
 all='pocl intel rusticl oclgrind'
-build=$root/build runtimes='' subset='' tested='' table='' what=tests install=yes
+build=$root/build runtimes='' subset='' tested='' last='' table='' what=tests install=yes
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/walsh/runtimes
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) usage; exit 0 ;;
-    --runtime | --table | --cache | --build | --tested) [ $# -gt 1 ] || misuse "$1 needs an argument" ;;
+    --runtime | --table | --cache | --build | --tested | --minutes) [ $# -gt 1 ] || misuse "$1 needs an argument" ;;
     esac
     case $1 in
     --runtime)
@@ -60,6 +61,11 @@ while [ $# -gt 0 ]; do
         ;;
     --subset) subset=yes ;;
     --tested) tested=$2; shift ;;
+    --minutes)
+        case $2 in '' | *[!0-9]*) misuse "--minutes: expected a whole number, found '$2'" ;; esac
+        last=$(($(date +%s) + 60 * $2))
+        shift
+        ;;
     --losses) what=losses ;;
     --no-install) install=no ;;
     --run) what=run; shift; break ;;
@@ -95,7 +101,7 @@ find_pocl() {
 find_intel() {
     library=$(first_of "$cache"/intel/lib/libintelocl.so)
     [ -z "$library" ] && [ $install = yes ] && make_venv "$cache/intel" &&
-        "$cache/intel/bin/pip" install -q intel-opencl-rt intel-cmplr-lib-rt >&2
+        "$cache/intel/bin/pip" install -q intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 >&2
     library=$(first_of "$cache"/intel/lib/libintelocl.so)
     [ -n "$library" ] || reason='pip could not install intel-opencl-rt'
 }
@@ -144,6 +150,11 @@ on() {
         OPENCL_VENDOR_PATH="$icd" "$@"
 }
 
+skip() {
+    say "$1 is skipped: $2"
+    printf '%s\t%s\n' "$1" "$2" >>"$results/skipped"
+}
+
 # Sets $usable to the runtimes that work here; says why the others are skipped, also to $results/skipped.
 prepare() {
     usable=''
@@ -156,8 +167,7 @@ prepare() {
             on "$runtime" "$build/apps/walsh" devices >"$results/$runtime.devices" 2>&1 ||
                 reason="it does not work here: $(tail -n 1 "$results/$runtime.devices")"
         fi
-        if [ -z "$reason" ]; then usable="$usable $runtime"
-        else say "$runtime is skipped: $reason"; printf '%s\t%s\n' "$runtime" "$reason" >>"$results/skipped"; fi
+        if [ -z "$reason" ]; then usable="$usable $runtime"; else skip "$runtime" "$reason"; fi
     done
 }
 
@@ -244,12 +254,16 @@ esac
 for runtime in $usable; do
     case $runtime$tested in
     pocl?*)
-        cp "$tested" "$results/pocl.kernels" && cp "$build/meson-logs/testlog.json" "$build/meson-logs/testlog-pocl-all.json" ||
-            fail "--tested: expected what tools/test.sh left in $tested and in $build/meson-logs/testlog.json"
+        logs=$build/meson-logs
+        cp "$tested" "$results/pocl.kernels" && cp "$logs/testlog.json" "$logs/testlog-pocl-all.json" ||
+            fail "--tested: expected what tools/test.sh left in $tested and in $logs/testlog.json"
         ;;
-    oclgrind*) tests_on_oclgrind "$@" ;;
-    *) tests_on "$runtime" "$@" ;;
+    *)
+        if [ -n "$last" ] && [ "$(date +%s)" -gt "$last" ]; then skip "$runtime" 'no time was left'
+        elif [ "$runtime" = oclgrind ]; then tests_on_oclgrind "$@"
+        else tests_on "$runtime" "$@"; fi
+        ;;
     esac
 done
-wanted=${subset:+2}
+wanted=${subset:+1}
 exec python3 "$root/tools/runtimes_report.py" tests "$root/cl" "$build" "${wanted:-3}" "$table"
