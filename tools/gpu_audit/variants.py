@@ -2,6 +2,7 @@
 import os
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,16 +30,17 @@ def read_log(path):
     return found
 
 
+def _of_configuration(walsh, configuration, log):
+    environment = dict(os.environ, WALSH_TILES=configuration, WALSH_KERNEL_LOG=str(log))
+    subprocess.run([walsh, "devices", "--check"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    return read_log(log)
+
+
 def of_walsh(walsh, configurations=CONFIGURATIONS):
     """{configuration: as read_log()}, by letting the command `walsh` run every kernel of the models."""
-    logs = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for configuration in configurations:
-            log = Path(folder, configuration)
-            environment = dict(os.environ, WALSH_TILES=configuration, WALSH_KERNEL_LOG=str(log))
-            subprocess.run([walsh, "devices", "--check"], env=environment, check=True, stdout=subprocess.DEVNULL)
-            logs[configuration] = read_log(log)
-    return logs
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = {c: pool.submit(_of_configuration, walsh, c, Path(folder, c)) for c in configurations}
+        return {c: job.result() for c, job in jobs.items()}
 
 
 def of_target(logs, target):
