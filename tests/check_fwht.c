@@ -71,7 +71,7 @@ static void one(int rows, int n, int sign_mode, bool in_place)
         op_case_set(&k, WALSH_FWHT_SIGN, sign);
     }
     for (const walsh_variant *const *v = walsh_fwht_rows.variants; *v; v++) {
-        if (!(*v)->suits(k.device, &p)) continue;
+        if (!(*v)->suits(k.device, &p) || op_case_left_out(&walsh_fwht_rows, *v, &p)) continue;
         op_case_random(&k, WALSH_FWHT_X, 3, x);
         want_rows(&p, x, sign, want);
         op_case_poison(&k, WALSH_FWHT_Y);
@@ -98,12 +98,15 @@ static void shapes(void **state)
     one(130, 64, WALSH_FWHT_SIGN_INPUT, false);
 }
 
-/* Where rows pass a block: 2^16 and on; where several share what is taken at a time: 40 of 2^16; and where one is more
- * than that: 2^22. */
+/* Where rows pass a block: 2^16 and on, first by each radix of what then follows; where several share what is taken at a
+ * time: 40 of 2^16; and where one is more than that: 2^22. */
 static void long_rows(void **state)
 {
     (void)state;
     one(2, 1 << 15, WALSH_FWHT_SIGN_OUTPUT, true);
+    one(1, 1 << 16, WALSH_FWHT_SIGN_INPUT, true);
+    one(1, 1 << 17, WALSH_FWHT_NO_SIGN, false);
+    one(1, 1 << 18, WALSH_FWHT_SIGN_OUTPUT, true);
     one(40, 1 << 16, WALSH_FWHT_SIGN_OUTPUT, true);
     one(2, 1 << 18, WALSH_FWHT_SIGN_INPUT, false);
     one(1, 1 << 20, WALSH_FWHT_SIGN_OUTPUT, false);
