@@ -74,14 +74,14 @@ INLINE void transpose(lanes *v)
     for (int i = 0; i < 8; i += 4) {
 #pragma unroll
         for (int j = 0; j < 2; j++) {
-            b[i + 2 * j] = (lanes)(a[i + j].s01, a[i + j + 2].s01, a[i + j].s45, a[i + j + 2].s45);
-            b[i + 2 * j + 1] = (lanes)(a[i + j].s23, a[i + j + 2].s23, a[i + j].s67, a[i + j + 2].s67);
+            b[i + 2 * j].s0145 = a[i + j].s0145, b[i + 2 * j].s2367 = a[i + j + 2].s0145;
+            b[i + 2 * j + 1].s0145 = a[i + j].s2367, b[i + 2 * j + 1].s2367 = a[i + j + 2].s2367;
         }
     }
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        v[i] = (lanes)(b[i].lo, b[i + 4].lo);
-        v[i + 4] = (lanes)(b[i].hi, b[i + 4].hi);
+        v[i].lo = b[i].lo, v[i].hi = b[i + 4].lo;
+        v[i + 4].lo = b[i].hi, v[i + 4].hi = b[i + 4].hi;
     }
 }
 

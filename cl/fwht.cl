@@ -65,7 +65,7 @@ INLINE float8 lane_stages(const float8 v)
 INLINE float8 load_stages(__global const float *x)
 {
     const float4 low = LOAD4(x), high = LOAD4(x + 4);
-    return near_stages((float8)(high, high) * HALVES + (float8)(low, low));
+    return near_stages(high.s01230123 * HALVES + low.s01230123);
 }
 
 /* `radix` vectors that are `stride` vectors apart, throughout the `size` vectors from y on. */

@@ -19,7 +19,8 @@ INLINE floatv load_chunk(__global const float *row, const int k, const int c, co
 {
     if (k + VW <= c) return LOADV(row + k);
 #if VW == 8
-    const floatv v = (floatv)(LOAD4(row + k), k + 4 < c ? LOAD4(row + k + 4) : (float4)(0.0f));
+    floatv v;
+    v.lo = LOAD4(row + k), v.hi = k + 4 < c ? LOAD4(row + k + 4) : (float4)(0.0f);
 #else
     const floatv v = LOAD4(row + k);
 #endif

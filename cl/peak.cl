@@ -25,7 +25,9 @@ INLINE float sum_lanes(floatv v)
 #elif VW == 8
     return sum4(v.lo + v.hi);
 #else
-    return sum4(v.lo.lo + v.lo.hi + v.hi.lo + v.hi.hi);
+    float4 part[4];
+    vstore16(v, 0, (float *)part);
+    return sum4(part[0] + part[1] + part[2] + part[3]);
 #endif
 }
 
