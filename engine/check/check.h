@@ -12,7 +12,7 @@
 /* One variant on one problem. */
 typedef struct walsh_checked {
     int number, problems;      /* of the problem, from 1, and of how many */
-    const char *model, *layer; /* the first that has it */
+    const char *model, *layer; /* the first that has it, or what it is */
     const walsh_op *op;
     const walsh_variant *variant;
     double error;        /* infinite where a pad lane is not zero; NaN where a value is, or where it failed */
@@ -30,7 +30,7 @@ walsh_status walsh_check_problem(walsh_device *device, const void *problem, cons
                                  walsh_check_observer observer, void *context);
 
 /* The different problems of some of the models, with all kinds of heads, in training and evaluation, on small batches
- * of small images. */
+ * of small images; and transforms of rows. */
 walsh_status walsh_check_models(walsh_device *device, walsh_check_observer observer, void *context);
 
 #endif

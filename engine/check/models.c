@@ -5,6 +5,7 @@
 #include "engine/check/check.h"
 #include "engine/model/model.h"
 #include "engine/nn/network_plans.h"
+#include "engine/op/fwht.h"
 
 /* Between them every builder, every kind of head and of loss, and every construction of a Hadamard matrix: one block of
  * rows (64 features, 100 classes) and several (1000), Paley's (960 features) and overlapped ones (342). */
@@ -40,6 +41,14 @@ typedef struct jobs {
     size_t count;
 } jobs;
 
+/* The operation of walsh_fwht(), which no model has: short rows; blocks of local memory alone; and what follows blocks,
+ * whichever device's. */
+static const walsh_fwht_problem transforms[] = {
+    {.rows = 5, .n = 64, .scale = 0.125f, .sign = WALSH_FWHT_SIGN_INPUT},
+    {.rows = 3, .n = 1024, .scale = 1},
+    {.rows = 1, .n = 1 << 16, .scale = 1, .sign = WALSH_FWHT_SIGN_OUTPUT},
+};
+
 static bool is_known(const jobs *js, const walsh_planned *step)
 {
     for (size_t i = 0; i < js->count; i++)
@@ -48,13 +57,13 @@ static bool is_known(const jobs *js, const walsh_planned *step)
     return false;
 }
 
-static walsh_status add(jobs *js, const char *model, const walsh_planned *step)
+static walsh_status add(jobs *js, const char *model, const char *layer, const walsh_op *op, const void *problem)
 {
-    job j = {.model = model, .op = step->op};
-    snprintf(j.layer, sizeof j.layer, "%s", step->label);
+    job j = {.model = model, .op = op};
+    snprintf(j.layer, sizeof j.layer, "%s", layer);
     WALSH_TRY(walsh_grow(&js->all, js->count, sizeof *js->all, "a check"));
-    WALSH_TRY(walsh_alloc(&j.problem, 1, step->op->problem_size, "a check"));
-    memcpy(j.problem, step->problem, step->op->problem_size);
+    WALSH_TRY(walsh_alloc(&j.problem, 1, op->problem_size, "a check"));
+    memcpy(j.problem, problem, op->problem_size);
     js->all[js->count++] = j;
     return WALSH_OK;
 }
@@ -66,7 +75,7 @@ static walsh_status collect_from(jobs *js, const char *model, const walsh_networ
     for (int p = 0; p < 3; p++)
         for (int i = 0; all[p] && i < walsh_plan_count(all[p]); i++) {
             walsh_planned step = walsh_plan_at(all[p], i);
-            if (!is_known(js, &step)) WALSH_TRY(add(js, model, &step));
+            if (!is_known(js, &step)) WALSH_TRY(add(js, model, step.label, step.op, step.problem));
         }
     return WALSH_OK;
 }
@@ -93,12 +102,23 @@ static walsh_status collect(walsh_device *device, const struct subject *s, jobs 
     return status;
 }
 
+static walsh_status collect_transforms(jobs *js)
+{
+    for (size_t i = 0; i < sizeof transforms / sizeof *transforms; i++) {
+        char rows[48];
+        snprintf(rows, sizeof rows, "%d rows of %d", transforms[i].rows, transforms[i].n);
+        WALSH_TRY(add(js, "transforms", rows, &walsh_fwht_rows, &transforms[i]));
+    }
+    return WALSH_OK;
+}
+
 walsh_status walsh_check_models(walsh_device *device, walsh_check_observer observer, void *context)
 {
     jobs js = {NULL, 0};
     walsh_status status = WALSH_OK;
     for (size_t i = 0; i < sizeof subjects / sizeof *subjects && !status; i++)
         status = collect(device, &subjects[i], &js);
+    if (!status) status = collect_transforms(&js);
     for (size_t i = 0; i < js.count && !status; i++) {
         const job *j = &js.all[i];
         const walsh_checked about = {
