@@ -33,7 +33,7 @@ static walsh_status train(const char *out)
     walsh_status status = walsh_train_defaults("resnet20", "sample", &options);
     if (!status) status = walsh_device_open(NULL, &device);
     options.out = out;
-    options.batch = 16;
+    options.batch = 4; /* llvmpipe takes a second for each image of a step */
     options.steps = 2 * STEPS; /* it is stopped before the evaluation */
     options.lr = 0.01;    /* at 0.05, a difference is 700 times as large 18 steps later */
     options.exact = true; /* Winograd's are for where there is local memory enough */
