@@ -85,7 +85,7 @@ static walsh_status emit_blocks(walsh_list *list, const walsh_fwht_problem *p, c
 static int row_suits(const walsh_device *device, const void *problem)
 {
     const walsh_fwht_problem *p = problem;
-    return p->n < 8 ? 0 : walsh_tiles_are_gpu(device->tiles) ? 2 : 10;
+    return p->n < 8 || walsh_tiles_are_gpu(device->tiles) ? 0 : 10;
 }
 
 /* How a work-item takes a block of N elements, by log2 N: vectors of its first pass, then the radix of two more; see
