@@ -159,7 +159,7 @@ def report_losses(folder):
     apart = [max(runs[f"{r}-1"][s] for r in runtimes) - min(runs[f"{r}-1"][s] for r in runtimes) for s in range(steps)]
     if apart:
         print(f"largest difference in {steps} steps: {max(apart):.1e}")
-    return 1 if wrong or not first or steps < 20 or max(apart) > 0.02 else 0
+    return 1 if wrong or not first or steps < 20 or max(apart) > 1e-3 else 0
 
 
 def main():
