@@ -30,7 +30,7 @@
 #define WEIGHTS_AT SHARED
 INLINE void stage_weights(SHARED float *to, __global const float *from, const int count)
 {
-    for (int i = 4 * LANE; i < count; i += 4 * LANES) STORE_4(LOAD4(from + i), to + i);
+    for (int i = 4 * LANE; i < count; i += 4 * LANES) STAGE4(LOAD4(from + i), to + i);
 }
 #define LOAD_WEIGHTS(p) LOAD_STAGED(p)
 #else

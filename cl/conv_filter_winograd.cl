@@ -16,7 +16,9 @@
 #ifndef TILES
 #define TILES 4
 #endif
-#define PLANE(each) (TILES * (each) + VW) /* no power of two */
+/* Floats of a plane, and vectors of its sums: no powers of two, for the last transform reads all planes at once. */
+#define PLANE(each) (TILES * (each) + VW)
+#define SUMS_PLANE(each) ((each) * (each) / VW + 1)
 
 /* G g of four. */
 INLINE void transform_gradient(const floatv *g, floatv *u)
@@ -40,32 +42,7 @@ INLINE void transform_filter(const floatv *m, floatv *w)
     w[2] = near + 4.0f * far + m[5];
 }
 
-/* The planes of a row of `tiles` tiles of gradients, from the four lines of 4 * tiles pixels of `each` channels in
- * `staged`. */
-INLINE void transform_gradients(SHARED const float *staged, SHARED float *planes, const int each, const int tiles)
-{
-    const int line = 4 * tiles * each;
-    for (int tile = 0; tile < tiles; tile++)
-        for (int c = 0; c < each; c += VW) {
-            floatv half_way[24], g[4], u[6];
-            SHARED const float *from = staged + 4 * tile * each + c;
-#pragma unroll
-            for (int k = 0; k < 4; k++) { /* down each column */
-#pragma unroll
-                for (int r = 0; r < 4; r++) g[r] = vload16(0, from + r * line + k * each);
-                transform_gradient(g, u);
-#pragma unroll
-                for (int r = 0; r < 6; r++) half_way[4 * r + k] = u[r];
-            }
-#pragma unroll
-            for (int r = 0; r < 6; r++) {
-                transform_gradient(half_way + 4 * r, u);
-#pragma unroll
-                for (int k = 0; k < 6; k++)
-                    vstore16(u[k], 0, planes + (6 * r + k) * PLANE(each) + tile * each + c);
-            }
-        }
-}
+DEFINE_TRANSFORM_LINES(transform_gradients, 4, transform_gradient)
 
 /* The sums of n input channels, of ic, and a vector of output channels, of `each`; sums of neighbouring input channels
  * are `pitch` vectors apart. */
@@ -76,7 +53,7 @@ INLINE void transform_gradients(SHARED const float *staged, SHARED float *planes
         floatv acc[n];                                                                                                \
         _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] = add ? sums[j * pitch] : (floatv)(0.0f);                \
         for (int tile = 0; tile < tiles; tile++) {                                                                    \
-            const floatv d = vload16(0, dy + tile * each);                                                            \
+            const floatv d = LOAD_STAGED(dy + tile * each);                                                            \
             _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] += x[tile * ic + j] * d;                             \
         }                                                                                                             \
         _Pragma("unroll") for (int j = 0; j < n; j++) sums[j * pitch] = acc[j];                                       \
@@ -113,7 +90,7 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
     SHARED float staged[STAGED] __attribute__((aligned(64)));
     SHARED float planes[PLANE_COUNT * PLANE(CHANNELS)] __attribute__((aligned(64)));
     SHARED float dy_planes[PLANE_COUNT * PLANE(CHANNELS)] __attribute__((aligned(64)));
-    SHARED floatv sums[PLANE_COUNT * CHANNELS * CHANNELS / VW];
+    SHARED floatv sums[PLANE_COUNT * SUMS_PLANE(CHANNELS)];
     const source input = {x + x_at, x + x_at, saved + saved_at, mode, ic, h, w, x_pitch, x_pitch, saved_pitch};
     const source output = {dy + dy_at, y + y_at, factors + factors_at, dy_mode, oc, oh, ow, dy_pitch, y_pitch,
                            factors_pitch};
@@ -121,6 +98,7 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
     const slice c = {c_first, c_first + count, count}, c_dy = {o, min(o + each, oc), each};
     const int group = (int)get_group_id(1), first = group * group_lines, end = min(first + group_lines, lines);
     const int across = (ow + 3) / 4, plane = PLANE(each), blocks = each / VW;
+    const int sums_plane = SUMS_PLANE(each);
 
     for (int line = first; line < end;) {
         const int add = line > first;
@@ -131,7 +109,7 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
             transform_lines(staged, 4 * across + 2, count, planes + tiles * count, plane, count, across);
             if (rows < 4 || o + each > oc) stage_zeros(staged, 16 * across * each, 0, 1);
             stage_image(&output, &c_dy, image, staged, rows, 4 * across, top, 0, 1);
-            transform_gradients(staged, dy_planes + tiles * each, each, across);
+            transform_gradients(staged, 4 * across, each, dy_planes + tiles * each, plane, each, across);
             line += rows;
         }
         /* About what the next rows of tiles read. */
@@ -140,22 +118,21 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
         for (int p = 0; p < PLANE_COUNT; p++) {
             prefetch_part(&input, &c, &next, p);
             prefetch_part(&output, &c_dy, &next_dy, p);
-            multiply(planes + p * plane, dy_planes + p * plane, tiles, count, each, add, sums + p * each * blocks);
+            multiply(planes + p * plane, dy_planes + p * plane, tiles, count, each, add, sums + p * sums_plane);
         }
     }
     partial += partial_at + ((size_t)group * 9 * ic + c_first) * width + o;
     for (int i = 0; i < count; i++)
         for (int b = 0; b < blocks && o + b * VW < width; b++) {
+            SHARED const floatv *from = sums + i * blocks + b;
             floatv half_way[18], m[6], column[3];
+            for (int k = 0; k < 6; k++, from += sums_plane) {
 #pragma unroll
-            for (int k = 0; k < 6; k++) {
-#pragma unroll
-                for (int r = 0; r < 6; r++) m[r] = sums[((6 * r + k) * each + i) * blocks + b];
+                for (int r = 0; r < 6; r++) m[r] = from[6 * r * sums_plane];
                 transform_filter(m, column);
 #pragma unroll
                 for (int r = 0; r < 3; r++) half_way[6 * r + k] = column[r];
             }
-#pragma unroll
             for (int r = 0; r < 3; r++) {
                 transform_filter(half_way + 6 * r, column);
 #pragma unroll

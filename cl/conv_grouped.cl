@@ -40,7 +40,6 @@
 #define TILE_LANE ((int)get_local_id(1))
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
 #define WORK_GROUP __attribute__((reqd_work_group_size(ACROSS, DEALT, 1)))
-#define LOAD_STAGED(p) (*(SHARED const floatv *)(p))
 #define UNROLL _Pragma("unroll") /* here a private array is in registers only if every index is known */
 #else
 #define SHARED __private
@@ -49,8 +48,8 @@
 #define BARRIER
 #define WORK_GROUP
 #define UNROLL
-#define LOAD_STAGED(p) WALSH_GLUE(vload, VW)(0, (p))
 #endif
+#define LOAD_STAGED(p) AT(SHARED const, unalignedv, p)
 
 /* Vector number v of `channels`: its first one. */
 #define FIRST_OF(v, channels) min(VW * (v), (channels) - VW)
@@ -99,17 +98,16 @@ INLINE void stage(const source *s, const int row, const int count, const int fir
 }
 #else
 /* The same of a vector of channels. */
-#define LOAD_VECTOR(p) WALSH_GLUE(vload, VW)(0, (p))
 INLINE floatv read_vector(const source *s, __global const float *p, __global const float *q, const int lane)
 {
     __global const float *r = s->rows + lane;
-    const floatv v = LOAD_VECTOR(p + lane);
+    const floatv v = LOADV(p + lane);
     if (s->mode == AS_IT_IS) return v;
     if (s->mode == NORM_GRADIENT)
-        return LOAD_VECTOR(r + s->rows_pitch) * v -
-               (LOAD_VECTOR(r + 2 * s->rows_pitch) +
-                LOAD_VECTOR(r + 3 * s->rows_pitch) * (LOAD_VECTOR(q + lane) - LOAD_VECTOR(r)));
-    const floatv n = LOAD_VECTOR(r + 2 * s->rows_pitch) * v + LOAD_VECTOR(r + 3 * s->rows_pitch);
+        return LOADV(r + s->rows_pitch) * v -
+               (LOADV(r + 2 * s->rows_pitch) +
+                LOADV(r + 3 * s->rows_pitch) * (LOADV(q + lane) - LOADV(r)));
+    const floatv n = LOADV(r + 2 * s->rows_pitch) * v + LOADV(r + 3 * s->rows_pitch);
     return s->mode == NORMALISED_RELU ? RELUV(n) : n;
 }
 
@@ -121,11 +119,11 @@ INLINE void stage_run(const source *s, __global const float *p, __global const f
     for (; c + VW <= n; c += VW) {
         const floatv v = read_vector(s, p, q, lane + c);
         if (by == 1) {
-            WALSH_GLUE(vstore, VW)(v, 0, to + c);
+            AT(__private, unalignedv, to + c) = v;
             continue;
         }
         float each[VW];
-        WALSH_GLUE(vstore, VW)(v, 0, each);
+        AT(__private, unalignedv, each) = v;
 #pragma unroll
         for (int i = 0; i < VW; i++) to[(c + i) * by] = each[i];
     }

@@ -52,7 +52,7 @@ __kernel void conv_winograd_pack(__global const float *w, const ulong w_at, __gl
     for (int t = 0; t < 9; t++) {
         __global const float *from = w + w_at + (long)t * w_tap + (size_t)i * w_in + (size_t)o * w_out;
         if (w_out == 1 && o + VW <= out)
-            vstore16(LOADV(from), t, lanes);
+            AT(__private, unalignedv, lanes + t * VW) = LOADV(from);
         else
             for (int k = 0; k < VW; k++) lanes[VW * t + k] = o + k < out ? from[(size_t)k * w_out] : 0.0f;
     }
@@ -60,7 +60,7 @@ __kernel void conv_winograd_pack(__global const float *w, const ulong w_at, __gl
 #pragma unroll
     for (int k = 0; k < 3; k++) { /* down each column of the filter: half_way[6][3] */
 #pragma unroll
-        for (int r = 0; r < 3; r++) column[r] = vload16(3 * r + k, lanes);
+        for (int r = 0; r < 3; r++) column[r] = AT(__private const, unalignedv, lanes + (3 * r + k) * VW);
         transform_weights(column, u);
 #pragma unroll
         for (int r = 0; r < 6; r++) half_way[3 * r + k] = u[r];

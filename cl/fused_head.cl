@@ -104,7 +104,7 @@ INLINE lanes load_rows(__global const float *x, const size_t x_pitch, const size
     int k = 0;
     for (; k + 8 <= n; k += 8) {
         lanes v[8];
-        FOR_LANES(i) v[i] = vload8(0, from[i] + k);
+        FOR_LANES(i) v[i] = AT(__global const, unaligned8, from[i] + k);
         transpose(v);
         FOR_LANES(i) square += v[i] * v[i];
         FOR_LANES(i) xs[k + i] = v[i];
@@ -443,7 +443,7 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
         lanes v[8];
         FOR_LANES(i) v[i] = GRADIENT(k + i);
         transpose(v);
-        FOR_LANES(i) if (row + i < (size_t)b) vstore8(v[i], 0, dx + dx_at + (row + i) * dx_pitch + k);
+        FOR_LANES(i) if (row + i < (size_t)b) AT(__global, unaligned8, dx + dx_at + (row + i) * dx_pitch + k) = v[i];
     }
     for (; k < ((n + 3) & ~3); k++) {
         lanes v = k < n ? GRADIENT(min(k, n - 1)) : (lanes)(0.0f);
@@ -470,7 +470,7 @@ fused_head_rows(__global const float *x, const ulong x_at, __global const float 
     for (int k = 0; k < c; k += 8) {
         lanes v[8];
         FOR_LANES(i) v[i] = weights[k + i] * factor;
-        vstore8(sum_lanes(v), 0, partial + k);
+        AT(__global, unaligned8, partial + k) = sum_lanes(v);
     }
     FOR_LANES(i)
     {
@@ -584,7 +584,7 @@ fused_head_bias(__global const float *matrix, const ulong matrix_at, __global co
     for (int k = 0; k < plus + minus; k += 8) {
         const float8 v = sum_lanes(weights + k);
         if (k + 8 <= plus + minus)
-            vstore8(v, 0, partial + k);
+            AT(__global, unaligned8, partial + k) = v;
         else
             for (int i = 0; i < plus + minus - k; i++) partial[k + i] = OWN(&v, i);
     }

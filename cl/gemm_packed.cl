@@ -34,10 +34,12 @@
 #define LINES(count) (((count) + 3) & ~3)
 
 #if SHARED
-#define PANEL_B __global const float
+#define PANEL_B __global const
 #else
-#define PANEL_B __local const float
+#define PANEL_B __local const
 #endif
+#define PANEL(p) AT(__local, unalignedv, p)
+#define STORE_PANEL(v, p) (AT(__local, unaligned8, p) = (v))
 
 /* The lanes of two vectors in turns: of the lower and of the upper half of each four. */
 #define LOWER(a, b) (float8)(a.s0, b.s0, a.s1, b.s1, a.s4, b.s4, a.s5, b.s5)
@@ -62,10 +64,10 @@ INLINE void pack_transposed(__local float *panel, const int width, __global cons
             const float8 r37 = (float8)(LOAD4(row[3] + k), LOAD4(row[7] + k));
             const float8 a = LOWER(r04, r15), b = UPPER(r04, r15), c = LOWER(r26, r37), d = UPPER(r26, r37);
             __local float *to = panel + k * width + q;
-            vstore8((float8)(a.s01, c.s01, a.s45, c.s45), 0, to);
-            vstore8((float8)(a.s23, c.s23, a.s67, c.s67), 0, to + width);
-            vstore8((float8)(b.s01, d.s01, b.s45, d.s45), 0, to + 2 * width);
-            vstore8((float8)(b.s23, d.s23, b.s67, d.s67), 0, to + 3 * width);
+            STORE_PANEL((float8)(a.s01, c.s01, a.s45, c.s45), to);
+            STORE_PANEL((float8)(a.s23, c.s23, a.s67, c.s67), to + width);
+            STORE_PANEL((float8)(b.s01, d.s01, b.s45, d.s45), to + 2 * width);
+            STORE_PANEL((float8)(b.s23, d.s23, b.s67, d.s67), to + 3 * width);
         }
     }
 }
@@ -84,7 +86,7 @@ INLINE void pack_side(__local float *panel, const int side, __global const float
 {
     for (int k = 0; k < count; k++)
 #pragma unroll
-        for (int j = 0; j < side; j++) STOREV(LOADV(a + k * pitch + j * MR), panel + j * PANEL_A + k * MR);
+        for (int j = 0; j < side; j++) PANEL(panel + j * PANEL_A + k * MR) = LOADV(a + k * pitch + j * MR);
 }
 
 /* Columns row0.. of A [k][m] into panels; those past the end are copies of the last. */
@@ -108,8 +110,8 @@ INLINE void pack_b(__local float *panel, __global const float *b, const size_t p
 {
     if (column + NR <= n) {
         for (int k = 0; k < count; k++) {
-            STOREV(LOADV(b + k * pitch + column), panel + k * NR);
-            STOREV(LOADV(b + k * pitch + column + VW), panel + k * NR + VW);
+            PANEL(panel + k * NR) = LOADV(b + k * pitch + column);
+            PANEL(panel + k * NR + VW) = LOADV(b + k * pitch + column + VW);
         }
         return;
     }
@@ -142,8 +144,8 @@ INLINE void store_tile(floatv sum[MR][2], __global float *c, const size_t pitch,
     float edge[MR * NR];
 #pragma unroll
     for (int i = 0; i < MR; i++) {
-        STOREV(sum[i][0], edge + i * NR);
-        STOREV(sum[i][1], edge + i * NR + VW);
+        AT(__private, unalignedv, edge + i * NR) = sum[i][0];
+        AT(__private, unalignedv, edge + i * NR + VW) = sum[i][1];
     }
     for (int i = 0; i < min(rows, MR); i++)
         for (int q = 0; q < min(columns, NR); q += 4) {
@@ -155,13 +157,14 @@ INLINE void store_tile(floatv sum[MR][2], __global float *c, const size_t pitch,
         }
 }
 
-INLINE void multiply(floatv sum[MR][2], __local const float *panel_a, PANEL_B *panel_b, const int count)
+INLINE void multiply(floatv sum[MR][2], __local const float *panel_a, PANEL_B float *panel_b, const int count)
 {
 #pragma unroll
     for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = (floatv)(0.0f);
 #pragma unroll 4
     for (int p = 0; p < count; p++) {
-        const floatv b0 = LOADV(panel_b + p * NR), b1 = LOADV(panel_b + p * NR + VW);
+        const floatv b0 = AT(PANEL_B, unalignedv, panel_b + p * NR);
+        const floatv b1 = AT(PANEL_B, unalignedv, panel_b + p * NR + VW);
 #pragma unroll
         for (int i = 0; i < MR; i++) {
             const floatv one = (floatv)(panel_a[p * MR + i]);
@@ -198,7 +201,7 @@ __kernel void gemm_packed(__global const float *a, const ulong a_at, __global co
         else pack_rows(panels_a, block_a, a_pitch, count, row0, row1, m);
         for (int column = column0; column < column1; column += NR) {
 #if SHARED
-            PANEL_B *panel_b = b + b_at + (size_t)k0 * b_pitch + (size_t)column * LINES(count);
+            PANEL_B float *panel_b = b + b_at + (size_t)k0 * b_pitch + (size_t)column * LINES(count);
             __global const float *next = panel_b + NR * LINES(count);
             const size_t next_pitch = NR;
 #else
@@ -260,7 +263,7 @@ __kernel void gemm_panels(__global const float *b, const ulong b_at, __global fl
     for (int column = column0; column < min(column1, n); column += NR, to += NR * LINES(count)) {
         if (tb) pack_transposed(panel, NR, from, b_pitch, count, column, n);
         else pack_b(panel, from, b_pitch, count, column, n);
-        for (int i = 0; i < count * NR; i += VW) STOREV(LOADV(panel + i), to + i);
+        for (int i = 0; i < count * NR; i += VW) STOREV(PANEL(panel + i), to + i);
     }
 }
 #endif

@@ -97,16 +97,16 @@ static walsh_status filter_emit(walsh_list *list, const void *problem, const wal
     const walsh_view *factors = &operand[WALSH_CONV_FILTER_FACTORS];
     int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
     bool affine = c->fuse & WALSH_FUSE_AFFINE;
-    walsh_launch launch = launch_of(list, c, "conv_depthwise_filter", walsh_filter_groups(c));
+    walsh_launch launch = launch_of(list, c, "conv_depthwise_filter", walsh_filter_groups(c, 1));
     WALSH_TRY(WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y),
                            WALSH_TENSOR(factors), WALSH_TENSOR(workspace), WALSH_INT(affine),
                            WALSH_INT(affine && !c->linear), WALSH_INT((c->fuse & WALSH_FUSE_NORM_GRADIENT) != 0),
-                           WALSH_INT(c->stride), WALSH_INT(c->n * oh), WALSH_INT(walsh_filter_group_lines(c)),
+                           WALSH_INT(c->stride), WALSH_INT(c->n * oh), WALSH_INT(walsh_filter_group_lines(c, 1)),
                            WALSH_INT(walsh_pad(c->ic)), WALSH_INT(c->h), WALSH_INT(c->w), WALSH_INT(oh), WALSH_INT(ow),
                            WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(dy->shape.pitch),
                            WALSH_INT(y->shape.pitch), WALSH_INT(factors->shape.pitch),
                            WALSH_INT(walsh_filter_width(walsh_list_device(list), c))));
-    return walsh_filter_reduce(list, c, workspace, &operand[WALSH_CONV_FILTER_DW]);
+    return walsh_filter_reduce(list, c, walsh_filter_groups(c, 1), workspace, &operand[WALSH_CONV_FILTER_DW]);
 }
 
 const walsh_variant walsh_conv_forward_depthwise = {.name = "conv_forward_depthwise",

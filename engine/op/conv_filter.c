@@ -76,17 +76,18 @@ int walsh_filter_rows(const walsh_conv *c)
     return c->kh * c->kw * (walsh_conv_is_depthwise(c) ? 1 : walsh_pad(c->ic / walsh_conv_groups(c)));
 }
 
-int walsh_filter_group_lines(const walsh_conv *c)
+int walsh_filter_group_lines(const walsh_conv *c, int least)
 {
     size_t weights = (size_t)walsh_filter_rows(c) * (size_t)walsh_pad(c->oc);
     int rows = c->n * walsh_conv_oh(c), groups = weights < PARTIAL_FLOATS ? (int)(PARTIAL_FLOATS / weights) : 1;
     int each = walsh_divide_up(rows, walsh_smaller(groups, MAX_GROUPS)), image = walsh_conv_oh(c);
+    if (each < least) each = least;
     return each > image ? walsh_divide_up(each, image) * image : each;
 }
 
-int walsh_filter_groups(const walsh_conv *c)
+int walsh_filter_groups(const walsh_conv *c, int least)
 {
-    return walsh_divide_up(c->n * walsh_conv_oh(c), walsh_filter_group_lines(c));
+    return walsh_divide_up(c->n * walsh_conv_oh(c), walsh_filter_group_lines(c, least));
 }
 
 int walsh_filter_width(const walsh_device *device, const walsh_conv *c)
@@ -98,7 +99,7 @@ int walsh_filter_width(const walsh_device *device, const walsh_conv *c)
 size_t walsh_filter_workspace(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
-    return sizeof(float) * (size_t)walsh_filter_groups(c) * (size_t)walsh_filter_rows(c) *
+    return sizeof(float) * (size_t)walsh_filter_groups(c, 1) * (size_t)walsh_filter_rows(c) *
            (size_t)walsh_filter_width(device, c);
 }
 
@@ -107,14 +108,14 @@ static walsh_status emit_partial(walsh_list *list, const walsh_conv *c, const wa
 {
     const tiling *t = tiling_of(walsh_list_device(list), c);
     int ic = walsh_pad(c->ic), oc = walsh_pad(c->oc), oh = walsh_conv_oh(c), ow = walsh_conv_ow(c);
-    int group = walsh_filter_group_lines(c), span = walsh_smaller(ic, t->span), depth = group;
+    int group = walsh_filter_group_lines(c, 1), span = walsh_smaller(ic, t->span), depth = group;
     if (t->cached) depth = walsh_smaller(group, 1 + t->cached / (ow * (span + t->block)));
     walsh_launch launch = {.file = "conv_filter",
                            .function = "conv_filter_plain",
                            .options = t->options,
                            .global = {(size_t)walsh_divide_up(oc, t->block),
                                       (size_t)(c->kh * c->kw * walsh_divide_up(ic, span)),
-                                      (size_t)walsh_filter_groups(c)},
+                                      (size_t)walsh_filter_groups(c, 1)},
                            .local = {t->local[0], t->local[1], 1}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(dy), WALSH_TENSOR(partial), WALSH_INT(c->n * oh),
@@ -124,10 +125,11 @@ static walsh_status emit_partial(walsh_list *list, const walsh_conv *c, const wa
                         WALSH_INT(c->pad));
 }
 
-walsh_status walsh_filter_reduce(walsh_list *list, const walsh_conv *c, const walsh_view *partial, const walsh_view *dw)
+walsh_status walsh_filter_reduce(walsh_list *list, const walsh_conv *c, int groups, const walsh_view *partial,
+                                 const walsh_view *dw)
 {
     const tiling *t = tiling_of(walsh_list_device(list), c);
-    int oc = walsh_pad(c->oc), rows = walsh_filter_rows(c), groups = walsh_filter_groups(c);
+    int oc = walsh_pad(c->oc), rows = walsh_filter_rows(c);
     int vectors = rows * walsh_filter_width(walsh_list_device(list), c) / t->vector;
     double elements = (double)rows * oc;
     walsh_launch launch = {.file = "conv_filter",
@@ -144,14 +146,14 @@ walsh_status walsh_filter_reduce(walsh_list *list, const walsh_conv *c, const wa
 static walsh_strip strip_of(const walsh_staging *staging, const walsh_conv *c)
 {
     if (staging->lanes > 1)
-        return walsh_strip_of(staging, c, WALSH_WALK_FORWARD, walsh_filter_group_lines(c), staging->pixels);
+        return walsh_strip_of(staging, c, WALSH_WALK_FORWARD, walsh_filter_group_lines(c, 1), staging->pixels);
     bool one_tap = c->kh * c->kw == 1;
     walsh_staging sliced = *staging;
     sliced.slice = one_tap ? SLICE_OF_ONE_TAP : SLICE;
     sliced.gap = one_tap ? 16 : 0;
     int line = walsh_smaller(walsh_conv_ow(c), staging->pixels), slice = walsh_smaller(walsh_pad(c->ic), sliced.slice);
     int few = one_tap ? STRIP_PIXELS : walsh_smaller(STRIP_PIXELS, STRIP_VALUES / slice);
-    return walsh_strip_of(&sliced, c, WALSH_WALK_FORWARD, walsh_filter_group_lines(c), few > line ? few : line);
+    return walsh_strip_of(&sliced, c, WALSH_WALK_FORWARD, walsh_filter_group_lines(c, 1), few > line ? few : line);
 }
 
 static int direct_suits(const walsh_device *device, const void *problem)
@@ -175,7 +177,7 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
     int mode = walsh_stage_mode(c->fuse & WALSH_FUSE_AFFINE);
     int dy_mode = c->fuse & WALSH_FUSE_NORM_GRADIENT ? WALSH_STAGE_NORM_GRADIENT : WALSH_STAGE_AS_IT_IS;
     const walsh_strip strip = strip_of(&t->direct, c);
-    int blocks = walsh_divide_up(c->oc, t->direct_block), groups = walsh_filter_groups(c);
+    int blocks = walsh_divide_up(c->oc, t->direct_block), groups = walsh_filter_groups(c, 1);
     int slices = walsh_divide_up(walsh_pad(c->ic), strip.slice),
         each = walsh_blocks_each(device, blocks, groups * slices);
     size_t lanes = (size_t)t->direct.lanes;
@@ -187,7 +189,7 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     return WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y),
                         WALSH_TENSOR(factors), WALSH_TENSOR(partial), WALSH_INT(mode), WALSH_INT(dy_mode),
-                        WALSH_INT(c->n * oh), WALSH_INT(walsh_filter_group_lines(c)), WALSH_INT(strip.lines),
+                        WALSH_INT(c->n * oh), WALSH_INT(walsh_filter_group_lines(c, 1)), WALSH_INT(strip.lines),
                         WALSH_INT(each), WALSH_INT(walsh_pad(c->ic)), WALSH_INT(walsh_pad(c->oc)), WALSH_INT(c->h),
                         WALSH_INT(c->w), WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch), WALSH_INT(oh),
                         WALSH_INT(ow), WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch),
@@ -200,7 +202,8 @@ static walsh_status direct_emit(walsh_list *list, const void *problem, const wal
                                 const walsh_view *workspace)
 {
     WALSH_TRY(emit_direct(list, problem, operand, workspace));
-    return walsh_filter_reduce(list, problem, workspace, &operand[WALSH_CONV_FILTER_DW]);
+    return walsh_filter_reduce(list, problem, walsh_filter_groups(problem, 1), workspace,
+                               &operand[WALSH_CONV_FILTER_DW]);
 }
 
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,
@@ -208,7 +211,8 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
 {
     if (!walsh_conv_is_common(problem)) return walsh_groups_filter(list, problem, operand);
     WALSH_TRY(emit_partial(list, problem, &operand[WALSH_CONV_FILTER_X], &operand[WALSH_CONV_FILTER_DY], workspace));
-    return walsh_filter_reduce(list, problem, workspace, &operand[WALSH_CONV_FILTER_DW]);
+    return walsh_filter_reduce(list, problem, walsh_filter_groups(problem, 1), workspace,
+                               &operand[WALSH_CONV_FILTER_DW]);
 }
 
 static const walsh_variant direct = {.name = "conv_filter_direct",

@@ -222,17 +222,17 @@ static walsh_status filter_emit(walsh_list *list, const void *problem, const wal
         .file = "conv_grouped",
         .function = "conv_grouped_filter",
         .options = t->options,
-        .global = {(size_t)(t->across * c->groups * parts), (size_t)(t->dealt * walsh_filter_groups(c))},
+        .global = {(size_t)(t->across * c->groups * parts), (size_t)(t->dealt * walsh_filter_groups(c, 1))},
         .local = {(size_t)t->across, (size_t)t->dealt}};
     walsh_conv_cost(c, &launch.flops, &launch.bytes);
     WALSH_TRY(WALSH_LAUNCH(
         list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(dy), WALSH_TENSOR(y), WALSH_TENSOR(factors),
         WALSH_TENSOR(workspace), WALSH_INT(x_mode(c)), WALSH_INT(dy_mode(c)), WALSH_INT(c->n * c->h * c->w),
-        WALSH_INT(walsh_filter_group_lines(c) * c->w), WALSH_INT(filter_strip(t, c)), WALSH_INT(c->groups),
+        WALSH_INT(walsh_filter_group_lines(c, 1) * c->w), WALSH_INT(filter_strip(t, c)), WALSH_INT(c->groups),
         WALSH_INT(in), WALSH_INT(out_each(c, FORWARD)), WALSH_INT(c->shuffled), WALSH_INT(walsh_filter_rows(c)),
         WALSH_INT(walsh_filter_width(device, c)), WALSH_INT(x->shape.pitch), WALSH_INT(saved->shape.pitch),
         WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch), WALSH_INT(factors->shape.pitch)));
-    return walsh_filter_reduce(list, c, workspace, &operand[WALSH_CONV_FILTER_DW]);
+    return walsh_filter_reduce(list, c, walsh_filter_groups(c, 1), workspace, &operand[WALSH_CONV_FILTER_DW]);
 }
 
 const walsh_variant walsh_conv_forward_grouped = {.name = "conv_forward_grouped",
