@@ -74,25 +74,25 @@ __kernel void conv_winograd_pack(__global const float *w, const ulong w_at, __gl
     }
 }
 
-/* Products of n tiles from `first` on. */
+/* Products of n tiles from `first` on; where there are not so many, of the last n. Of fewer than n altogether, what lies
+ * behind them is multiplied, too. */
 #define DEFINE_MULTIPLY(n)                                                                                            \
     INLINE void multiply_##n(PLANE_SPACE const float *plane, __global const float *weights, const int in,             \
                              const int first, const int tiles, SHARED floatv *products)                               \
     {                                                                                                                 \
+        const int from = max(0, min(first, tiles - n));                                                               \
+        const size_t row = in, at = from * in;                                                                        \
+        PLANE_SPACE const float *near = plane + at, *far = near + (n / 2) * row;                                      \
         floatv acc[n];                                                                                                \
-        PLANE_SPACE const float *from[n];                                                                             \
-        _Pragma("unroll") for (int j = 0; j < n; j++) {                                                               \
-            acc[j] = (floatv)(0.0f);                                                                                  \
-            from[j] = plane + min(first + j, tiles - 1) * in;                                                         \
-        }                                                                                                             \
-        for (int c = 0; c < in; c += 4) {                                                                             \
+        _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] = (floatv)(0.0f);                                        \
+        for (int c = 0; c < in; c += 4, near += 4, far += 4, weights += 4 * VW) {                                     \
             _Pragma("unroll") for (int i = 0; i < 4; i++) {                                                           \
-                const floatv w = LOADV(weights + (c + i) * VW);                                                       \
-                if (FAR) WALSH_PREFETCH(weights + (in + c + i) * VW); /* the next plane's: they come from memory */   \
-                _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] += from[j][c + i] * w;                           \
+                const floatv w = LOADV(weights + i * VW);                                                             \
+                if (FAR) WALSH_PREFETCH(weights + (in + i) * VW); /* the next plane's: they come from memory */   \
+                _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] += (j < n / 2 ? near[j * row + i] : far[(j - n / 2) * row + i]) * w;                    \
             }                                                                                                         \
         }                                                                                                             \
-        _Pragma("unroll") for (int j = 0; j < n; j++) products[min(first + j, tiles - 1)] = acc[j];                   \
+        _Pragma("unroll") for (int j = 0; j < n; j++) products[from + j] = acc[j];                                    \
     }
 DEFINE_BLOCKS(DEFINE_MULTIPLY)
 
@@ -219,12 +219,12 @@ __kernel void conv_winograd(__global const float *x, const ulong x_at, __global 
             for (int tile = 0; tile < tiles; tile++) {
                 const int its_line = row_line[tile / across], column = 4 * (tile % across);
                 const int next_line = tile / across + 1 < tile_rows ? row_line[tile / across + 1] : line;
-                floatv half_way[24], m[6];
-#pragma unroll
+                floatv half_way[24];
                 for (int k = 0; k < 6; k++) {
-                    floatv down[4];
+                    SHARED const floatv *column = products + k * TILES + tile;
+                    floatv m[6], down[4];
 #pragma unroll
-                    for (int r = 0; r < 6; r++) m[r] = products[(6 * r + k) * TILES + tile];
+                    for (int r = 0; r < 6; r++) m[r] = column[6 * r * TILES];
                     transform_output(m, down);
 #pragma unroll
                     for (int r = 0; r < 4; r++) half_way[6 * r + k] = down[r];

@@ -11,6 +11,7 @@ enum {
     PLANES = 49152,  /* floats */
     TILES = 32,      /* at a time, at most */
     LEAST_TILES = 4, /* at a time; the weights, four times the filter's, come from memory for each few */
+    SPARE = 4,       /* that a product of so many at a time reads past the last, at most */
     PLANE_COUNT = 36,
     BLOCK = WALSH_PACKED_BLOCK
 };
@@ -45,10 +46,10 @@ static int across(const passage *p)
     return walsh_divide_up(p->w, 4);
 }
 
-/* Tiles of which the planes have room beside the kernel; 0: not for one row of them. */
+/* Tiles of which the planes have room beside the kernel, and SPARE ones behind the last; 0: not for one row of them. */
 static int room_of(const passage *p)
 {
-    int tiles = (PLANES / PLANE_COUNT - BLOCK) / p->in;
+    int tiles = ((PLANES - SPARE * p->in) / PLANE_COUNT - BLOCK) / p->in;
     if (tiles > TILES) tiles = TILES;
     return tiles < across(p) || 6 * (4 * across(p) + 2) * p->in > WALSH_STAGED ? 0 : tiles;
 }
@@ -95,7 +96,8 @@ size_t walsh_winograd_bytes(const walsh_conv *c, walsh_walk walk)
 {
     passage p = passage_of(c, walk);
     grouping g = grouping_of(c, &p);
-    return sizeof(float) * (packed_floats(&p) + PLANE_COUNT * (size_t)(g.at_once * g.tiles) * (size_t)p.in);
+    size_t far = g.at_once ? (size_t)(PLANE_COUNT * g.at_once * g.tiles + SPARE) * (size_t)p.in : 0;
+    return sizeof(float) * (packed_floats(&p) + far);
 }
 
 walsh_status walsh_winograd_pack(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_gather_weights *w,
