@@ -40,7 +40,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CASES = "train:resnet20", "train:resnet56", "evaluate:resnet56"
 MODES = "train", "evaluate"
 STYLES = "eager", "channels_last", "compile"
-STORES = "f32", "f16"
 HEADS = ("64,10", "64,100", "342,100", "512,1000", "960,1000", "1664,1000", "2048,1000", "512,33278", "2048,18291",
          "512,1000000")
 LARGEST_LEARNED = 1 << 30  # bytes of a learned head's weights, gradients and momentum; beyond, only Hadamard's
@@ -103,7 +102,7 @@ def compare_models(args):
     rows = []
     for case in args.case:
         makers = [lambda style=style: PyTorch(args, style, case) for style in args.style]
-        makers += [lambda store=store: Walsh(args, case, store) for store in args.store]
+        makers += [lambda kind=kind: Walsh(args, case, kind) for kind in args.kind]
         note(f"{case}: setting up")
         rows += [{"case": case, "batch": args.batch, "threads": args.threads, **row}
                  for row in compare(case, makers, args.rounds, "images_per_second")]
@@ -201,8 +200,8 @@ def parse():
     parser.add_argument("--case", metavar="MODE:MODEL", type=model_case, action="append",
                         help=f"only this case, {' or '.join(MODES)} a model (default: {' '.join(CASES)})")
     parser.add_argument("--style", choices=STYLES, action="append", help="only this PyTorch (default: all)")
-    parser.add_argument("--store", choices=STORES, action="append",
-                        help="what waits for Walsh's backward pass; both may be given (default: f32)")
+    parser.add_argument("--kind", choices=Walsh.KINDS, action="append",
+                        help="of Walsh: fast (default), with --math exact, or with --store f16; may be given again")
     parser.add_argument("--head", nargs="*", metavar="N,C", type=head_size,
                         help=f"instead, classifier heads of these features and classes (default: {' '.join(HEADS)})")
     parser.add_argument("--gemm", action="store_true",
@@ -221,7 +220,7 @@ def parse():
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     args.case, args.style = args.case or list(CASES), args.style or list(STYLES)
-    args.store = args.store or list(STORES[:1])
+    args.kind = args.kind or ["fast"]
     args.steps = args.steps or (9 if args.gemm else 3 if args.head is None else 10)
     return args
 

@@ -134,12 +134,14 @@ class Walsh:
 
     name = "walsh"
 
-    def __init__(self, args, case, store):
+    KINDS = {"fast": [], "exact": ["--math", "exact"], "f16": ["--store", "f16"]}
+
+    def __init__(self, args, case, kind):
         mode, model = case.split(":")
-        self.name = self.name if store == "f32" else f"{self.name} {store}"
+        self.name = self.name if kind == "fast" else f"{self.name} {kind}"
         self.args, self.rss, self.arithmetic = args, 0, 0
         self.arguments = ["step", "--model", model, "--mode", mode, "--batch", str(args.batch), "--classes",
-                          str(args.classes), "--store", store, "--repeats", "1"]
+                          str(args.classes), *self.KINDS[kind], "--repeats", "1"]
         with tempfile.TemporaryDirectory() as empty:
             self.cold = self.bench(1, dict(os.environ, WALSH_CACHE=empty, POCL_CACHE_DIR=empty))[0]["first_step_ms"]
         self.warm = self.bench(1)[0]["first_step_ms"]
