@@ -27,7 +27,7 @@
  *   crashes in its own check of uninitialised values (in Uninitialized::instructionExecuted) where a shufflevector's
  *   mask has an undef, which it takes for element 2^32 - 1, and takes element 11 for undef: Clang makes the one of a
  *   vector literal of vectors, (float8)(a, b), and the other of .hi of 16 elements, so that kernels assign to .lo and .hi
- *   instead, or store 16 elements; gemm_packed.cl has the former, and tools/runtimes.sh does without the check for it;
+ *   instead, or store 16 elements (CLBlast's do not: tools/runtimes.sh runs these without the check);
  *   takes what clEnqueueFillBuffer has set for uninitialised: QUIRK_BLIND_TO_FILLS;
  *   refuses `freeze` and noalias.scope.decl, which its own optimiser makes: tools/runtimes.sh compiles without it.
  * CLBlast (1.5.3)
