@@ -25,6 +25,7 @@ enum {
     LETTER = 6, /* width of one, rather more than less */
     TICKS = 4
 };
+#define LEAST_HEIGHT 0.5 /* of a bar, to be seen: one launch that waited long may be at a ten-thousandth of its peak */
 
 typedef struct pen {
     walsh_file_writer *file;
@@ -159,6 +160,7 @@ static void put_bar(pen *p, const walsh_chart_panel *panel, const walsh_chart_ba
 {
     bool beyond = bar->value > panel->top;
     double height = !(bar->value > 0) ? 0 : beyond ? HEIGHT : HEIGHT * bar->value / panel->top;
+    if (bar->value > 0 && height < LEAST_HEIGHT) height = LEAST_HEIGHT;
     char number[32];
     put(p, "<path class=\"s%d\" d=\"M%d %dv-%.1f", bar->series, x, base, height);
     if (beyond)
