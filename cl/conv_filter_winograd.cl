@@ -53,7 +53,7 @@ DEFINE_TRANSFORM_LINES(transform_gradients, 4, transform_gradient)
         floatv acc[n];                                                                                                \
         _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] = add ? sums[j * pitch] : (floatv)(0.0f);                \
         for (int tile = 0; tile < tiles; tile++) {                                                                    \
-            const floatv d = LOAD_STAGED(dy + tile * each);                                                            \
+            const floatv d = LOAD_STAGED(dy + tile * each);                                                           \
             _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] += x[tile * ic + j] * d;                             \
         }                                                                                                             \
         _Pragma("unroll") for (int j = 0; j < n; j++) sums[j * pitch] = acc[j];                                       \

@@ -74,8 +74,8 @@ __kernel void conv_winograd_pack(__global const float *w, const ulong w_at, __gl
     }
 }
 
-/* Products of n tiles from `first` on; where there are not so many, of the last n. Of fewer than n altogether, what lies
- * behind them is multiplied, too. */
+/* Products of n tiles from `first` on; where there are not so many, of the last n. Of fewer than n altogether, what
+ * lies behind them is multiplied, too. */
 #define DEFINE_MULTIPLY(n)                                                                                            \
     INLINE void multiply_##n(PLANE_SPACE const float *plane, __global const float *weights, const int in,             \
                              const int first, const int tiles, SHARED floatv *products)                               \
@@ -88,8 +88,9 @@ __kernel void conv_winograd_pack(__global const float *w, const ulong w_at, __gl
         for (int c = 0; c < in; c += 4, near += 4, far += 4, weights += 4 * VW) {                                     \
             _Pragma("unroll") for (int i = 0; i < 4; i++) {                                                           \
                 const floatv w = LOADV(weights + i * VW);                                                             \
-                if (FAR) WALSH_PREFETCH(weights + (in + i) * VW); /* the next plane's: they come from memory */   \
-                _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] += (j < n / 2 ? near[j * row + i] : far[(j - n / 2) * row + i]) * w;                    \
+                if (FAR) WALSH_PREFETCH(weights + (in + i) * VW); /* the next plane's: they come from memory */       \
+                _Pragma("unroll") for (int j = 0; j < n / 2; j++) acc[j] += near[j * row + i] * w;                    \
+                _Pragma("unroll") for (int j = n / 2; j < n; j++) acc[j] += far[(j - n / 2) * row + i] * w;           \
             }                                                                                                         \
         }                                                                                                             \
         _Pragma("unroll") for (int j = 0; j < n; j++) products[from + j] = acc[j];                                    \
@@ -221,10 +222,10 @@ __kernel void conv_winograd(__global const float *x, const ulong x_at, __global 
                 const int next_line = tile / across + 1 < tile_rows ? row_line[tile / across + 1] : line;
                 floatv half_way[24];
                 for (int k = 0; k < 6; k++) {
-                    SHARED const floatv *column = products + k * TILES + tile;
+                    SHARED const floatv *its_products = products + k * TILES + tile;
                     floatv m[6], down[4];
 #pragma unroll
-                    for (int r = 0; r < 6; r++) m[r] = column[6 * r * TILES];
+                    for (int r = 0; r < 6; r++) m[r] = its_products[6 * r * TILES];
                     transform_output(m, down);
 #pragma unroll
                     for (int r = 0; r < 4; r++) half_way[6 * r + k] = down[r];
