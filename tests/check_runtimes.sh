@@ -90,4 +90,16 @@ what='a sound kernel'
 on_oclgrind "$check_add" >out 2>&1
 expect test $? = 0
 ! grep -q '^oclgrind:' out || problem "$(tail -n 3 out)"
+
+# Logs are read by name: the one that failed first, and last.
+for failing in a-part z-part; do
+    what="a test that fails in $failing and passes in another"
+    mkdir -p parts/meson-logs parts/runtimes
+    rm -f parts/meson-logs/*
+    echo '{"name": "suite / twice", "result": "OK", "duration": 1}' >parts/meson-logs/testlog-oclgrind-m-part.json
+    echo '{"name": "suite / twice", "result": "FAIL", "duration": 1}' >"parts/meson-logs/testlog-oclgrind-$failing.json"
+    python3 "$(dirname "$runtimes")/runtimes_report.py" tests . parts 1 '' >out 2>&1
+    expect test $? != 0
+    grep -q '^twice *FAILED' out || problem "$(cat out)"
+done
 exit $((failures > 0))
