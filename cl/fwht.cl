@@ -23,10 +23,10 @@ enum { SIGN_INPUT = 1, SIGN_OUTPUT = 2 };
         }                                                                                                              \
     }
 
-/* One access, where vload8 becomes four on POCL. */
-typedef float8 unaligned8 __attribute__((aligned(16)));
-#define LOAD8(p) (*(__global const unaligned8 *)(p))
-#define STORE8(v, p) (*(__global unaligned8 *)(p) = (v))
+/* Aligned as quads are, whose loads GPUs have. */
+typedef float8 quads __attribute__((aligned(16)));
+#define LOAD8(p) AT(__global const, quads, p)
+#define STORE8(v, p) (AT(__global, quads, p) = (v))
 
 /* Multiplies by the signs where this is the last pass over the row and it has them. */
 INLINE float8 leave(const float8 v, __global const float *sign, const size_t k, const int mode, const int last)

@@ -26,7 +26,7 @@ INLINE float sum_lanes(floatv v)
     return sum4(v.lo + v.hi);
 #else
     float4 part[4];
-    vstore16(v, 0, (float *)part);
+    AT(__private, unalignedv, part) = v;
     return sum4(part[0] + part[1] + part[2] + part[3]);
 #endif
 }
