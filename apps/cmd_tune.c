@@ -140,7 +140,7 @@ static walsh_status run(const walsh_arguments *arguments)
     walsh_train_options options;
     walsh_device_options device_options;
     walsh_device *device = NULL;
-    double seconds = 30;
+    double seconds = 25;
     WALSH_TRY(walsh_bar_begin(arguments, &t.bar));
     WALSH_TRY(read_options(arguments, &options, &seconds, &device_options));
     WALSH_TRY(walsh_device_open(&device_options, &device));
@@ -158,7 +158,7 @@ static const struct argp_option what[] = {
     {"head", WALSH_OPTION_HEAD, "HEAD", 0, "learned (default), orthonormal, hadamard or hadamard-plain", 0},
     {"batch", WALSH_OPTION_BATCH, "B", 0, "images a step (default: 128)", 0},
     {"data", WALSH_OPTION_DATA, "DATA", 0, "the data set, for its number of classes (default: sample)", 0},
-    {"seconds", WALSH_OPTION_SECONDS, "S", 0, "time to measure for (default: 30)", 0},
+    {"seconds", WALSH_OPTION_SECONDS, "S", 0, "time to measure for (default: 25)", 0},
     {0},
 };
 
