@@ -64,6 +64,31 @@ INLINE void add_quad(sum *acc, SHARED const float **from, const int p, WEIGHTS_A
 #endif
 }
 
+/* Input channels of a tap between two times that a CPU is asked for more. */
+#define SHARE 64
+
+/* What the next strip, the next tile and the next block will read and write: asked for bit by bit, while sums are
+ * computed. */
+typedef struct coming {
+    const source *from;
+    const slice *all;
+    const ahead *strip;
+    int part; /* of the strip; negative: none */
+    SHARED const int *to;
+    int valid, apart; /* of the tile, as prefetch_tile's */
+    __global const float *y;
+    int y_pitch, epilogue;
+    const gate *g;
+    int block, tile, tiles; /* floats from a block's weights to the next one's, of which each tile asks for its share */
+} coming;
+INLINE void prefetch_coming(const coming *c, const int i, const int of, __global const float *weights, const int lines)
+{
+    if (c->part >= 0) prefetch_part(c->from, c->all, c->strip, c->part, i, of);
+    prefetch_tile(c->to, c->valid, c->apart, c->y, c->y_pitch, c->epilogue, c->g, i, of);
+    for (int l = lines * c->tile / c->tiles; l < lines * (c->tile + 1) / c->tiles; l++)
+        WALSH_PREFETCH(weights + c->block + l * BLOCK);
+}
+
 /* Of the k-th tap of line i of those that gather() goes through. */
 #define WEIGHTS_OF(k) (block + ((size_t)((h.tap + i * out_step) * kw + w.tap + (k) * out_step) * in + c->first) * BLOCK)
 
@@ -72,11 +97,12 @@ INLINE void add_quad(sum *acc, SHARED const float **from, const int p, WEIGHTS_A
  * taps at a time. */
 INLINE void gather(floatv *to_add, const slice *c, SHARED const float *staged, SHARED const int *at, const int valid,
                    __global const float *block, SHARED float *shared_weights, const reach h, const reach w,
-                   const int out_step, const int kw, const int line, const int in)
+                   const int out_step, const int kw, const int line, const int in, const coming *soon)
 {
-    /* Taps that are neighbours in both memories are gathered as one of as many channels. */
-    const int together = out_step == 1 && c->end - c->first == in && c->pitch == in;
+    /* Taps that are neighbours in both memories are gathered as one of as many channels, where a CPU's are few. */
+    const int together = (LANES > 1 || in < VW) && out_step == 1 && c->end - c->first == in && c->pitch == in;
     const int runs = together ? 1 : w.taps, run = together ? w.taps * in : c->end - c->first;
+    const int shares = (run + SHARE - 1) / SHARE; /* of a run, between which more is asked for */
     sum acc[TX];
     SHARED const float *from[TX];
 #pragma unroll
@@ -100,14 +126,21 @@ INLINE void gather(floatv *to_add, const slice *c, SHARED const float *staged, S
 #endif
             int p = k * c->pitch;
             const int end = p + run;
+            int share = (i * runs + k) * shares;
+            do {
+                const int share_end = LANES > 1 ? end : min(p + SHARE, end);
+#if LANES == 1
+                prefetch_coming(soon, share++, h.taps * runs * shares, weights, share_end - p);
+#endif
 #ifdef QUADS
 #pragma unroll QUADS
 #endif
-            do {
-                add_quad(acc, from, p, weights);
-                weights += 4 * BLOCK;
-                p += 4;
-            } while (p < end);
+                do {
+                    add_quad(acc, from, p, weights);
+                    weights += 4 * BLOCK;
+                    p += 4;
+                } while (p < share_end);
+            } while (LANES == 1 && p < end);
         } while (++k < runs);
         BARRIER; /* all have read what the lanes share */
 #pragma unroll
@@ -186,10 +219,21 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                     floatv acc[TX];
 #pragma unroll
                     for (int j = 0; j < TX; j++) acc[j] = start;
-                    if (!class) prefetch_part(&from, &all, &next, part + first / TX);
                     const int next_first = first + TX * DEALT < n ? first + TX * DEALT : 0;
-                    prefetch_tile(to + next_first + TILE_LANE, n - next_first - TILE_LANE, next_first ? 0 : BLOCK,
-                                  y + o, y_pitch, epilogue_now, &g);
+                    const coming soon = {.from = &from,
+                                         .all = &all,
+                                         .strip = &next,
+                                         .part = class ? -1 : part + first / TX,
+                                         .to = to + next_first + TILE_LANE,
+                                         .valid = n - next_first - TILE_LANE,
+                                         .apart = next_first ? 0 : BLOCK,
+                                         .y = y + o,
+                                         .y_pitch = y_pitch,
+                                         .epilogue = epilogue_now,
+                                         .g = &g,
+                                         .block = kh * kw * in * BLOCK,
+                                         .tile = first / TX,
+                                         .tiles = tiles};
                     for (int i = 0; i < in_pass; i++) {
                         const int its_slice = pass + i, begin = its_slice * slice_each;
                         const slice c = {begin, min(begin + slice_each, in), slice_pitch};
@@ -198,7 +242,8 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                             stage_lines(&from, &c, &on, staged, line, count, y_h, y_w, kh, kw);
                             staged_slice = its_slice;
                         }
-                        gather(acc, &c, staged, its_at, valid, block, weights, h, w, out_step, kw, line_floats, in);
+                        gather(acc, &c, staged, its_at, valid, block, weights, h, w, out_step, kw, line_floats, in,
+                               &soon);
                     }
                     finish(acc, its_to, valid, y + o, y_pitch, room, add, epilogue_now, &g, sums);
                 }

@@ -152,8 +152,8 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
             int ky = 0, t = TI * TILE_LANE;
             for (int part = TILE_LANE; part < part_end; part += DEALT, t += TI * DEALT) {
                 for (; t >= TI * tiles; t -= TI * tiles) ky++; /* not a division: a CPU's tile may take little longer */
-                prefetch_part(&input, &c, &next, (o_block - o_first) / BLOCK * parts + part);
-                prefetch_part(&output, &c_dy, &next_dy, (o_block - o_first) / BLOCK * parts + part);
+                prefetch_part(&input, &c, &next, (o_block - o_first) / BLOCK * parts + part, 0, 1);
+                prefetch_part(&output, &c_dy, &next_dy, (o_block - o_first) / BLOCK * parts + part, 0, 1);
                 __global float *sum = partial + (size_t)(ky * kw * ic + c_first) * width + o;
                 const rows its = rows_of(&c, t, ic);
                 floatv acc[TI][OV];

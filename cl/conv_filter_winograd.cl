@@ -116,8 +116,8 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
         const ahead next = ahead_of(&c, (long)line * h / oh * w, TILES / across * 4 * w, PLANE_COUNT);
         const ahead next_dy = ahead_of(&c_dy, (long)line * ow, TILES / across * 4 * ow, PLANE_COUNT);
         for (int p = 0; p < PLANE_COUNT; p++) {
-            prefetch_part(&input, &c, &next, p);
-            prefetch_part(&output, &c_dy, &next_dy, p);
+            prefetch_part(&input, &c, &next, p, 0, 1);
+            prefetch_part(&output, &c_dy, &next_dy, p, 0, 1);
             multiply(planes + p * plane, dy_planes + p * plane, tiles, count, each, add, sums + p * sums_plane);
         }
     }

@@ -213,7 +213,7 @@ __kernel void conv_winograd(__global const float *x, const ulong x_at, __global 
             for (int p = 0; p < PLANE_COUNT; p++) {
                 const int pixel = batch_line * y_w + p * pixels / PLANE_COUNT;
                 const int pixel_count = batch_line * y_w + (p + 1) * pixels / PLANE_COUNT - pixel;
-                if (!FAR) prefetch_part(&from, &all, &next, (o - o_first) / BLOCK * PLANE_COUNT + p);
+                if (!FAR) prefetch_part(&from, &all, &next, (o - o_first) / BLOCK * PLANE_COUNT + p, 0, 1);
                 prefetch_written(pixel, pixel_count, y + o, y_pitch, epilogue, &g);
                 multiply(planes + p * plane, block + (size_t)p * in * BLOCK, in, tiles, products + p * TILES);
             }

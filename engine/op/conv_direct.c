@@ -9,17 +9,19 @@ const walsh_packing walsh_direct_packing = {.block = WALSH_PACKED_BLOCK};
 
 enum { LEAST_PIXELS = 32 }; /* of a strip; fewer do not pay */
 
-/* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 16 sums of its 32.
+/* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 16 sums of its 32,
+ * so that strips need more pixels for few of a last tile to be idle, and have twice the room: 256 KiB of second-level
+ * caches of 1 MiB and more.
  * GPU: 32 tiles of 6 pixels, each by 4 vectors of 4 channels, which is what Intel's registers hold; 18 KiB of local
  * memory leave room for several groups. Others have room for two steps over the input channels at a time. */
-#define CPU_STRIP .floats = WALSH_STAGED, .pixels = 512, .enough = 96, .lanes = 1
-#define CPU_OPTIONS "-DPREFETCH=1 -DVW=16 -DPIXELS=512 -DSTAGED=" WALSH_STAGED_TEXT
+#define CPU_STRIP(staged, least) .floats = staged, .pixels = 512, .enough = least, .lanes = 1
+#define CPU_OPTIONS "-DPREFETCH=1 -DVW=16 -DPIXELS=512 -DSTAGED="
 #define GPU_STRIP                                                                                                      \
     .floats = 3200, .pixels = 192, .enough = 192, .lanes = 128, .local = 18 << 10, .slice = 16, .gap = 4, .weights = 48
 #define GPU_OPTIONS "-DLANES=128 -DACROSS=4 -DVW=4 -DTX=6 -DPIXELS=192 -DSTAGED=3200 -DWEIGHTS=768"
 static const walsh_staging stagings[WALSH_TILES_KINDS] = {
-    [WALSH_TILES_CPU] = {.options = CPU_OPTIONS " -DTX=6", CPU_STRIP},
-    [WALSH_TILES_WIDE_CPU] = {.options = CPU_OPTIONS " -DTX=16", CPU_STRIP},
+    [WALSH_TILES_CPU] = {.options = CPU_OPTIONS WALSH_STAGED_TEXT " -DTX=6", CPU_STRIP(WALSH_STAGED, 96)},
+    [WALSH_TILES_WIDE_CPU] = {.options = CPU_OPTIONS "65536 -DTX=16", CPU_STRIP(65536, 240)},
     [WALSH_TILES_GPU] = {.options = GPU_OPTIONS, GPU_STRIP},
     [WALSH_TILES_AMD] = {.options = GPU_OPTIONS " -DQUADS=2", GPU_STRIP},
     [WALSH_TILES_NVIDIA] = {.options = GPU_OPTIONS " -DQUADS=2", GPU_STRIP},
