@@ -124,8 +124,7 @@ static int winograd_suits(const walsh_device *device, const void *problem)
 
 static size_t winograd_bytes(const walsh_device *device, const void *problem)
 {
-    (void)device;
-    return walsh_winograd_bytes(problem, WALSH_WALK_BACK);
+    return walsh_winograd_bytes(device, problem, WALSH_WALK_BACK);
 }
 
 static walsh_status winograd_emit(walsh_list *list, const void *problem, const walsh_view *operand,

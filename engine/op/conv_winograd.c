@@ -2,6 +2,7 @@
 
 #include "engine/op/batchnorm.h"
 #include "engine/op/conv_finish.h"
+#include "engine/op/conv_winograd_2x2.h"
 
 /* 128 KiB of input, 192 KiB of planes, and 72 KiB of products: too much for a worker's stack, whose size users limit. A
  * CPU's local memory is memory like any other; drivers offer as much of it as the second-level cache holds. */
@@ -29,25 +30,20 @@ static const char *const options[WALSH_TILES_KINDS][2] = {
     [WALSH_TILES_WIDE_CPU] = {NEAR("8"), FAR("8")},
 };
 
-/* Seen the way that it is walked: the image that is written, channels in and out. */
-typedef struct passage {
-    int in_h, in_w, h, w, in, out, shift;
-} passage;
-
-static passage passage_of(const walsh_conv *c, walsh_walk walk)
+walsh_passage walsh_passage_of(const walsh_conv *c, walsh_walk walk)
 {
     int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), ic = walsh_pad(c->ic), oc = walsh_pad(c->oc);
-    return walk == WALSH_WALK_BACK ? (passage){oh, ow, c->h, c->w, oc, ic, c->pad - 2}
-                                   : (passage){c->h, c->w, oh, ow, ic, oc, -c->pad};
+    return walk == WALSH_WALK_BACK ? (walsh_passage){oh, ow, c->h, c->w, oc, ic, c->pad - 2}
+                                   : (walsh_passage){c->h, c->w, oh, ow, ic, oc, -c->pad};
 }
 
-static int across(const passage *p)
+static int across(const walsh_passage *p)
 {
     return walsh_divide_up(p->w, 4);
 }
 
 /* Tiles of which the planes have room beside the kernel, and SPARE ones behind the last; 0: not for one row of them. */
-static int room_of(const passage *p)
+static int room_of(const walsh_passage *p)
 {
     int tiles = ((PLANES - SPARE * p->in) / PLANE_COUNT - BLOCK) / p->in;
     if (tiles > TILES) tiles = TILES;
@@ -60,7 +56,7 @@ typedef struct grouping {
     int at_once; /* groups whose planes are far at a time; 0: they are near */
 } grouping;
 
-static grouping grouping_of(const walsh_conv *c, const passage *p)
+static grouping grouping_of(const walsh_conv *c, const walsh_passage *p)
 {
     int lines = walsh_bn_group_rows(c->n, p->h, p->w) / p->w, rows = lines / 4 + (lines - 1) / p->h + 2;
     if (lines % p->h == 0) rows = lines / p->h * walsh_divide_up(p->h, 4);
@@ -70,16 +66,21 @@ static grouping grouping_of(const walsh_conv *c, const passage *p)
     return g;
 }
 
+bool walsh_winograd_takes(const walsh_conv *c)
+{
+    return walsh_conv_is_common(c) && c->kh == 3 && c->kw == 3 && c->stride == 1 && c->pad <= 2;
+}
+
 bool walsh_winograd_pays(const walsh_device *device, const walsh_conv *c, int h, int w)
 {
     if (walsh_tiles_are_gpu(device->tiles) || device->info.local_memory < WALSH_WINOGRAD_LOCAL_BYTES) return false;
-    if (!walsh_conv_is_common(c) || c->kh != 3 || c->kw != 3 || c->stride != 1 || c->pad > 2) return false;
-    return walsh_divide_up(h, 4) * walsh_divide_up(w, 4) * PLANE_COUNT <= 9 * h * w;
+    return walsh_winograd_takes(c) && walsh_divide_up(h, 4) * walsh_divide_up(w, 4) * PLANE_COUNT <= 9 * h * w;
 }
 
 int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
-    passage p = passage_of(c, walk);
+    if (walsh_tiles_are_gpu(device->tiles)) return walsh_winograd_2x2_suits(device, c, walk);
+    walsh_passage p = walsh_passage_of(c, walk);
     if (!walsh_winograd_pays(device, c, p.h, p.w) || p.in % BLOCK) return 0;
     if (room_of(&p) >= LEAST_TILES) return 4;
     bool fits = across(&p) <= TILES && 6 * (4 * across(&p) + 2) * FAR_SLICE <= WALSH_STAGED;
@@ -87,14 +88,15 @@ int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_
 }
 
 /* Floats of the packed weights, after which far planes follow. */
-static size_t packed_floats(const passage *p)
+static size_t packed_floats(const walsh_passage *p)
 {
     return PLANE_COUNT * (size_t)p->in * (size_t)(walsh_divide_up(p->out, BLOCK) * BLOCK);
 }
 
-size_t walsh_winograd_bytes(const walsh_conv *c, walsh_walk walk)
+size_t walsh_winograd_bytes(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
-    passage p = passage_of(c, walk);
+    if (walsh_tiles_are_gpu(device->tiles)) return walsh_winograd_2x2_bytes(c, walk);
+    walsh_passage p = walsh_passage_of(c, walk);
     grouping g = grouping_of(c, &p);
     size_t far = g.at_once ? (size_t)(PLANE_COUNT * g.at_once * g.tiles + SPARE) * (size_t)p.in : 0;
     return sizeof(float) * (packed_floats(&p) + far);
@@ -103,7 +105,8 @@ size_t walsh_winograd_bytes(const walsh_conv *c, walsh_walk walk)
 walsh_status walsh_winograd_pack(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_gather_weights *w,
                                  const walsh_view *packed)
 {
-    passage p = passage_of(c, walk);
+    if (walsh_tiles_are_gpu(walsh_list_device(list)->tiles)) return walsh_winograd_2x2_pack(list, c, w, packed);
+    walsh_passage p = walsh_passage_of(c, walk);
     size_t blocks = (size_t)walsh_divide_up(w->out, BLOCK);
     walsh_launch launch = {.file = "conv_winograd",
                            .function = "conv_winograd_pack",
@@ -119,8 +122,8 @@ walsh_status walsh_winograd_pack(walsh_list *list, const walsh_conv *c, walsh_wa
 }
 
 /* The planes of the `count` groups from `first` on. */
-static walsh_status emit_planes(walsh_list *list, const walsh_conv *c, const passage *p, const grouping *g, int first,
-                                int count, const walsh_direct *o, const walsh_view *planes)
+static walsh_status emit_planes(walsh_list *list, const walsh_conv *c, const walsh_passage *p, const grouping *g,
+                                int first, int count, const walsh_direct *o, const walsh_view *planes)
 {
     walsh_launch launch = {.file = "conv_winograd",
                            .function = "conv_winograd_planes",
@@ -138,8 +141,8 @@ static walsh_status emit_planes(walsh_list *list, const walsh_conv *c, const pas
 }
 
 /* The outputs of the `count` groups from `first` on. */
-static walsh_status emit_groups(walsh_list *list, const walsh_conv *c, const passage *p, const grouping *g, int first,
-                                int count, const walsh_direct *o, const walsh_view *planes)
+static walsh_status emit_groups(walsh_list *list, const walsh_conv *c, const walsh_passage *p, const grouping *g,
+                                int first, int count, const walsh_direct *o, const walsh_view *planes)
 {
     const walsh_device *device = walsh_list_device(list);
     int blocks = walsh_divide_up(p->out, BLOCK), each = walsh_blocks_each(device, blocks, count);
@@ -165,7 +168,8 @@ static walsh_status emit_groups(walsh_list *list, const walsh_conv *c, const pas
 
 walsh_status walsh_winograd_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *o)
 {
-    const passage p = passage_of(c, walk);
+    if (walsh_tiles_are_gpu(walsh_list_device(list)->tiles)) return walsh_winograd_2x2_emit(list, c, walk, o);
+    const walsh_passage p = walsh_passage_of(c, walk);
     const grouping g = grouping_of(c, &p);
     walsh_view planes = o->packed;
     planes.offset += packed_floats(&p);

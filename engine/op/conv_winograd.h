@@ -1,22 +1,34 @@
-/* 3x3 convolutions of stride 1 by Winograd's minimal filtering: a quarter of the multiplications, for an error about
- * ten times the direct kernels'. On CPUs. Forward and back by F(4x4, 3x3) (cl/conv_winograd.cl). */
+/* 3x3 convolutions of stride 1 by Winograd's minimal filtering. On CPUs a quarter of the multiplications, for an error
+ * about ten times the direct kernels': forward and back by F(4x4, 3x3) (cl/conv_winograd.cl). On GPUs forward and back
+ * by F(2x2, 3x3) (conv_winograd_2x2.h). */
 #ifndef WALSH_ENGINE_OP_CONV_WINOGRAD_H
 #define WALSH_ENGINE_OP_CONV_WINOGRAD_H
 
 #include "engine/op/conv_direct.h"
 
-/* Local memory that the largest of the kernels takes. */
+/* Seen the way that it is walked: the image that is read and the one that is written, channels in and out, padded; and
+ * the first input that output 0 reads. */
+typedef struct walsh_passage {
+    int in_h, in_w, h, w, in, out, shift;
+} walsh_passage;
+walsh_passage walsh_passage_of(const walsh_conv *c, walsh_walk walk);
+
+/* Whether it is a convolution of that kind. */
+bool walsh_winograd_takes(const walsh_conv *c);
+
+/* Local memory that the largest of the CPU's kernels takes. */
 #define WALSH_WINOGRAD_LOCAL_BYTES (430 << 10)
 
 /* Whether tiles of 4x4 cover h x w pixels with fewer multiplications than direct kernels, in a convolution and on a
  * device that they can be had for. */
 bool walsh_winograd_pays(const walsh_device *device, const walsh_conv *c, int h, int w);
 
-/* walsh_variant.suits: 0 where it cannot, or with too few tiles at a time to be faster than direct kernels, else 4. */
+/* walsh_variant.suits: 0 where it cannot, or with too few tiles at a time to be faster than direct kernels, else 4; on
+ * GPUs, 1. */
 int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
 
 /* Bytes of workspace for the transformed weights, and for inputs of many channels, transformed some at a time. */
-size_t walsh_winograd_bytes(const walsh_conv *c, walsh_walk walk);
+size_t walsh_winograd_bytes(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
 
 /* Appends the launch that transforms the weights into the workspace, and those that convolve with `packed` ones. */
 walsh_status walsh_winograd_pack(walsh_list *list, const walsh_conv *c, walsh_walk walk,
