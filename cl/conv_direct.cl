@@ -195,11 +195,13 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
         for (int turn = 0; turn < passes * out_step * out_step; turn++) {
             const int pass = turn / (out_step * out_step), class = turn % (out_step * out_step);
             const int class_y = class / out_step, class_x = class % out_step;
-            const int add = accumulate || pass > 0, epilogue_now = pass < passes - 1 ? STORE_ONLY : in_tile;
+            const reach h = reach_of(&on, class_y, kh), w = reach_of(&on, class_x, kw);
+            const int read = h.taps > 0 && w.taps > 0; /* else there is nothing to add, but the last pass */
+            if (!read && pass < passes - 1) continue;
+            const int add = accumulate || (read && pass > 0), epilogue_now = pass < passes - 1 ? STORE_ONLY : in_tile;
             BARRIER; /* the last list has been read */
             const int n = list_pixels(&on, at, to, line, count, y_h, y_w, kh, kw, slice_pitch, class_y, class_x);
             BARRIER;
-            const reach h = reach_of(&on, class_y, kh), w = reach_of(&on, class_x, kw);
             /* About what the next strip reads. */
             const slice all = {0, in, in};
             const int tiles = n / TX + 1;
@@ -237,7 +239,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                     for (int i = 0; i < in_pass; i++) {
                         const int its_slice = pass + i, begin = its_slice * slice_each;
                         const slice c = {begin, min(begin + slice_each, in), slice_pitch};
-                        if (h.taps <= 0 || w.taps <= 0) break;
+                        if (!read) break;
                         if (its_slice != staged_slice) {
                             stage_lines(&from, &c, &on, staged, line, count, y_h, y_w, kh, kw);
                             staged_slice = its_slice;

@@ -209,16 +209,18 @@ static void apply(void **state)
     }
 }
 
-/* Groups are whole lines or whole images, about 256 rows each. */
+/* Groups are whole lines or whole images, about 256 rows each, and even. */
 static void grouping(void **state)
 {
     (void)state;
     assert_int_equal(walsh_bn_groups(128, 32, 32), 512);
     assert_int_equal(walsh_bn_group_rows(128, 8, 8), 256);
     assert_int_equal(walsh_bn_group_rows(256, 112, 112), 7 * 112);
-    assert_int_equal(walsh_bn_group_rows(3, 7, 7), 5 * 49);
-    assert_int_equal(walsh_bn_groups(3, 7, 7), 1);
-    assert_int_equal(walsh_bn_group_rows(2, 17, 17), 15 * 17);
+    assert_int_equal(walsh_bn_group_rows(3, 7, 7), 3 * 49);
+    assert_int_equal(walsh_bn_group_rows(16, 7, 7), 4 * 49);
+    assert_int_equal(walsh_bn_group_rows(13, 7, 7), 5 * 49);
+    assert_int_equal(walsh_bn_group_rows(31, 7, 7), 5 * 49);
+    assert_int_equal(walsh_bn_group_rows(2, 17, 17), 9 * 17);
     assert_int_equal(walsh_bn_group_rows(1, 2, 700), 700);
     assert_true(walsh_bn_groups(1024, 1023, 1021) < 2 * 4096);
 }

@@ -7,16 +7,22 @@ enum {
     MOST_GROUPS = 4096 /* bounds the work of merging them */
 };
 
+/* Of `count` things, how many a group has: as many as `most` allow, without halving it to divide them evenly. */
+static size_t group_of(size_t count, size_t most)
+{
+    for (size_t d = most; 2 * d > most; d--)
+        if (count % d == 0) return d;
+    size_t groups = (count + most - 1) / most;
+    return (count + groups - 1) / groups;
+}
+
 int walsh_bn_group_rows(int n, int h, int w)
 {
-    size_t rows = (size_t)n * (size_t)h * (size_t)w, image = (size_t)h * (size_t)w;
+    size_t line = (size_t)w, image = (size_t)h * line, rows = (size_t)n * image;
     size_t wanted = (rows + MOST_GROUPS - 1) / MOST_GROUPS;
     if (wanted < GROUP_ROWS) wanted = GROUP_ROWS;
-    if (image <= wanted) return (int)(wanted / image * image);
-    int lines = (int)(wanted / (size_t)w) > 1 ? (int)(wanted / (size_t)w) : 1;
-    for (int d = lines; 2 * d > lines; d--)
-        if (h % d == 0) return d * w;
-    return lines * w;
+    if (image <= wanted) return (int)(group_of((size_t)n, wanted / image) * image);
+    return (int)(group_of((size_t)h, wanted > line ? wanted / line : 1) * line);
 }
 
 int walsh_bn_groups(int n, int h, int w)

@@ -28,8 +28,8 @@ enum {
 
 /* How the rows are cut into groups, a function of the sizes alone, never of the device or its threads: group i holds
  * rows i*group_rows up to (i + 1)*group_rows or the last. That is a whole number of images where one image is small,
- * else of lines, which divides the image if it can without halving the group: about 256 rows, or more where there would
- * be over 4096 groups. */
+ * else of lines: about 256 rows, or more where there would be over 4096 groups; less, but more than half, where that
+ * makes groups more even, as a group is what a CPU's threads have to share. */
 int walsh_bn_group_rows(int n, int h, int w);
 int walsh_bn_groups(int n, int h, int w);
 

@@ -10,22 +10,44 @@ const walsh_packing walsh_direct_packing = {.block = WALSH_PACKED_BLOCK};
 enum { LEAST_PIXELS = 32 }; /* of a strip; fewer do not pay */
 
 /* AVX2: 6 pixels of 16 channels fill the registers (twelve sums, two weights, one input). AVX-512: 16 sums of its 32,
- * so that strips need more pixels for few of a last tile to be idle, and have twice the room: 256 KiB of second-level
+ * so that strips need more pixels for few of a last tile to be idle, and have twice the room: 272 KiB of second-level
  * caches of 1 MiB and more.
  * GPU: 32 tiles of 6 pixels, each by 4 vectors of 4 channels, which is what Intel's registers hold; 18 KiB of local
  * memory leave room for several groups. Others have room for two steps over the input channels at a time. */
-#define CPU_STRIP(staged, least) .floats = staged, .pixels = 512, .enough = least, .lanes = 1
+#define CPU_STRIP(staged, least)                                                                                       \
+    .floats = staged, .pixels = 512, .enough = least, .lanes = 1, .gap = 16, .gap_each = 512
 #define CPU_OPTIONS "-DPREFETCH=1 -DVW=16 -DPIXELS=512 -DSTAGED="
+#define WIDE_OPTIONS CPU_OPTIONS "69632 -DTX="
+#define WIDE_STRIP CPU_STRIP(69632, 240)
 #define GPU_STRIP                                                                                                      \
-    .floats = 3200, .pixels = 192, .enough = 192, .lanes = 128, .local = 18 << 10, .slice = 16, .gap = 4, .weights = 48
+    .floats = 3200, .pixels = 192, .enough = 192, .lanes = 128, .local = 18 << 10, .slice = 16, .gap = 4,              \
+    .gap_each = 16, .weights = 48
 #define GPU_OPTIONS "-DLANES=128 -DACROSS=4 -DVW=4 -DTX=6 -DPIXELS=192 -DSTAGED=3200 -DWEIGHTS=768"
 static const walsh_staging stagings[WALSH_TILES_KINDS] = {
     [WALSH_TILES_CPU] = {.options = CPU_OPTIONS WALSH_STAGED_TEXT " -DTX=6", CPU_STRIP(WALSH_STAGED, 96)},
-    [WALSH_TILES_WIDE_CPU] = {.options = CPU_OPTIONS "65536 -DTX=16", CPU_STRIP(65536, 240)},
+    [WALSH_TILES_WIDE_CPU] = {.options = WIDE_OPTIONS "16", WIDE_STRIP},
     [WALSH_TILES_GPU] = {.options = GPU_OPTIONS, GPU_STRIP},
     [WALSH_TILES_AMD] = {.options = GPU_OPTIONS " -DQUADS=2", GPU_STRIP},
     [WALSH_TILES_NVIDIA] = {.options = GPU_OPTIONS " -DQUADS=2", GPU_STRIP},
 };
+/* AVX-512, lines of a multiple of 7 pixels, as those of most networks for ImageNet are: tiles with none idle. */
+static const walsh_staging sevens = {.options = WIDE_OPTIONS "14", WIDE_STRIP};
+
+/* The image that is written, the way that it is walked. */
+static int height_of(const walsh_conv *c, walsh_walk walk)
+{
+    return walk == WALSH_WALK_BACK ? c->h : walsh_conv_oh(c);
+}
+static int width_of(const walsh_conv *c, walsh_walk walk)
+{
+    return walk == WALSH_WALK_BACK ? c->w : walsh_conv_ow(c);
+}
+
+static const walsh_staging *staging_of(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
+{
+    if (device->tiles == WALSH_TILES_WIDE_CPU && width_of(c, walk) % 7 == 0) return &sevens;
+    return WALSH_TILES_ENTRY(stagings, device->tiles);
+}
 
 int walsh_strip_skip(const walsh_conv *c)
 {
@@ -42,8 +64,7 @@ static long inputs(const walsh_conv *c, walsh_walk walk, int count, int taps)
 /* Lines of a strip whose pixels take `pitch` floats each; 0: not even one fits. */
 static int lines_of(const walsh_conv *c, walsh_walk walk, int group, int most, long room, int pitch)
 {
-    bool back = walk == WALSH_WALK_BACK;
-    int h = back ? c->h : walsh_conv_oh(c), w = back ? c->w : walsh_conv_ow(c);
+    int h = height_of(c, walk), w = width_of(c, walk);
     long line = inputs(c, walk, w, c->kw) * pitch;
     long images = room / line / inputs(c, walk, h, c->kh), lines = walsh_smaller(group, h);
     if ((long)h * w * images > most) images = most / h / w;
@@ -59,9 +80,9 @@ walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_wa
     if (s->weights && c->kw > s->weights / 4) return (walsh_strip){0};
     if (s->weights) most_slice = walsh_smaller(most_slice, s->weights / c->kw / 4 * 4);
     if (most_slice) slice = walsh_pad(walsh_divide_up(in, walsh_divide_up(in, most_slice)));
-    int wanted = lines_of(c, walk, group, most, 1 << 30, slice), w = back ? c->w : walsh_conv_ow(c);
+    int wanted = lines_of(c, walk, group, most, 1 << 30, slice), w = width_of(c, walk);
     for (;; slice = walsh_pad(walsh_divide_up(slice, 2))) {
-        walsh_strip strip = {.slice = slice, .pitch = slice % 16 ? slice : slice + s->gap};
+        walsh_strip strip = {.slice = slice, .pitch = slice + (s->gap_each && slice % s->gap_each == 0 ? s->gap : 0)};
         strip.lines = lines_of(c, walk, group, most, s->floats, strip.pitch);
         if (strip.lines >= wanted || strip.lines * w >= s->enough || slice == 4) return strip;
     }
@@ -88,10 +109,8 @@ static int group_lines(int images, int h, int w)
 
 static walsh_strip strip_of(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
-    bool back = walk == WALSH_WALK_BACK;
-    int h = back ? c->h : walsh_conv_oh(c), w = back ? c->w : walsh_conv_ow(c);
-    const walsh_staging *s = WALSH_TILES_ENTRY(stagings, device->tiles);
-    return walsh_strip_of(s, c, walk, group_lines(c->n, h, w), s->pixels);
+    const walsh_staging *s = staging_of(device, c, walk);
+    return walsh_strip_of(s, c, walk, group_lines(c->n, height_of(c, walk), width_of(c, walk)), s->pixels);
 }
 
 int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
@@ -102,8 +121,7 @@ int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_wa
     /* What is masked before it meets what was there cannot be written before: not by a GPU, which masks what it has
      * stored, nor slice by slice. */
     if (c->fuse & WALSH_FUSE_NORM_SUMS && c->gate == WALSH_GATE_SCALED && !whole) return 0;
-    return walsh_strip_suits(device, WALSH_TILES_ENTRY(stagings, device->tiles), &strip,
-                             walk == WALSH_WALK_BACK ? c->w : walsh_conv_ow(c));
+    return walsh_strip_suits(device, staging_of(device, c, walk), &strip, width_of(c, walk));
 }
 
 int walsh_stage_mode(unsigned fuse)
@@ -115,11 +133,11 @@ int walsh_stage_mode(unsigned fuse)
 walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *o)
 {
     const walsh_device *device = walsh_list_device(list);
-    const walsh_staging *staging = WALSH_TILES_ENTRY(stagings, device->tiles);
+    const walsh_staging *staging = staging_of(device, c, walk);
     const walsh_strip strip = strip_of(device, c, walk);
     bool back = walk == WALSH_WALK_BACK;
     int x_h = back ? walsh_conv_oh(c) : c->h, x_w = back ? walsh_conv_ow(c) : c->w;
-    int y_h = back ? c->h : walsh_conv_oh(c), y_w = back ? c->w : walsh_conv_ow(c);
+    int y_h = height_of(c, walk), y_w = width_of(c, walk);
     int in = walsh_pad(back ? c->oc : c->ic), out = walsh_pad(back ? c->ic : c->oc);
     int lines = c->n * y_h, group = group_lines(c->n, y_h, y_w), groups = walsh_divide_up(lines, group);
     int blocks = walsh_divide_up(out, walsh_direct_packing.block), each = walsh_blocks_each(device, blocks, groups);

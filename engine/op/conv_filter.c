@@ -150,7 +150,7 @@ static walsh_strip strip_of(const walsh_staging *staging, const walsh_conv *c)
     bool one_tap = c->kh * c->kw == 1;
     walsh_staging sliced = *staging;
     sliced.slice = one_tap ? SLICE_OF_ONE_TAP : SLICE;
-    sliced.gap = one_tap ? 16 : 0;
+    sliced.gap = one_tap ? 16 : 0, sliced.gap_each = 16;
     int line = walsh_smaller(walsh_conv_ow(c), staging->pixels), slice = walsh_smaller(walsh_pad(c->ic), sliced.slice);
     int few = one_tap ? STRIP_PIXELS : walsh_smaller(STRIP_PIXELS, STRIP_VALUES / slice);
     return walsh_strip_of(&sliced, c, WALSH_WALK_FORWARD, walsh_filter_group_lines(c, 1), few > line ? few : line);
