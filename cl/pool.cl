@@ -107,21 +107,43 @@ typedef struct pooling {
     float factor;
 } pooling;
 
-/* The gradient of input row r: from each output whose window covers it, or of a maximum from those that it is. */
-INLINE floatv gathered(const pooling *p, const int r)
+/* An input pixel, and the lines of windows that cover its line. */
+typedef struct pixel {
+    int image, y, x;
+    span lines;
+} pixel;
+INLINE span covering_lines(const pooling *p, const int y)
 {
-    const int line = r / p->w, image = line / p->h, at_y = line - image * p->h, at_x = r - line * p->w;
-    const span oy = covering_windows(at_y, p->window, p->stride, p->pad, p->oh);
-    const span ox = covering_windows(at_x, p->window, p->stride, p->pad, p->ow);
+    return covering_windows(y, p->window, p->stride, p->pad, p->oh);
+}
+INLINE pixel pixel_of(const pooling *p, const int r)
+{
+    const int line = r / p->w, image = line / p->h, y = line - image * p->h;
+    return (pixel){image, y, r - line * p->w, covering_lines(p, y)};
+}
+/* `step` rows on, without the divisions, which would take as long as the rest. */
+INLINE void advance(pixel *at, const pooling *p, const int step)
+{
+    at->x += step;
+    if (at->x < p->w) return;
+    for (; at->x >= p->w; at->x -= p->w)
+        if (++at->y == p->h) at->y = 0, at->image++;
+    at->lines = covering_lines(p, at->y);
+}
+
+/* The gradient of an input pixel: from each output whose window covers it, or of a maximum from those that it is. */
+INLINE floatv gathered(const pooling *p, const pixel *at)
+{
+    const span ox = covering_windows(at->x, p->window, p->stride, p->pad, p->ow);
     floatv g = 0.0f;
-    for (int i = oy.first; i < oy.end; i++)
+    for (int i = at->lines.first; i < at->lines.end; i++)
         for (int j = ox.first; j < ox.end; j++) {
-            __global const float *in = p->dy + PIXEL(image, p->oh, i, p->ow, j, p->dy_pitch);
+            __global const float *in = p->dy + PIXEL(at->image, p->oh, i, p->ow, j, p->dy_pitch);
             PREFETCH_AHEAD(in, AHEAD, p->dy_pitch);
             if (p->position) {
                 const float here =
-                    (float)((at_y + p->pad - i * p->stride) * p->window + at_x + p->pad - j * p->stride);
-                __global const float *place = p->position + PIXEL(image, p->oh, i, p->ow, j, p->position_pitch);
+                    (float)((at->y + p->pad - i * p->stride) * p->window + at->x + p->pad - j * p->stride);
+                __global const float *place = p->position + PIXEL(at->image, p->oh, i, p->ow, j, p->position_pitch);
                 PREFETCH_AHEAD(place, AHEAD, p->position_pitch);
                 g += LOADV(place) == (floatv)(here) ? LOADV(in) : (floatv)(0.0f);
             } else {
@@ -142,8 +164,9 @@ __kernel void pool_backward_plain(__global const float *dy, const ulong dy_at, _
     const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
     const pooling p = {dy + dy_at + channel, position ? position + position_at + channel : 0, h, w, oh, ow, window,
                        stride, pad, dy_pitch, VW * vectors, factor};
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        floatv g = gathered(&p, r);
+    pixel at = pixel_of(&p, LANE_FIRST(each));
+    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP, advance(&at, &p, LANE_STEP)) {
+        floatv g = gathered(&p, &at);
         __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
         PREFETCH_AHEAD(out, AHEAD, dx_pitch);
         if (accumulate) g += LOADV(out);
@@ -172,14 +195,15 @@ __kernel void pool_backward_through_plain(__global const float *dy, const ulong 
     const pooling p = {dy + dy_at + channel, position ? position + position_at + channel : 0, h, w, oh, ow, window,
                        stride, pad, dy_pitch, VW * vectors, factor};
     floatv sum = 0.0f, with_u = 0.0f;
+    pixel at = pixel_of(&p, first + (int)get_local_id(1));
     for (int r = first + (int)get_local_id(1); r < end;) {
         const int block_end = min(end, r + BLOCK_ROWS * LANE_STEP);
         floatv block = 0.0f, block_with_u = 0.0f;
-        for (; r < block_end; r += LANE_STEP) {
+        for (; r < block_end; r += LANE_STEP, advance(&at, &p, LANE_STEP)) {
             __global const float *in = u + u_at + (size_t)r * u_pitch + channel;
             const floatv v = LOADV(in);
             PREFETCH_AHEAD(in, AHEAD, u_pitch);
-            floatv g = RELU_MASKV(gathered(&p, r), scale * v + shift);
+            floatv g = RELU_MASKV(gathered(&p, &at), scale * v + shift);
             block += g;
             block_with_u += g * (v - mean);
             __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
