@@ -75,6 +75,30 @@ typedef struct source {
     lanes its;
 } source;
 
+/* Asks for 1 to 16 lanes, which may lie in two cache lines. */
+INLINE void prefetch_lanes(__global const float *p, const int count)
+{
+    WALSH_PREFETCH(p);
+    if (((size_t)p & 63) + 4 * count > 64) WALSH_PREFETCH(p + count - 1);
+}
+
+/* The group's channels of the rows that will be staged next, `count` from `row` on: asks for the i-th of `of` shares,
+ * one while each tile is computed. */
+INLINE void prefetch_rows(const source *s, const int row, const int count, const int i, const int of)
+{
+    const lanes *l = &s->its;
+    const int runs = l->shuffled ? l->groups : 1, run = (l->each + runs - 1) / runs;
+    for (int r = row + count * i / of; r < row + count * (i + 1) / of; r++)
+        for (int k = 0; k < runs; k++) {
+            const size_t lane = (size_t)lane_of(l, k);
+            for (int c = 0; c < run; c += 16) {
+                prefetch_lanes(s->x + (size_t)r * s->x_pitch + lane + c, min(16, run - c));
+                if (s->mode == NORM_GRADIENT)
+                    prefetch_lanes(s->y + (size_t)r * s->y_pitch + lane + c, min(16, run - c));
+            }
+        }
+}
+
 /* The channel at `lane` of the rows at p of x and q of y, as it is to be staged. */
 INLINE float read_one(const source *s, __global const float *p, __global const float *q, const int lane)
 {
@@ -97,67 +121,56 @@ INLINE void stage(const source *s, const int row, const int count, const int fir
     }
 }
 #else
-/* The same of a vector of channels. */
-INLINE floatv read_vector(const source *s, __global const float *p, __global const float *q, const int lane)
+/* A vector of channels, from `lane` on, of `count` rows, to every by-th float of rows of `pitch`. */
+INLINE void stage_vector(const source *s, const int row, const int count, const int lane, float *to, const int pitch,
+                         const int by)
 {
-    __global const float *r = s->rows + lane;
-    const floatv v = LOADV(p + lane);
-    if (s->mode == AS_IT_IS) return v;
-    if (s->mode == NORM_GRADIENT)
-        return LOADV(r + s->rows_pitch) * v -
-               (LOADV(r + 2 * s->rows_pitch) +
-                LOADV(r + 3 * s->rows_pitch) * (LOADV(q + lane) - LOADV(r)));
-    const floatv n = LOADV(r + 2 * s->rows_pitch) * v + LOADV(r + 3 * s->rows_pitch);
-    return s->mode == NORMALISED_RELU ? RELUV(n) : n;
-}
-
-/* `n` lanes from `lane` on, to every by-th float. */
-INLINE void stage_run(const source *s, __global const float *p, __global const float *q, const int lane, const int n,
-                      float *to, const int by)
-{
-    int c = 0;
-    for (; c + VW <= n; c += VW) {
-        const floatv v = read_vector(s, p, q, lane + c);
+    __global const float *x = s->x + (size_t)row * s->x_pitch + lane, *y = s->y + (size_t)row * s->y_pitch + lane;
+    floatv rows[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        rows[i] = s->mode == AS_IT_IS ? (floatv)(0.0f) : LOADV(s->rows + i * s->rows_pitch + lane);
+    for (int r = 0; r < count; r++, x += s->x_pitch, y += s->y_pitch, to += pitch) {
+        floatv v = LOADV(x);
+        if (s->mode == NORM_GRADIENT)
+            v = rows[1] * v - (rows[2] + rows[3] * (LOADV(y) - rows[0]));
+        else if (s->mode != AS_IT_IS)
+            v = rows[2] * v + rows[3];
+        if (s->mode == NORMALISED_RELU) v = RELUV(v);
         if (by == 1) {
-            AT(__private, unalignedv, to + c) = v;
+            AT(__private, unalignedv, to) = v;
             continue;
         }
         float each[VW];
         AT(__private, unalignedv, each) = v;
 #pragma unroll
-        for (int i = 0; i < VW; i++) to[(c + i) * by] = each[i];
+        for (int i = 0; i < VW; i++) to[i * by] = each[i];
     }
-    for (; c < n; c++) to[c * by] = read_one(s, p, q, lane + c);
+}
+
+/* `n` channels. The last vector overlaps the one before. */
+INLINE void stage_run(const source *s, const int row, const int count, const int lane, const int n, float *to,
+                      const int pitch, const int by)
+{
+    if (n >= VW) {
+        for (int v = 0; VW * v < n; v++)
+            stage_vector(s, row, count, lane + FIRST_OF(v, n), to + FIRST_OF(v, n) * by, pitch, by);
+        return;
+    }
+    for (int r = 0; r < count; r++)
+        for (int c = 0; c < n; c++)
+            to[r * pitch + c * by] = read_one(s, s->x + (size_t)(row + r) * s->x_pitch,
+                                              s->y + (size_t)(row + r) * s->y_pitch, lane + c);
 }
 
 INLINE void stage(const source *s, const int row, const int count, const int first, const int n, float *to)
 {
     const lanes *l = &s->its;
-    for (int r = row; r < row + count; r++, to += n) {
-        __global const float *p = s->x + (size_t)r * s->x_pitch, *q = s->y + (size_t)r * s->y_pitch;
-        if (!l->shuffled) {
-            stage_run(s, p, q, l->group * l->each + first, n, to, 1);
-            continue;
-        }
-        /* Every groups-th channel is the neighbour of the one before. */
-        for (int i = 0; i < l->groups && i < n; i++)
-            stage_run(s, p, q, lane_of(l, first + i), (n - i + l->groups - 1) / l->groups, to + i, l->groups);
-    }
+    const int runs = l->shuffled ? min(l->groups, n) : 1; /* every groups-th channel is the neighbour of the one before */
+    for (int i = 0; i < runs; i++)
+        stage_run(s, row, count, lane_of(l, first + i), (n - i + runs - 1) / runs, to + i, n, runs);
 }
 #endif
-
-/* Asks for the group's channels of some rows that will be staged next; about those, where they are shuffled. */
-INLINE void prefetch_rows(const source *s, const int row, const int count)
-{
-#ifdef PREFETCH
-    for (int r = row; r < row + count; r++)
-        for (int c = 0; c < s->its.each; c += 16) {
-            const size_t lane = (size_t)(s->its.group * s->its.each + c);
-            WALSH_PREFETCH(s->x + (size_t)r * s->x_pitch + lane);
-            if (s->mode == NORM_GRADIENT) WALSH_PREFETCH(s->y + (size_t)r * s->y_pitch + lane);
-        }
-#endif
-}
 
 /* Weights as conv_grouped reads them, [group][set of vectors][in][BLOCK]: in W the one of inputs i and output o of a
  * group lies at group*w_group + i*w_in + o*w_out. A work-item one vector. */
@@ -254,6 +267,22 @@ INLINE floatv finish(floatv v, __global float *row, const size_t number, const p
     return v;
 }
 
+/* Asks for what finish() will read of rows [row, end): `count` channels of the group from `first` on. */
+INLINE void prefetch_finish(const ending *e, __global const float *y, const int y_pitch, const lanes *l,
+                            const int first, const int count, const int row, const int end)
+{
+    const int sums = e->epilogue >= SUMS_GATE_COMPUTED && e->epilogue < NORMALISE;
+    const int with = e->epilogue == SUMS_GATE_STORED || e->epilogue >= NORMALISE_ADD;
+    const int runs = l->shuffled ? min(l->groups, count) : 1, run = (count + runs - 1) / runs;
+    for (int r = row; r < end; r++)
+        for (int k = 0; k < runs; k++) {
+            const size_t lane = (size_t)lane_of(l, first + k);
+            prefetch_lanes(y + (size_t)r * y_pitch + lane, run);
+            if (sums) prefetch_lanes(e->u + (size_t)r * e->u_pitch + lane, run);
+            if (with) prefetch_lanes(e->z + (size_t)r * e->z_pitch + lane, run);
+        }
+}
+
 /* Ends a tile: vector p of its `valid` rows, the first of which is row `first` of y. What is rarer, or more to do, is a
  * loop on CPUs, over sums that then lie in memory. */
 INLINE void finish_tile(const floatv *acc, const int valid, const size_t first, __global float *y, const int y_pitch,
@@ -339,7 +368,13 @@ __kernel void conv_grouped(__global const float *x, const ulong x_at, __global c
             }
             for (int first = 0; first < n; first += TX * DEALT) {
                 const int its = first + TX * TILE_LANE;
-                if (set == first_set) prefetch_rows(&from, row + n + its, min(TX, end_row - row - n - its));
+                if (LANES == 1) {
+                    const int tiles = (n + TX - 1) / TX, part = set * tiles + first / TX;
+                    prefetch_rows(&from, row + n, min(n, end_row - row - n), part, sets * tiles);
+                    prefetch_finish(&e, y, y_pitch, &out, FIRST_OF(vector, out_each),
+                                    min(OV * VW, out_each - VW * vector), row + (first ? first + TX : 0),
+                                    row + min(first + 2 * TX, n));
+                }
                 floatv acc[OV][TX];
 #pragma unroll
                 for (int b = 0; b < OV; b++)
@@ -439,6 +474,11 @@ __kernel void conv_grouped_filter(__global const float *x, const ulong x_at, __g
             const int vector = set * (BLOCK / VW) + OV * O_LANE;
             if (vector >= vectors) continue;
             for (int i = TI * TILE_LANE; i < ins; i += TI * DEALT) {
+                if (LANES == 1) {
+                    const int tiles = (ins + TI - 1) / TI, part = set * tiles + i / TI;
+                    prefetch_rows(&input, row + n, min(n, end_row - row - n), part, sets * tiles);
+                    prefetch_rows(&output, row + n, min(n, end_row - row - n), part, sets * tiles);
+                }
                 int o[OV], taken[OV];
                 floatv acc[TI][OV];
                 /* The last tile may begin within the one before, whose rows it leaves alone; where it is the only one,
