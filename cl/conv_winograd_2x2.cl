@@ -13,28 +13,16 @@
 #endif
 #define TX 2 /* a line of a tile's outputs */
 #include "conv_tile.clh"
+#include "winograd_2x2.clh"
 
-#define PLANE_COUNT 16
-/* Tiles of a lane, which has as many for each of two quads of output channels: SETS such sets, and PAIRS of quads. */
-#ifndef SET
-#define SET 8
-#endif
-#define PAIRS (BLOCK / 8)
-#define SETS (LANES / PLANE_COUNT / PAIRS)
-#define TILES (SETS * SET)
+#define TILES ROWS
 /* Pixels of the input that are staged, some by each lane. */
 #define STAGED_PIXELS 256
 #define STAGED_EACH (STAGED_PIXELS / LANES)
-/* Floats of a set's tiles in a plane, [4 channels][SET], with a gap that keeps sets in different banks; of a plane; and
- * of a quad of input channels' weights, [16][4][BLOCK], some staged by each lane. */
-#define SET_FLOATS (4 * SET + 4)
-#define PLANE_FLOATS (SETS * SET_FLOATS)
-#define WEIGHTS (PLANE_COUNT * 4 * BLOCK)
-#define WEIGHTS_EACH (WEIGHTS / 4 / LANES)
-/* Vectors of a quad's products in a plane: [SET][SETS][PAIRS]. */
-#define PRODUCTS (TILES * PAIRS)
+/* The weights of a quad of input channels, some staged by each lane. */
+#define WEIGHTS_EACH (FACTOR_FLOATS / 4 / LANES)
 /* Floats that are shared: what the sums need, or the products of one quad of each pair, which come after them. */
-#define SUMMING (4 * STAGED_PIXELS + PLANE_COUNT * PLANE_FLOATS + WEIGHTS)
+#define SUMMING (4 * STAGED_PIXELS + PLANE_COUNT * PLANE_FLOATS + FACTOR_FLOATS)
 #define FLOATS (SUMMING > 4 * PLANE_COUNT * PRODUCTS ? SUMMING : 4 * PLANE_COUNT * PRODUCTS)
 
 /* What a program is for: see conv_direct.cl. */
@@ -53,15 +41,6 @@ INLINE void transform_weights(const float4 *g, float4 *u)
     u[1] = even + odd;
     u[2] = even - odd;
     u[3] = g[2];
-}
-
-/* B^T d of four. */
-INLINE void transform_input(const float *d, float *t)
-{
-    t[0] = d[0] - d[2];
-    t[1] = d[1] + d[2];
-    t[2] = d[2] - d[1];
-    t[3] = d[1] - d[3];
 }
 
 /* G g G^T of every filter: [blocks of BLOCK output channels][quads of in][16][4][BLOCK], from W as conv_gather_pack
@@ -95,7 +74,7 @@ __kernel void conv_winograd_2x2_pack(__global const float *w, const ulong w_at, 
     for (int r = 0; r < 4; r++) {
         transform_weights(half_way + 3 * r, u);
 #pragma unroll
-        for (int k = 0; k < 4; k++) STORE4(u[k], to + (4 * r + k) * 4 * BLOCK);
+        for (int k = 0; k < 4; k++) STORE4(u[k], to + (4 * r + k) * DEPTH * BLOCK);
     }
 }
 
@@ -201,36 +180,16 @@ INLINE void transform_tile(SHARED const float *from, const int line, SHARED floa
 #pragma unroll
         for (int r = 0; r < 4; r++) half_way[4 * r + k] = t[r];
     }
-#pragma unroll
-    for (int r = 0; r < 4; r++) {
-        transform_input(half_way + 4 * r, t);
-#pragma unroll
-        for (int k = 0; k < 4; k++) to[(4 * r + k) * PLANE_FLOATS] = t[k];
-    }
+    transform_lines(half_way, to, PLANE_FLOATS);
 }
 
-/* acc[tile][quad] += input channels [c, end) of SET tiles in a plane times their weights. */
-INLINE void multiply(sum *acc, SHARED const float *plane, SHARED const float *weights, int c, const int end)
+/* acc += input channels [c, end) of a set of tiles in a plane times their weights. */
+INLINE void multiply_channels(sum *acc, SHARED const float *plane, SHARED const float *weights, int c, const int end)
 {
     do {
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            const float4 w0 = LOAD_STAGED(weights), w1 = LOAD_STAGED(weights + BLOCK / 2);
-#pragma unroll
-            for (int j = 0; j < SET; j += 4) {
-                const float4 four = LOAD_STAGED(plane + j);
-                acc[2 * j] = multiply_add(acc[2 * j], four.s0, w0);
-                acc[2 * j + 1] = multiply_add(acc[2 * j + 1], four.s0, w1);
-                acc[2 * j + 2] = multiply_add(acc[2 * j + 2], four.s1, w0);
-                acc[2 * j + 3] = multiply_add(acc[2 * j + 3], four.s1, w1);
-                acc[2 * j + 4] = multiply_add(acc[2 * j + 4], four.s2, w0);
-                acc[2 * j + 5] = multiply_add(acc[2 * j + 5], four.s2, w1);
-                acc[2 * j + 6] = multiply_add(acc[2 * j + 6], four.s3, w0);
-                acc[2 * j + 7] = multiply_add(acc[2 * j + 7], four.s3, w1);
-            }
-            weights += BLOCK;
-            plane += SET;
-        }
+        multiply_two(acc, plane, weights);
+        plane += 2 * SET;
+        weights += 2 * BLOCK;
     } while ((c += 2) < end);
 }
 
@@ -318,17 +277,15 @@ __kernel void conv_winograd_2x2(__global const float *x, const ulong x_at, __glo
             for (int i = 0; i < WEIGHTS_EACH; i++) STAGE4(w[i], weights + 4 * (LANE + i * LANES));
             if (LANES == 4 * TILES || LANE < 4 * TILES) transform_tile(its_inputs, 4 * p.cols, its_planes);
             BARRIER;
-            multiply(acc, planes + plane * PLANE_FLOATS + set * SET_FLOATS, weights + plane * 4 * BLOCK + 4 * pair, c,
-                     min(c + 4, in));
-            its_weights += WEIGHTS;
+            multiply_channels(acc, planes + plane * PLANE_FLOATS + set * SET_FLOATS,
+                              weights + plane * DEPTH * BLOCK + 4 * pair, c, min(c + 4, in));
+            its_weights += FACTOR_FLOATS;
         } while ((c += 4) < in);
 #pragma unroll
         for (int q = 0; q < 2; q++) {
             const int o = block + 4 * (q * PAIRS + pair);
             BARRIER; /* what lay there has been read */
-#pragma unroll
-            for (int j = 0; j < SET; j++)
-                products[plane * PRODUCTS + j * SETS * PAIRS + LANE % (SETS * PAIRS)] = VECTOR(acc[2 * j + q]);
+            share_products(acc, q, products + plane * PRODUCTS);
             BARRIER;
             if (tile < tiles && o < out && second < 2 && (!second || has[tile] & 2)) {
                 const float4 start = biased ? LOAD4(bias + bias_at + o) : (float4)(0.0f);
