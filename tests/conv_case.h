@@ -14,7 +14,7 @@ void conv_case_nan(const walsh_op *op, unsigned extra, const char *operand);
 /* That the mask of WALSH_FUSE_NORM_SUMS counts NaN as > 0. */
 void conv_case_nan_gate(int gate);
 
-/* A device that is to be exact takes no approximate variant, of which there is one where tiles are for CPUs. */
+/* A device that is to be exact takes no approximate variant, of which there is one for each kind of tiles. */
 void conv_case_exact(const walsh_op *op);
 
 /* The same bits on one and on all compute units, extras included, at sizes of which each has many work-groups. */

@@ -156,7 +156,7 @@ static walsh_strip strip_of(const walsh_staging *staging, const walsh_conv *c)
     return walsh_strip_of(&sliced, c, WALSH_WALK_FORWARD, walsh_filter_group_lines(c, 1), few > line ? few : line);
 }
 
-static int direct_suits(const walsh_device *device, const void *problem)
+int walsh_filter_direct_suits(const walsh_device *device, const void *problem)
 {
     const walsh_conv *c = problem;
     const walsh_staging *staging = &tiling_of(device, c)->direct;
@@ -217,7 +217,7 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
 
 static const walsh_variant direct = {.name = "conv_filter_direct",
                                      .fuses = WALSH_FUSE_AFFINE | WALSH_FUSE_NORM_GRADIENT,
-                                     .suits = direct_suits,
+                                     .suits = walsh_filter_direct_suits,
                                      .workspace = walsh_filter_workspace,
                                      .emit = direct_emit};
 static const walsh_variant plain = {
@@ -234,6 +234,7 @@ const walsh_op walsh_conv_filter = {
                  {"factors", WALSH_READ}},
     .shapes = shapes,
     .cost = walsh_conv_cost,
-    .variants = (const walsh_variant *const[]){&walsh_conv_filter_winograd, &direct, &walsh_conv_filter_depthwise,
-                                               &walsh_conv_filter_grouped, &walsh_conv_filter_clblast, &plain, NULL},
+    .variants = (const walsh_variant *const[]){&walsh_conv_filter_winograd, &direct, &walsh_conv_filter_winograd_2x2,
+                                               &walsh_conv_filter_depthwise, &walsh_conv_filter_grouped,
+                                               &walsh_conv_filter_clblast, &plain, NULL},
 };

@@ -19,6 +19,9 @@ int walsh_filter_width(const walsh_device *device, const walsh_conv *c);
 /* walsh_variant.workspace: partial sums [groups][rows][width], of groups of any size. */
 size_t walsh_filter_workspace(const walsh_device *device, const void *problem);
 
+/* walsh_variant.suits of the direct variant. */
+int walsh_filter_direct_suits(const walsh_device *device, const void *problem);
+
 /* dW = sum over the groups. */
 walsh_status walsh_filter_reduce(walsh_list *list, const walsh_conv *c, int groups, const walsh_view *partial,
                                  const walsh_view *dw);

@@ -1,6 +1,6 @@
 /* 3x3 convolutions of stride 1 by Winograd's minimal filtering. On CPUs a quarter of the multiplications, for an error
- * about ten times the direct kernels': forward and back by F(4x4, 3x3) (cl/conv_winograd.cl). On GPUs forward and back
- * by F(2x2, 3x3) (conv_winograd_2x2.h). */
+ * about ten times the direct kernels': forward and back by F(4x4, 3x3) (cl/conv_winograd.cl). On GPUs, 16 of 36: by
+ * F(2x2, 3x3) (conv_winograd_2x2.h). */
 #ifndef WALSH_ENGINE_OP_CONV_WINOGRAD_H
 #define WALSH_ENGINE_OP_CONV_WINOGRAD_H
 
@@ -35,7 +35,8 @@ walsh_status walsh_winograd_pack(walsh_list *list, const walsh_conv *c, walsh_wa
                                  const walsh_gather_weights *weights, const walsh_view *packed);
 walsh_status walsh_winograd_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *operands);
 
-/* The gradient of the weights, by F(3x3, 4x4) (cl/conv_filter_winograd.cl). */
-extern const walsh_variant walsh_conv_filter_winograd;
+/* The gradient of the weights: on CPUs by F(3x3, 4x4) (cl/conv_filter_winograd.cl), on GPUs by F(3x3, 2x2)
+ * (cl/conv_filter_winograd_2x2.cl). */
+extern const walsh_variant walsh_conv_filter_winograd, walsh_conv_filter_winograd_2x2;
 
 #endif
