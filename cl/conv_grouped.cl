@@ -166,7 +166,8 @@ INLINE void stage_run(const source *s, const int row, const int count, const int
 INLINE void stage(const source *s, const int row, const int count, const int first, const int n, float *to)
 {
     const lanes *l = &s->its;
-    const int runs = l->shuffled ? min(l->groups, n) : 1; /* every groups-th channel is the neighbour of the one before */
+    /* Where channels are shuffled every groups-th is the neighbour of the one before. */
+    const int runs = l->shuffled ? min(l->groups, n) : 1;
     for (int i = 0; i < runs; i++)
         stage_run(s, row, count, lane_of(l, first + i), (n - i + runs - 1) / runs, to + i, n, runs);
 }
