@@ -121,44 +121,47 @@ INLINE void stage(const source *s, const int row, const int count, const int fir
     }
 }
 #else
-/* A vector of channels, from `lane` on, of `count` rows, to every by-th float of rows of `pitch`. */
-INLINE void stage_vector(const source *s, const int row, const int count, const int lane, float *to, const int pitch,
-                         const int by)
-{
-    __global const float *x = s->x + (size_t)row * s->x_pitch + lane, *y = s->y + (size_t)row * s->y_pitch + lane;
-    floatv rows[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        rows[i] = s->mode == AS_IT_IS ? (floatv)(0.0f) : LOADV(s->rows + i * s->rows_pitch + lane);
-    for (int r = 0; r < count; r++, x += s->x_pitch, y += s->y_pitch, to += pitch) {
-        floatv v = LOADV(x);
-        if (s->mode == NORM_GRADIENT)
-            v = rows[1] * v - (rows[2] + rows[3] * (LOADV(y) - rows[0]));
-        else if (s->mode != AS_IT_IS)
-            v = rows[2] * v + rows[3];
-        if (s->mode == NORMALISED_RELU) v = RELUV(v);
-        if (by == 1) {
-            AT(__private, unalignedv, to) = v;
-            continue;
-        }
-        float each[VW];
-        AT(__private, unalignedv, each) = v;
-#pragma unroll
-        for (int i = 0; i < VW; i++) to[i * by] = each[i];
+/* n channels, from `lane` on, of `count` rows, to every by-th float of rows of `pitch`. */
+#define DEFINE_STAGE_VECTOR(n)                                                                                        \
+    INLINE void stage_vector_##n(const source *s, const int row, const int count, const int lane, float *to,          \
+                                 const int pitch, const int by)                                                       \
+    {                                                                                                                 \
+        __global const float *x = s->x + (size_t)row * s->x_pitch + lane, *y = s->y + (size_t)row * s->y_pitch + lane; \
+        float##n rows[4];                                                                                             \
+        _Pragma("unroll") for (int i = 0; i < 4; i++) rows[i] =                                                       \
+            s->mode == AS_IT_IS ? (float##n)(0.0f)                                                                    \
+                                : AT(__global const, unaligned##n, s->rows + i * s->rows_pitch + lane);               \
+        for (int r = 0; r < count; r++, x += s->x_pitch, y += s->y_pitch, to += pitch) {                              \
+            float##n v = AT(__global const, unaligned##n, x);                                                         \
+            if (s->mode == NORM_GRADIENT)                                                                             \
+                v = rows[1] * v - (rows[2] + rows[3] * (AT(__global const, unaligned##n, y) - rows[0]));              \
+            else if (s->mode != AS_IT_IS)                                                                             \
+                v = rows[2] * v + rows[3];                                                                            \
+            if (s->mode == NORMALISED_RELU) v = v < (float##n)(0.0f) ? (float##n)(0.0f) : v;                          \
+            if (by == 1) {                                                                                            \
+                AT(__private, unaligned##n, to) = v;                                                                  \
+                continue;                                                                                             \
+            }                                                                                                         \
+            float each[n];                                                                                            \
+            AT(__private, unaligned##n, each) = v;                                                                    \
+            _Pragma("unroll") for (int i = 0; i < n; i++) to[i * by] = each[i];                                       \
+        }                                                                                                             \
     }
-}
+DEFINE_STAGE_VECTOR(8)
+DEFINE_STAGE_VECTOR(16)
 
 /* `n` channels. The last vector overlaps the one before. */
 INLINE void stage_run(const source *s, const int row, const int count, const int lane, const int n, float *to,
                       const int pitch, const int by)
 {
-    if (n >= VW) {
-        for (int v = 0; VW * v < n; v++)
-            stage_vector(s, row, count, lane + FIRST_OF(v, n), to + FIRST_OF(v, n) * by, pitch, by);
-        return;
+    int c = 0;
+    for (; c + 16 <= n; c += 16) stage_vector_16(s, row, count, lane + c, to + c * by, pitch, by);
+    for (; n >= 8 && c < n; c += 8) {
+        const int at = min(c, n - 8);
+        stage_vector_8(s, row, count, lane + at, to + at * by, pitch, by);
     }
-    for (int r = 0; r < count; r++)
-        for (int c = 0; c < n; c++)
+    for (int r = 0; r < count && n < 8; r++)
+        for (c = 0; c < n; c++)
             to[r * pitch + c * by] = read_one(s, s->x + (size_t)(row + r) * s->x_pitch,
                                               s->y + (size_t)(row + r) * s->y_pitch, lane + c);
 }

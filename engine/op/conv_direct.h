@@ -25,8 +25,8 @@ typedef struct walsh_staging {
     int lanes;          /* LANES: work-items of a work-group */
     size_t local;       /* bytes of local memory, about */
     int slice;          /* most input channels staged at a time; 0: all of them where enough pixels fit */
-    int gap, gap_each;  /* floats after a pixel of n*gap_each channels: neighbours are in other banks or sets of lines */
-    int weights;        /* most input channels of a line of taps whose weights are staged; 0: they are not */
+    int gap, gap_each; /* floats after a pixel of n*gap_each channels: neighbours are in other banks or sets of lines */
+    int weights;       /* most input channels of a line of taps whose weights are staged; 0: they are not */
 } walsh_staging;
 
 typedef struct walsh_strip {
