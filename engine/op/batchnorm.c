@@ -25,6 +25,11 @@ int walsh_bn_group_rows(int n, int h, int w)
     return (int)(group_of((size_t)h, wanted > line ? wanted / line : 1) * line);
 }
 
+int walsh_bn_group_lines(int n, int h, int w)
+{
+    return walsh_bn_group_rows(n, h, w) / w;
+}
+
 int walsh_bn_groups(int n, int h, int w)
 {
     size_t rows = (size_t)n * (size_t)h * (size_t)w, each = (size_t)walsh_bn_group_rows(n, h, w);

@@ -32,6 +32,8 @@ enum {
  * makes groups more even, as a group is what a CPU's threads have to share. */
 int walsh_bn_group_rows(int n, int h, int w);
 int walsh_bn_groups(int n, int h, int w);
+/* Lines of a group: group_rows / w. */
+int walsh_bn_group_lines(int n, int h, int w);
 
 /* Work-items of a work-group of cl/batchnorm_merge.cl: a constant, so that groups are merged alike everywhere. */
 enum { WALSH_BN_MERGE_LANES = 64 };

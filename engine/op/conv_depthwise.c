@@ -27,12 +27,6 @@ static walsh_channels channels_for(const walsh_device *device, int c)
                             .local = {1, 1}};
 }
 
-/* Lines of a group: the statistics' groups of rows. */
-static int group_lines(int images, int h, int w)
-{
-    return walsh_bn_group_rows(images, h, w) / w;
-}
-
 static walsh_launch launch_of(walsh_list *list, const walsh_conv *c, const char *function, int groups)
 {
     const walsh_channels on = channels_for(walsh_list_device(list), c->ic);
@@ -51,7 +45,7 @@ static walsh_status forward_emit(walsh_list *list, const void *problem, const wa
     const walsh_view *w = &operand[WALSH_CONV_FORWARD_W], *y = &operand[WALSH_CONV_FORWARD_Y];
     const walsh_view *y_saved = &operand[WALSH_CONV_FORWARD_Y_SAVED], *res = &operand[WALSH_CONV_FORWARD_RES];
     const walsh_view *partial = &operand[WALSH_CONV_FORWARD_PARTIAL];
-    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), each = group_lines(c->n, oh, ow);
+    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), each = walsh_bn_group_lines(c->n, oh, ow);
     bool affine = c->fuse & WALSH_FUSE_AFFINE;
     walsh_launch launch = launch_of(list, c, "conv_depthwise_forward", walsh_bn_groups(c->n, oh, ow));
     WALSH_TRY(WALSH_LAUNCH(list, launch, WALSH_TENSOR(x), WALSH_TENSOR(saved), WALSH_TENSOR(w),
@@ -81,7 +75,7 @@ static walsh_status data_emit(walsh_list *list, const void *problem, const walsh
                         WALSH_TENSOR(dx), WALSH_TENSOR(u), WALSH_TENSOR(saved), WALSH_TENSOR(z), WALSH_TENSOR(partial),
                         WALSH_INT((c->fuse & WALSH_FUSE_NORM_GRADIENT) != 0), WALSH_INT(walsh_finish_of(c)),
                         WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0), WALSH_INT(c->stride), WALSH_INT(c->n * c->h),
-                        WALSH_INT(group_lines(c->n, c->h, c->w)), WALSH_INT(walsh_pad(c->ic)), WALSH_INT(c->h),
+                        WALSH_INT(walsh_bn_group_lines(c->n, c->h, c->w)), WALSH_INT(walsh_pad(c->ic)), WALSH_INT(c->h),
                         WALSH_INT(c->w), WALSH_INT(walsh_conv_oh(c)), WALSH_INT(walsh_conv_ow(c)),
                         WALSH_INT(dy->shape.pitch), WALSH_INT(y->shape.pitch), WALSH_INT(factors->shape.pitch),
                         WALSH_INT(w->shape.pitch), WALSH_INT(dx->shape.pitch), WALSH_INT(u->shape.pitch),

@@ -33,19 +33,16 @@ static const walsh_staging stagings[WALSH_TILES_KINDS] = {
 /* AVX-512, lines of a multiple of 7 pixels, as those of most networks for ImageNet are: tiles with none idle. */
 static const walsh_staging sevens = {.options = WIDE_OPTIONS "14", WIDE_STRIP};
 
-/* The image that is written, the way that it is walked. */
-static int height_of(const walsh_conv *c, walsh_walk walk)
+walsh_passage walsh_passage_of(const walsh_conv *c, walsh_walk walk)
 {
-    return walk == WALSH_WALK_BACK ? c->h : walsh_conv_oh(c);
-}
-static int width_of(const walsh_conv *c, walsh_walk walk)
-{
-    return walk == WALSH_WALK_BACK ? c->w : walsh_conv_ow(c);
+    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), ic = walsh_pad(c->ic), oc = walsh_pad(c->oc);
+    return walk == WALSH_WALK_BACK ? (walsh_passage){oh, ow, c->h, c->w, oc, ic, c->pad - c->kh + 1}
+                                   : (walsh_passage){c->h, c->w, oh, ow, ic, oc, -c->pad};
 }
 
 static const walsh_staging *staging_of(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
-    if (device->tiles == WALSH_TILES_WIDE_CPU && width_of(c, walk) % 7 == 0) return &sevens;
+    if (device->tiles == WALSH_TILES_WIDE_CPU && walsh_passage_of(c, walk).w % 7 == 0) return &sevens;
     return WALSH_TILES_ENTRY(stagings, device->tiles);
 }
 
@@ -64,7 +61,8 @@ static long inputs(const walsh_conv *c, walsh_walk walk, int count, int taps)
 /* Lines of a strip whose pixels take `pitch` floats each; 0: not even one fits. */
 static int lines_of(const walsh_conv *c, walsh_walk walk, int group, int most, long room, int pitch)
 {
-    int h = height_of(c, walk), w = width_of(c, walk);
+    const walsh_passage p = walsh_passage_of(c, walk);
+    int h = p.h, w = p.w;
     long line = inputs(c, walk, w, c->kw) * pitch;
     long images = room / line / inputs(c, walk, h, c->kh), lines = walsh_smaller(group, h);
     if ((long)h * w * images > most) images = most / h / w;
@@ -75,16 +73,16 @@ static int lines_of(const walsh_conv *c, walsh_walk walk, int group, int most, l
 
 walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_walk walk, int group, int most)
 {
-    bool back = walk == WALSH_WALK_BACK;
-    int in = walsh_pad(back ? c->oc : c->ic), slice = in, most_slice = s->slice;
+    const walsh_passage p = walsh_passage_of(c, walk);
+    int in = p.in, slice = in, most_slice = s->slice;
     if (s->weights && c->kw > s->weights / 4) return (walsh_strip){0};
     if (s->weights) most_slice = walsh_smaller(most_slice, s->weights / c->kw / 4 * 4);
     if (most_slice) slice = walsh_pad(walsh_divide_up(in, walsh_divide_up(in, most_slice)));
-    int wanted = lines_of(c, walk, group, most, 1 << 30, slice), w = width_of(c, walk);
+    int wanted = lines_of(c, walk, group, most, 1 << 30, slice);
     for (;; slice = walsh_pad(walsh_divide_up(slice, 2))) {
         walsh_strip strip = {.slice = slice, .pitch = slice + (s->gap_each && slice % s->gap_each == 0 ? s->gap : 0)};
         strip.lines = lines_of(c, walk, group, most, s->floats, strip.pitch);
-        if (strip.lines >= wanted || strip.lines * w >= s->enough || slice == 4) return strip;
+        if (strip.lines >= wanted || strip.lines * p.w >= s->enough || slice == 4) return strip;
     }
 }
 
@@ -101,27 +99,23 @@ int walsh_blocks_each(const walsh_device *device, int blocks, int groups)
     return wanted > 1 ? walsh_divide_up(blocks, wanted) : blocks;
 }
 
-/* Lines of output of a work-item: a group of batch norm's. */
-static int group_lines(int images, int h, int w)
-{
-    return walsh_bn_group_rows(images, h, w) / w;
-}
-
+/* Of groups of batch norm's lines, which are a work-item's each. */
 static walsh_strip strip_of(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
     const walsh_staging *s = staging_of(device, c, walk);
-    return walsh_strip_of(s, c, walk, group_lines(c->n, height_of(c, walk), width_of(c, walk)), s->pixels);
+    const walsh_passage p = walsh_passage_of(c, walk);
+    return walsh_strip_of(s, c, walk, walsh_bn_group_lines(c->n, p.h, p.w), s->pixels);
 }
 
 int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
 {
+    const walsh_passage p = walsh_passage_of(c, walk);
     walsh_strip strip = strip_of(device, c, walk);
-    int in = walsh_pad(walk == WALSH_WALK_BACK ? c->oc : c->ic);
-    bool whole = !walsh_tiles_are_gpu(device->tiles) && strip.slice >= in;
+    bool whole = !walsh_tiles_are_gpu(device->tiles) && strip.slice >= p.in;
     /* What is masked before it meets what was there cannot be written before: not by a GPU, which masks what it has
      * stored, nor slice by slice. */
     if (c->fuse & WALSH_FUSE_NORM_SUMS && c->gate == WALSH_GATE_SCALED && !whole) return 0;
-    return walsh_strip_suits(device, staging_of(device, c, walk), &strip, width_of(c, walk));
+    return walsh_strip_suits(device, staging_of(device, c, walk), &strip, p.w);
 }
 
 int walsh_stage_mode(unsigned fuse)
@@ -136,11 +130,9 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk
     const walsh_staging *staging = staging_of(device, c, walk);
     const walsh_strip strip = strip_of(device, c, walk);
     bool back = walk == WALSH_WALK_BACK;
-    int x_h = back ? walsh_conv_oh(c) : c->h, x_w = back ? walsh_conv_ow(c) : c->w;
-    int y_h = height_of(c, walk), y_w = width_of(c, walk);
-    int in = walsh_pad(back ? c->oc : c->ic), out = walsh_pad(back ? c->ic : c->oc);
-    int lines = c->n * y_h, group = group_lines(c->n, y_h, y_w), groups = walsh_divide_up(lines, group);
-    int blocks = walsh_divide_up(out, walsh_direct_packing.block), each = walsh_blocks_each(device, blocks, groups);
+    const walsh_passage p = walsh_passage_of(c, walk);
+    int lines = c->n * p.h, group = walsh_bn_group_lines(c->n, p.h, p.w), groups = walsh_divide_up(lines, group);
+    int blocks = walsh_divide_up(p.out, walsh_direct_packing.block), each = walsh_blocks_each(device, blocks, groups);
     char options[160];
     snprintf(options, sizeof options, staging->lanes > 1 ? "%s -DMODE=%d -DEPILOGUE=%d" : "%s", staging->options,
              walsh_stage_mode(c->fuse), walsh_finish_of(c));
@@ -155,9 +147,9 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk
         WALSH_TENSOR(&o->bias), WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u), WALSH_TENSOR(&o->saved), WALSH_TENSOR(&o->z),
         WALSH_TENSOR(&o->partial), WALSH_INT(walsh_stage_mode(c->fuse)), WALSH_INT(walsh_finish_of(c)),
         WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0),
-        WALSH_INT(lines), WALSH_INT(group), WALSH_INT(strip.lines), WALSH_INT(each), WALSH_INT(in), WALSH_INT(out),
-        WALSH_INT(x_h), WALSH_INT(x_w), WALSH_INT(o->x.shape.pitch), WALSH_INT(o->with.shape.pitch),
-        WALSH_INT(o->rows.shape.pitch), WALSH_INT(y_h), WALSH_INT(y_w), WALSH_INT(o->y.shape.pitch),
+        WALSH_INT(lines), WALSH_INT(group), WALSH_INT(strip.lines), WALSH_INT(each), WALSH_INT(p.in), WALSH_INT(p.out),
+        WALSH_INT(p.in_h), WALSH_INT(p.in_w), WALSH_INT(o->x.shape.pitch), WALSH_INT(o->with.shape.pitch),
+        WALSH_INT(o->rows.shape.pitch), WALSH_INT(p.h), WALSH_INT(p.w), WALSH_INT(o->y.shape.pitch),
         WALSH_INT(o->u.shape.pitch), WALSH_INT(o->saved.shape.pitch), WALSH_INT(o->z.shape.pitch),
         WALSH_INT(o->partial.shape.pitch), WALSH_INT(c->kh), WALSH_INT(c->kw), WALSH_INT(back ? 1 : c->stride),
         WALSH_INT(back ? c->stride : 1), WALSH_INT(back ? c->pad : -c->pad), WALSH_INT(back),

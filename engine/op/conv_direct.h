@@ -17,6 +17,13 @@ int walsh_stage_mode(unsigned fuse);
 /* Which way a convolution is walked: from X to Y (forward; filter, too), or from dY to dX. */
 typedef enum walsh_walk { WALSH_WALK_FORWARD, WALSH_WALK_BACK } walsh_walk;
 
+/* Seen the way that it is walked: the image that is read and the one that is written, channels in and out, padded; and
+ * the first input that output 0 reads, where the stride is 1. */
+typedef struct walsh_passage {
+    int in_h, in_w, h, w, in, out, shift;
+} walsh_passage;
+walsh_passage walsh_passage_of(const walsh_conv *c, walsh_walk walk);
+
 /* A kernel's options, and what follows from them. */
 typedef struct walsh_staging {
     const char *options;

@@ -30,13 +30,6 @@ static const char *const options[WALSH_TILES_KINDS][2] = {
     [WALSH_TILES_WIDE_CPU] = {NEAR("8"), FAR("8")},
 };
 
-walsh_passage walsh_passage_of(const walsh_conv *c, walsh_walk walk)
-{
-    int oh = walsh_conv_oh(c), ow = walsh_conv_ow(c), ic = walsh_pad(c->ic), oc = walsh_pad(c->oc);
-    return walk == WALSH_WALK_BACK ? (walsh_passage){oh, ow, c->h, c->w, oc, ic, c->pad - 2}
-                                   : (walsh_passage){c->h, c->w, oh, ow, ic, oc, -c->pad};
-}
-
 static int across(const walsh_passage *p)
 {
     return walsh_divide_up(p->w, 4);
@@ -58,7 +51,7 @@ typedef struct grouping {
 
 static grouping grouping_of(const walsh_conv *c, const walsh_passage *p)
 {
-    int lines = walsh_bn_group_rows(c->n, p->h, p->w) / p->w, rows = lines / 4 + (lines - 1) / p->h + 2;
+    int lines = walsh_bn_group_lines(c->n, p->h, p->w), rows = lines / 4 + (lines - 1) / p->h + 2;
     if (lines % p->h == 0) rows = lines / p->h * walsh_divide_up(p->h, 4);
     grouping g = {lines, walsh_divide_up(c->n * p->h, lines), rows * across(p), 0};
     if (room_of(p) >= LEAST_TILES) return g;

@@ -6,13 +6,6 @@
 
 #include "engine/op/conv_direct.h"
 
-/* Seen the way that it is walked: the image that is read and the one that is written, channels in and out, padded; and
- * the first input that output 0 reads. */
-typedef struct walsh_passage {
-    int in_h, in_w, h, w, in, out, shift;
-} walsh_passage;
-walsh_passage walsh_passage_of(const walsh_conv *c, walsh_walk walk);
-
 /* Whether it is a convolution of that kind. */
 bool walsh_winograd_takes(const walsh_conv *c);
 

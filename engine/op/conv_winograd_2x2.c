@@ -77,7 +77,7 @@ static int columns(const walsh_passage *p)
 walsh_status walsh_winograd_2x2_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *o)
 {
     const walsh_passage p = walsh_passage_of(c, walk);
-    const int lines = c->n * p.h, group = walsh_bn_group_rows(c->n, p.h, p.w) / p.w;
+    const int lines = c->n * p.h, group = walsh_bn_group_lines(c->n, p.h, p.w);
     const size_t lanes = (size_t)layout_on(list)->lanes;
     char options[64];
     walsh_launch launch = {
