@@ -16,15 +16,6 @@
 #define WEIGHTS (LANES > 1 ? 768 : 1)
 #endif
 
-/* What a program is for, where it says so: how the input is staged, what follows the sums, and the way. One for all
- * takes registers for what it does not do, which a GPU's sums need. */
-#ifndef MODE
-#define MODE mode
-#endif
-#ifndef EPILOGUE
-#define EPILOGUE epilogue
-#endif
-
 /* Weights of a line of taps for all the lanes, which a GPU reads from local memory; a CPU's cache has them anyway. */
 #if LANES > 1
 #define WEIGHTS_AT SHARED

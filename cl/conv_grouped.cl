@@ -31,6 +31,12 @@
 #include "walsh.clh"
 #include "channels.clh"
 #include "conv_finish.clh"
+#include "conv_read.clh"
+DEFINE_NORMALISED()
+#if LANES == 1
+DEFINE_NORMALISED(8)
+DEFINE_NORMALISED(16)
+#endif
 
 #define DEALT (LANES / ACROSS)
 #define BLOCK (ACROSS * OV * VW)
@@ -75,13 +81,6 @@ typedef struct source {
     lanes its;
 } source;
 
-/* Asks for 1 to 16 lanes, which may lie in two cache lines. */
-INLINE void prefetch_lanes(__global const float *p, const int count)
-{
-    WALSH_PREFETCH(p);
-    if (((size_t)p & 63) + 4 * count > 64) WALSH_PREFETCH(p + count - 1);
-}
-
 /* The group's channels of the rows that will be staged next, `count` from `row` on: asks for the i-th of `of` shares,
  * one while each tile is computed. */
 INLINE void prefetch_rows(const source *s, const int row, const int count, const int i, const int of)
@@ -105,10 +104,9 @@ INLINE float read_one(const source *s, __global const float *p, __global const f
     __global const float *r = s->rows + lane;
     const float v = p[lane];
     if (s->mode == AS_IT_IS) return v;
-    if (s->mode == NORM_GRADIENT)
-        return r[s->rows_pitch] * v - (r[2 * s->rows_pitch] + r[3 * s->rows_pitch] * (q[lane] - r[0]));
-    const float n = r[2 * s->rows_pitch] * v + r[3 * s->rows_pitch];
-    return s->mode == NORMALISED_RELU && n < 0.0f ? 0.0f : n;
+    const float row[4] = {r[0], r[s->rows_pitch], r[2 * s->rows_pitch], r[3 * s->rows_pitch]};
+    if (s->mode == NORM_GRADIENT) return norm_gradient_(row, v, q[lane]);
+    return s->mode == NORMALISED_RELU ? normalised_(row, v) : affine_(row, v);
 }
 
 #if LANES > 1
@@ -134,10 +132,9 @@ INLINE void stage(const source *s, const int row, const int count, const int fir
         for (int r = 0; r < count; r++, x += s->x_pitch, y += s->y_pitch, to += pitch) {                              \
             float##n v = AT(__global const, unaligned##n, x);                                                         \
             if (s->mode == NORM_GRADIENT)                                                                             \
-                v = rows[1] * v - (rows[2] + rows[3] * (AT(__global const, unaligned##n, y) - rows[0]));              \
+                v = norm_gradient_##n(rows, v, AT(__global const, unaligned##n, y));                                  \
             else if (s->mode != AS_IT_IS)                                                                             \
-                v = rows[2] * v + rows[3];                                                                            \
-            if (s->mode == NORMALISED_RELU) v = v < (float##n)(0.0f) ? (float##n)(0.0f) : v;                          \
+                v = s->mode == NORMALISED ? affine_##n(rows, v) : normalised_##n(rows, v);                            \
             if (by == 1) {                                                                                            \
                 AT(__private, unaligned##n, to) = v;                                                                  \
                 continue;                                                                                             \
@@ -271,7 +268,7 @@ INLINE floatv finish(floatv v, __global float *row, const size_t number, const p
     return v;
 }
 
-/* Asks for what finish() will read of rows [row, end): `count` channels of the group from `first` on. */
+/* Asks for what finish() will read and write of rows [row, end): `count` channels of the group from `first` on. */
 INLINE void prefetch_finish(const ending *e, __global const float *y, const int y_pitch, const lanes *l,
                             const int first, const int count, const int row, const int end)
 {

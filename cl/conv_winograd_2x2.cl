@@ -25,14 +25,6 @@
 #define SUMMING (4 * STAGED_PIXELS + PLANE_COUNT * PLANE_FLOATS + FACTOR_FLOATS)
 #define FLOATS (SUMMING > 4 * PLANE_COUNT * PRODUCTS ? SUMMING : 4 * PLANE_COUNT * PRODUCTS)
 
-/* What a program is for: see conv_direct.cl. */
-#ifndef MODE
-#define MODE mode
-#endif
-#ifndef EPILOGUE
-#define EPILOGUE epilogue
-#endif
-
 /* G g of three. */
 INLINE void transform_weights(const float4 *g, float4 *u)
 {
