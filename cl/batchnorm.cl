@@ -26,29 +26,29 @@ __kernel void bn_apply_plain(__global const float *x, const ulong x_at, __global
                              const int saved_pitch, const int res_pitch, const int res_saved_pitch, const int y_pitch,
                              const int residual, const int relu)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    __global const float *bn = saved + saved_at + channel;
-    const floatv scale = LOADV(bn + 2 * saved_pitch), shift = LOADV(bn + 3 * saved_pitch);
-    const floatv least = relu ? 0.0f : -INFINITY;
-    floatv res_scale = 1.0f, res_shift = 0.0f;
-    if (residual == 2) {
-        bn = res_saved + res_saved_at + channel;
-        res_scale = LOADV(bn + 2 * res_saved_pitch);
-        res_shift = LOADV(bn + 3 * res_saved_pitch);
-    }
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        __global const float *in = x + x_at + (size_t)r * x_pitch + channel;
-        __global const float *other = res + res_at + (size_t)r * res_pitch + channel;
-        __global float *out = y + y_at + (size_t)r * y_pitch + channel;
-        floatv v = scale * LOADV(in) + shift;
-        PREFETCH_AHEAD(in, AHEAD, x_pitch);
-        PREFETCH_AHEAD(out, AHEAD, y_pitch);
-        if (residual) {
-            v += res_scale * LOADV(other) + res_shift;
-            PREFETCH_AHEAD(other, AHEAD, res_pitch);
+    const int streamed = streams(rows, vectors, y_pitch);
+    FOR_PARTS (first, channel, vectors, each, rows) {
+        __global const float *bn = saved + saved_at + channel;
+        const floatv scale = LOADV(bn + 2 * saved_pitch), shift = LOADV(bn + 3 * saved_pitch);
+        const floatv least = relu ? 0.0f : -INFINITY;
+        floatv res_scale = 1.0f, res_shift = 0.0f;
+        if (residual == 2) {
+            bn = res_saved + res_saved_at + channel;
+            res_scale = LOADV(bn + 2 * res_saved_pitch);
+            res_shift = LOADV(bn + 3 * res_saved_pitch);
         }
-        v = v < least ? least : v; /* NaN passes */
-        STOREV(v, out);
+        FOR_PART (r, first, each, rows) {
+            __global const float *in = x + x_at + (size_t)r * x_pitch + channel;
+            __global const float *other = res + res_at + (size_t)r * res_pitch + channel;
+            __global float *out = y + y_at + (size_t)r * y_pitch + channel;
+            floatv v = scale * LOADV(in) + shift;
+            PREFETCH_AHEAD(in, AHEAD, x_pitch);
+            if (residual) {
+                v += res_scale * LOADV(other) + res_shift;
+                PREFETCH_AHEAD(other, AHEAD, res_pitch);
+            }
+            v = v < least ? least : v; /* NaN passes */
+            store_streamed(v, out, streamed);
+        }
     }
 }

@@ -51,24 +51,24 @@ __kernel void bn_backward_apply_plain(__global const float *dy, const ulong dy_a
                                       const int saved_pitch, const int dx_pitch, const int relu,
                                       const int accumulate)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    __global const float *row = factors + factors_at + channel;
-    const floatv mean = LOADV(row), scale = LOADV(row + factors_pitch);
-    const floatv offset = LOADV(row + 2 * factors_pitch), slope = LOADV(row + 3 * factors_pitch);
-    const floatv shift = relu ? LOADV(saved + saved_at + 3 * saved_pitch + channel) : (floatv)(0.0f);
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        __global const float *in = x + x_at + (size_t)r * x_pitch + channel;
-        __global const float *gradient = dy + dy_at + (size_t)r * dy_pitch + channel;
-        const floatv v = LOADV(in);
-        floatv g = LOADV(gradient);
-        PREFETCH_AHEAD(in, AHEAD, x_pitch);
-        PREFETCH_AHEAD(gradient, AHEAD, dy_pitch);
-        if (relu) g = RELU_MASKV(g, scale * v + shift);
-        __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
-        PREFETCH_AHEAD(out, AHEAD, dx_pitch);
-        g = scale * g - (offset + slope * (v - mean));
-        if (accumulate) g += LOADV(out);
-        STOREV(g, out);
+    const int streamed = !accumulate && streams(rows, vectors, dx_pitch);
+    FOR_PARTS (first, channel, vectors, each, rows) {
+        __global const float *row = factors + factors_at + channel;
+        const floatv mean = LOADV(row), scale = LOADV(row + factors_pitch);
+        const floatv offset = LOADV(row + 2 * factors_pitch), slope = LOADV(row + 3 * factors_pitch);
+        const floatv shift = relu ? LOADV(saved + saved_at + 3 * saved_pitch + channel) : (floatv)(0.0f);
+        FOR_PART (r, first, each, rows) {
+            __global const float *in = x + x_at + (size_t)r * x_pitch + channel;
+            __global const float *gradient = dy + dy_at + (size_t)r * dy_pitch + channel;
+            const floatv v = LOADV(in);
+            floatv g = LOADV(gradient);
+            PREFETCH_AHEAD(in, AHEAD, x_pitch);
+            PREFETCH_AHEAD(gradient, AHEAD, dy_pitch);
+            if (relu) g = RELU_MASKV(g, scale * v + shift);
+            __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+            g = scale * g - (offset + slope * (v - mean));
+            if (accumulate) g += LOADV(out);
+            store_streamed(g, out, streamed);
+        }
     }
 }

@@ -10,18 +10,17 @@ __kernel void im2col(__global const float *x, const ulong x_at, __global float *
                      const int rows, const int vectors, const int each, const int h, const int w, const int oh,
                      const int ow, const int kh, const int kw, const int stride, const int pad, const int x_pitch)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows), taps = kh * kw;
-    x += x_at + channel;
-    columns += columns_at + channel;
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+    const int taps = kh * kw;
+    FOR_ROWS (r, each, rows) {
         const int pixel = r / taps, tap = r - pixel * taps, ky = tap / kw;
         const int line = pixel / ow, image = line / oh;
         const int i = (line - image * oh) * stride - pad + ky, j = (pixel - line * ow) * stride - pad + tap - ky * kw;
         const bool inside = i >= 0 && i < h && j >= 0 && j < w;
-        floatv v = (floatv)(0.0f);
-        if (inside) v = LOADV(x + (((size_t)image * h + i) * w + j) * x_pitch);
-        STOREV(v, columns + (size_t)r * VW * vectors);
+        FOR_CHANNELS (channel, vectors) {
+            floatv v = (floatv)(0.0f);
+            if (inside) v = LOADV(x + x_at + (((size_t)image * h + i) * w + j) * x_pitch + channel);
+            STOREV(v, columns + columns_at + (size_t)r * VW * vectors + channel);
+        }
     }
 }
 
@@ -31,24 +30,22 @@ __kernel void col2im(__global const float *columns, const ulong columns_at, __gl
                      const int ow, const int kh, const int kw, const int stride, const int pad, const int x_pitch,
                      const int accumulate)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    x += x_at + channel;
-    columns += columns_at + channel;
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+    FOR_ROWS (r, each, rows) {
         const int line = r / w, image = line / h, at_y = line - image * h + pad, at_x = r - line * w + pad;
         const span oy = covering_windows(at_y - pad, kh, stride, pad, oh);
         const span ox = covering_windows(at_x - pad, kw, stride, pad, ow);
-        __global float *out = x + (size_t)r * x_pitch;
-        floatv sum = (floatv)(0.0f);
-        for (int i = oy.first; i < oy.end; i++) {
-            for (int j = ox.first; j < ox.end; j++) {
-                const size_t pixel = ((size_t)image * oh + i) * ow + j;
-                const int tap = (at_y - i * stride) * kw + at_x - j * stride;
-                sum += LOADV(columns + (pixel * kh * kw + tap) * VW * vectors);
+        FOR_CHANNELS (channel, vectors) {
+            __global float *out = x + x_at + (size_t)r * x_pitch + channel;
+            floatv sum = (floatv)(0.0f);
+            for (int i = oy.first; i < oy.end; i++) {
+                for (int j = ox.first; j < ox.end; j++) {
+                    const size_t pixel = ((size_t)image * oh + i) * ow + j;
+                    const int tap = (at_y - i * stride) * kw + at_x - j * stride;
+                    sum += LOADV(columns + columns_at + (pixel * kh * kw + tap) * VW * vectors + channel);
+                }
             }
+            if (accumulate) sum += LOADV(out);
+            STOREV(sum, out);
         }
-        if (accumulate) sum += LOADV(out);
-        STOREV(sum, out);
     }
 }

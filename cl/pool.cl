@@ -42,26 +42,25 @@ __kernel void pool_forward_plain(__global const float *x, const ulong x_at, __gl
                                  const int stride, const int pad, const int x_pitch, const int y_pitch,
                                  const int saved_pitch, const int maximum, const int affine)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
     const float factor = 1.0f / (float)(window * window);
-    x += x_at + channel;
-    y += y_at + channel;
-    const meaning as = meaning_of(saved + saved_at + channel, saved_pitch, affine);
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+    const int streamed = streams(rows, vectors, y_pitch);
+    FOR_ROWS (r, each, rows) {
         const int line = r / ow, image = line / oh;
         const span iy = window_inputs(line - image * oh, window, stride, pad, h);
         const span ix = window_inputs(r - line * ow, window, stride, pad, w);
-        floatv result = maximum ? -INFINITY : 0.0f;
-        for (int i = iy.first; i < iy.end; i++) {
-            for (int j = ix.first; j < ix.end; j++) {
-                __global const float *in = x + PIXEL(image, h, i, w, j, x_pitch);
-                const floatv v = meant(&as, LOADV(in));
-                PREFETCH_AHEAD(in, AHEAD * stride, x_pitch);
-                result = maximum ? larger(result, v) : result + v;
+        FOR_CHANNELS (channel, vectors) {
+            const meaning as = meaning_of(saved + saved_at + channel, saved_pitch, affine);
+            floatv result = maximum ? -INFINITY : 0.0f;
+            for (int i = iy.first; i < iy.end; i++) {
+                for (int j = ix.first; j < ix.end; j++) {
+                    __global const float *in = x + x_at + PIXEL(image, h, i, w, j, x_pitch) + channel;
+                    const floatv v = meant(&as, LOADV(in));
+                    PREFETCH_AHEAD(in, AHEAD * stride, x_pitch);
+                    result = maximum ? larger(result, v) : result + v;
+                }
             }
+            store_streamed(maximum ? result : result * factor, y + y_at + (size_t)r * y_pitch + channel, streamed);
         }
-        STOREV(maximum ? result : result * factor, y + (size_t)r * y_pitch);
     }
 }
 
@@ -86,13 +85,14 @@ __kernel void pool_backward_global_plain(__global const float *dy, const ulong d
                                          const ulong dx_at, const int rows, const int vectors, const int each,
                                          const int pixels, const int dy_pitch, const int dx_pitch, const int accumulate)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
-        floatv g = LOADV(dy + dy_at + (size_t)(r / pixels) * dy_pitch + channel) / (float)pixels;
-        if (accumulate) g += LOADV(out);
-        STOREV(g, out);
+    const int streamed = !accumulate && streams(rows, vectors, dx_pitch);
+    FOR_ROWS (r, each, rows) {
+        FOR_CHANNELS (channel, vectors) {
+            __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+            floatv g = LOADV(dy + dy_at + (size_t)(r / pixels) * dy_pitch + channel) / (float)pixels;
+            if (accumulate) g += LOADV(out);
+            store_streamed(g, out, streamed);
+        }
     }
 }
 
@@ -100,7 +100,7 @@ __kernel void pool_backward_global_plain(__global const float *dy, const ulong d
  * where its average is global. */
 #define BLOCK_ROWS 16
 
-/* A pooling as its gradient sees it, with dY and, of a maximum, POSITION (see below) at these channels. */
+/* A pooling as its gradient sees it, with dY and, of a maximum, POSITION (see below). */
 typedef struct pooling {
     __global const float *dy, *position; /* the latter 0 for an average, which is the sum times `factor` */
     int h, w, oh, ow, window, stride, pad, dy_pitch, position_pitch;
@@ -131,19 +131,21 @@ INLINE void advance(pixel *at, const pooling *p, const int step)
     at->lines = covering_lines(p, at->y);
 }
 
-/* The gradient of an input pixel: from each output whose window covers it, or of a maximum from those that it is. */
-INLINE floatv gathered(const pooling *p, const pixel *at)
+/* The gradient of an input pixel's channels: from each output whose window covers it, or of a maximum from those that it
+ * is. */
+INLINE floatv gathered(const pooling *p, const pixel *at, const int channel)
 {
     const span ox = covering_windows(at->x, p->window, p->stride, p->pad, p->ow);
     floatv g = 0.0f;
     for (int i = at->lines.first; i < at->lines.end; i++)
         for (int j = ox.first; j < ox.end; j++) {
-            __global const float *in = p->dy + PIXEL(at->image, p->oh, i, p->ow, j, p->dy_pitch);
+            __global const float *in = p->dy + PIXEL(at->image, p->oh, i, p->ow, j, p->dy_pitch) + channel;
             PREFETCH_AHEAD(in, AHEAD, p->dy_pitch);
             if (p->position) {
                 const float here =
                     (float)((at->y + p->pad - i * p->stride) * p->window + at->x + p->pad - j * p->stride);
-                __global const float *place = p->position + PIXEL(at->image, p->oh, i, p->ow, j, p->position_pitch);
+                __global const float *place =
+                    p->position + PIXEL(at->image, p->oh, i, p->ow, j, p->position_pitch) + channel;
                 PREFETCH_AHEAD(place, AHEAD, p->position_pitch);
                 g += LOADV(place) == (floatv)(here) ? LOADV(in) : (floatv)(0.0f);
             } else {
@@ -160,17 +162,18 @@ __kernel void pool_backward_plain(__global const float *dy, const ulong dy_at, _
                                   const int ow, const int window, const int stride, const int pad, const float factor,
                                   const int dy_pitch, const int dx_pitch, const int accumulate)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    const pooling p = {dy + dy_at + channel, position ? position + position_at + channel : 0, h, w, oh, ow, window,
-                       stride, pad, dy_pitch, VW * vectors, factor};
+    const pooling p = {dy + dy_at, position ? position + position_at : 0, h, w, oh, ow, window, stride, pad, dy_pitch,
+                       VW * vectors, factor};
     pixel at = pixel_of(&p, LANE_FIRST(each));
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP, advance(&at, &p, LANE_STEP)) {
-        floatv g = gathered(&p, &at);
-        __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
-        PREFETCH_AHEAD(out, AHEAD, dx_pitch);
-        if (accumulate) g += LOADV(out);
-        STOREV(g, out);
+    const int streamed = !accumulate && streams(rows, vectors, dx_pitch);
+    FOR_ROWS (r, each, rows) {
+        FOR_CHANNELS (channel, vectors) {
+            floatv g = gathered(&p, &at, channel);
+            __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
+            if (accumulate) g += LOADV(out);
+            store_streamed(g, out, streamed);
+        }
+        advance(&at, &p, LANE_STEP);
     }
 }
 
@@ -192,8 +195,9 @@ __kernel void pool_backward_through_plain(__global const float *dy, const ulong 
     const int group = (int)get_group_id(1), first = group * group_rows, end = min(rows, first + group_rows);
     __global const float *bn = saved + saved_at + channel;
     const floatv mean = LOADV(bn), scale = LOADV(bn + 2 * saved_pitch), shift = LOADV(bn + 3 * saved_pitch);
-    const pooling p = {dy + dy_at + channel, position ? position + position_at + channel : 0, h, w, oh, ow, window,
-                       stride, pad, dy_pitch, VW * vectors, factor};
+    const pooling p = {dy + dy_at, position ? position + position_at : 0, h, w, oh, ow, window, stride, pad, dy_pitch,
+                       VW * vectors, factor};
+    const int streamed = !accumulate && streams(rows, vectors, dx_pitch);
     floatv sum = 0.0f, with_u = 0.0f;
     pixel at = pixel_of(&p, first + (int)get_local_id(1));
     for (int r = first + (int)get_local_id(1); r < end;) {
@@ -203,14 +207,13 @@ __kernel void pool_backward_through_plain(__global const float *dy, const ulong 
             __global const float *in = u + u_at + (size_t)r * u_pitch + channel;
             const floatv v = LOADV(in);
             PREFETCH_AHEAD(in, AHEAD, u_pitch);
-            floatv g = RELU_MASKV(gathered(&p, &at), scale * v + shift);
+            floatv g = RELU_MASKV(gathered(&p, &at, channel), scale * v + shift);
             block += g;
             block_with_u += g * (v - mean);
             __global float *out = dx + dx_at + (size_t)r * dx_pitch + channel;
-            PREFETCH_AHEAD(out, AHEAD, dx_pitch);
             if (scaled) g *= scale;
             if (accumulate) g += LOADV(out);
-            if (exists) STOREV(g, out);
+            if (exists) store_streamed(g, out, streamed);
         }
         sum += block;
         with_u += block_with_u;
@@ -235,27 +238,26 @@ __kernel void pool_backward_positions_plain(__global const float *x, const ulong
                                             const int stride, const int pad, const int x_pitch, const int saved_pitch,
                                             const int affine)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    const meaning as = meaning_of(saved + saved_at + channel, saved_pitch, affine);
-    x += x_at + channel;
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
+    FOR_ROWS (r, each, rows) {
         const int line = r / ow, image = line / oh;
         const int corner_y = (line - image * oh) * stride - pad, corner_x = (r - line * ow) * stride - pad;
         const int first_y = max(corner_y, 0), first_x = max(corner_x, 0);
         const int end_y = min(corner_y + window, h), end_x = min(corner_x + window, w);
-        floatv m = meant(&as, LOADV(x + PIXEL(image, h, first_y, w, first_x, x_pitch)));
-        floatv first = (float)((first_y - corner_y) * window + first_x - corner_x);
-        for (int i = first_y; i < end_y; i++) {
-            for (int j = first_x; j < end_x; j++) {
-                __global const float *in = x + PIXEL(image, h, i, w, j, x_pitch);
-                const floatv v = meant(&as, LOADV(in));
-                PREFETCH_AHEAD(in, AHEAD * stride, x_pitch);
-                const intv larger = (v > m) | ((v != v) & (m == m));
-                m = larger ? v : m;
-                first = larger ? (floatv)((float)((i - corner_y) * window + j - corner_x)) : first;
+        FOR_CHANNELS (channel, vectors) {
+            const meaning as = meaning_of(saved + saved_at + channel, saved_pitch, affine);
+            floatv m = meant(&as, LOADV(x + x_at + PIXEL(image, h, first_y, w, first_x, x_pitch) + channel));
+            floatv first = (float)((first_y - corner_y) * window + first_x - corner_x);
+            for (int i = first_y; i < end_y; i++) {
+                for (int j = first_x; j < end_x; j++) {
+                    __global const float *in = x + x_at + PIXEL(image, h, i, w, j, x_pitch) + channel;
+                    const floatv v = meant(&as, LOADV(in));
+                    PREFETCH_AHEAD(in, AHEAD * stride, x_pitch);
+                    const intv larger = (v > m) | ((v != v) & (m == m));
+                    m = larger ? v : m;
+                    first = larger ? (floatv)((float)((i - corner_y) * window + j - corner_x)) : first;
+                }
             }
+            STOREV(first, position + position_at + (size_t)r * VW * vectors + channel);
         }
-        STOREV(first, position + position_at + (size_t)r * VW * vectors + channel);
     }
 }

@@ -6,11 +6,12 @@ __kernel void relu_forward_plain(__global const float *x, const ulong x_at, __gl
                                  const int rows, const int vectors, const int each, const int x_pitch,
                                  const int y_pitch)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        const floatv v = LOADV(x + x_at + (size_t)r * x_pitch + channel);
-        STOREV(RELUV(v), y + y_at + (size_t)r * y_pitch + channel);
+    const int streamed = streams(rows, vectors, y_pitch);
+    FOR_ROWS (r, each, rows) {
+        FOR_CHANNELS (channel, vectors) {
+            const floatv v = LOADV(x + x_at + (size_t)r * x_pitch + channel);
+            store_streamed(RELUV(v), y + y_at + (size_t)r * y_pitch + channel, streamed);
+        }
     }
 }
 
@@ -19,11 +20,12 @@ __kernel void relu_backward_plain(__global const float *dy, const ulong dy_at, _
                                   const int vectors, const int each, const int dy_pitch, const int y_pitch,
                                   const int dx_pitch)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        const floatv g = LOADV(dy + dy_at + (size_t)r * dy_pitch + channel);
-        const floatv v = LOADV(y + y_at + (size_t)r * y_pitch + channel);
-        STOREV(RELU_MASKV(g, v), dx + dx_at + (size_t)r * dx_pitch + channel);
+    const int streamed = streams(rows, vectors, dx_pitch);
+    FOR_ROWS (r, each, rows) {
+        FOR_CHANNELS (channel, vectors) {
+            const floatv g = LOADV(dy + dy_at + (size_t)r * dy_pitch + channel);
+            const floatv v = LOADV(y + y_at + (size_t)r * y_pitch + channel);
+            store_streamed(RELU_MASKV(g, v), dx + dx_at + (size_t)r * dx_pitch + channel, streamed);
+        }
     }
 }

@@ -23,13 +23,13 @@ INLINE floatv within_range(floatv v)
 __kernel void store_pack_plain(__global const float *x, const ulong x_at, __global half *y, const ulong y_at,
                                const int rows, const int vectors, const int each, const int x_pitch, const int y_pitch)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        __global const float *in = x + x_at + (size_t)r * x_pitch + channel;
-        const floatv v = LOADV(in);
-        PREFETCH_AHEAD(in, AHEAD, x_pitch);
-        STORE_HALFV(within_range(v), y + y_at + (size_t)r * y_pitch + channel);
+    FOR_ROWS (r, each, rows) {
+        FOR_CHANNELS (channel, vectors) {
+            __global const float *in = x + x_at + (size_t)r * x_pitch + channel;
+            const floatv v = LOADV(in);
+            PREFETCH_AHEAD(in, AHEAD, x_pitch);
+            STORE_HALFV(within_range(v), y + y_at + (size_t)r * y_pitch + channel);
+        }
     }
 }
 
@@ -37,12 +37,13 @@ __kernel void store_unpack_plain(__global const half *x, const ulong x_at, __glo
                                  const int rows, const int vectors, const int each, const int x_pitch,
                                  const int y_pitch)
 {
-    if ((int)get_global_id(0) >= vectors) return;
-    const int channel = VW * (int)get_global_id(0), end = LANE_END(each, rows);
-    for (int r = LANE_FIRST(each); r < end; r += LANE_STEP) {
-        __global const half *in = x + x_at + (size_t)r * x_pitch + channel;
-        const floatv v = LOAD_HALFV(in);
-        PREFETCH_AHEAD(in, AHEAD, x_pitch);
-        STOREV(v, y + y_at + (size_t)r * y_pitch + channel);
+    const int streamed = streams(rows, vectors, y_pitch);
+    FOR_ROWS (r, each, rows) {
+        FOR_CHANNELS (channel, vectors) {
+            __global const half *in = x + x_at + (size_t)r * x_pitch + channel;
+            const floatv v = LOAD_HALFV(in);
+            PREFETCH_AHEAD(in, AHEAD, x_pitch);
+            store_streamed(v, y + y_at + (size_t)r * y_pitch + channel, streamed);
+        }
     }
 }

@@ -207,6 +207,8 @@ static void apply(void **state)
                 apply_one(&p, i % 2 ? 8 : 0, p.residual && i % 3 ? WALSH_BN_APPLY_RES : WALSH_BN_APPLY_X);
             }
     }
+    const walsh_bn larger_than_caches = {.n = 1, .h = 512, .w = 513, .c = 16, .residual = 1};
+    apply_one(&larger_than_caches, 0, APART);
 }
 
 /* Groups are whole lines or whole images, about 256 rows each, and even. */

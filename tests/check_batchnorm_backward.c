@@ -275,6 +275,8 @@ static void backward(void **state)
             backward_one(&p, i % 2 ? 0 : 8, i % 3 ? WALSH_BN_BACKWARD_APPLY_DY : WALSH_BN_BACKWARD_APPLY_X);
         }
     }
+    const walsh_bn larger_than_caches = {.n = 1, .h = 512, .w = 513, .c = 16};
+    backward_one(&larger_than_caches, 0, APART);
 }
 
 static void wrong_problems(void **state)

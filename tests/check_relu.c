@@ -44,7 +44,8 @@ static void shapes(void **state)
 {
     (void)state;
     static const int sizes[][4] = {{1, 1, 1, 1},  {2, 5, 7, 3},   {3, 8, 8, 64},  {1, 3, 2, 30},  {2, 9, 9, 16},
-                                   {1, 13, 1, 4}, {5, 1, 1, 342}, {2, 11, 13, 6}, {1, 40, 33, 24}};
+                                   {1, 13, 1, 4}, {5, 1, 1, 342}, {2, 11, 13, 6}, {1, 40, 33, 24},
+                                   {1, 512, 513, 16}, {1, 512, 400, 16}, {1, 512, 400, 24}}; /* larger than caches */
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         walsh_relu p = {.n = sizes[i][0], .h = sizes[i][1], .w = sizes[i][2], .c = sizes[i][3]};
         one(&p, i % 2 ? 0 : 12, i % 3 == 2);

@@ -3,7 +3,7 @@
 enum {
     GROUP_ITEMS = 128, /* work-items of a work-group on GPUs: as many as cl/channels.clh has room for */
     GROUP_VECTORS = 16,
-    CPU_ROWS = 128,
+    CPU_VECTORS = 2048, /* of a work-item on CPUs: a hundred times what it takes to start one */
     GPU_ROWS = 4
 };
 
@@ -21,7 +21,8 @@ static walsh_channels for_cpu(int padded)
     int vw = padded % 16 == 0 ? 16 : padded % 8 == 0 ? 8 : 4;
     const char *options =
         vw == 16 ? "-DPREFETCH=1 -DVW=16" : vw == 8 ? "-DPREFETCH=1 -DVW=8" : "-DPREFETCH=1 -DVW=4";
-    return (walsh_channels){.options = options, .vectors = padded / vw, .each = CPU_ROWS, .local = {1, 1}};
+    int vectors = padded / vw, each = vectors < CPU_VECTORS ? CPU_VECTORS / vectors : 1;
+    return (walsh_channels){.options = options, .vectors = vectors, .across = 1, .each = each, .local = {1, 1}};
 }
 
 static walsh_channels for_gpu(size_t max_group, int padded)
@@ -30,8 +31,11 @@ static walsh_channels for_gpu(size_t max_group, int padded)
     int quads = padded / 4;
     while (items > max_group) items /= 2;
     while (width < (size_t)quads && width < GROUP_VECTORS && width < items) width *= 2;
-    return (walsh_channels){
-        .options = "-DVW=4 -DGROUPED=1", .vectors = quads, .each = GPU_ROWS, .local = {width, items / width}};
+    return (walsh_channels){.options = "-DVW=4 -DGROUPED=1",
+                            .vectors = quads,
+                            .across = quads,
+                            .each = GPU_ROWS,
+                            .local = {width, items / width}};
 }
 
 walsh_channels walsh_channels_for(const walsh_device *device, int c)
@@ -40,20 +44,20 @@ walsh_channels walsh_channels_for(const walsh_device *device, int c)
     return for_gpu(device->info.max_group ? device->info.max_group : 1, walsh_pad(c));
 }
 
-static walsh_launch launch_of(const walsh_channels *channels, size_t items)
+static walsh_launch launch_of(const walsh_channels *channels, int across, size_t items)
 {
     return (walsh_launch){.options = channels->options,
-                          .global = {(size_t)channels->vectors, items},
+                          .global = {(size_t)across, items},
                           .local = {channels->local[0], channels->local[1]}};
 }
 
 walsh_launch walsh_channels_rows(const walsh_channels *channels, size_t rows)
 {
     size_t each = (size_t)channels->each;
-    return launch_of(channels, (rows + each - 1) / each);
+    return launch_of(channels, channels->across, (rows + each - 1) / each);
 }
 
 walsh_launch walsh_channels_groups(const walsh_channels *channels, size_t groups)
 {
-    return launch_of(channels, groups * channels->local[1]);
+    return launch_of(channels, channels->vectors, groups * channels->local[1]);
 }
