@@ -29,8 +29,17 @@ INLINE void stage_weights(SHARED float *to, __global const float *from, const in
 #define LOAD_WEIGHTS(p) LOADV(p)
 #endif
 
-/* acc += x * (weights of four input channels). A CPU broadcasts scalars of x as it loads them, channel by channel; a GPU
- * loads four at once, pixel by pixel, which holds fewest registers. */
+/* `packed` begins with a pixel that only conv_gather.cl reads. */
+#define FIRST_WEIGHT(in) (LANES > 1 ? (in) : PADDED(in))
+
+/* acc += x * (weights of an input channel), and of four. A CPU broadcasts scalars of x as it loads them, channel by channel;
+ * a GPU loads four at once, pixel by pixel, which holds fewest registers. */
+INLINE void add_channel(sum *acc, SHARED const float **from, const int p, WEIGHTS_AT const float *weights)
+{
+    const floatv wv = LOAD_WEIGHTS(weights);
+#pragma unroll
+    for (int j = 0; j < TX; j++) acc[j] = multiply_add(acc[j], from[j][p], wv);
+}
 INLINE void add_quad(sum *acc, SHARED const float **from, const int p, WEIGHTS_AT const float *weights)
 {
 #if LANES > 1
@@ -47,11 +56,7 @@ INLINE void add_quad(sum *acc, SHARED const float **from, const int p, WEIGHTS_A
     }
 #else
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const floatv wv = LOAD_WEIGHTS(weights + i * BLOCK);
-#pragma unroll
-        for (int j = 0; j < TX; j++) acc[j] = multiply_add(acc[j], from[j][p + i], wv);
-    }
+    for (int i = 0; i < 4; i++) add_channel(acc, from, p + i, weights + i * BLOCK);
 #endif
 }
 
@@ -130,7 +135,10 @@ INLINE void gather(floatv *to_add, const slice *c, SHARED const float *staged, S
                     add_quad(acc, from, p, weights);
                     weights += 4 * BLOCK;
                     p += 4;
-                } while (p < share_end);
+                } while (p + (LANES > 1 ? 0 : 3) < share_end);
+#if LANES == 1
+                for (; p < share_end; p++, weights += BLOCK) add_channel(acc, from, p, weights);
+#endif
             } while (LANES == 1 && p < end);
         } while (++k < runs);
         BARRIER; /* all have read what the lanes share */
@@ -143,7 +151,7 @@ INLINE void gather(floatv *to_add, const slice *c, SHARED const float *staged, S
 
 /* Lines of output are the images' y_h lines one after the other, `lines` of them, in groups of group_lines; of these at
  * most strip_lines are staged at a time, of one image or of whole ones, slice_each input channels of them, pixels
- * slice_pitch floats apart. Where these are not all, a CPU goes over the strip once for each slice, and adds to what it
+ * slice_pitch floats apart. `in` channels are padded ones, but on a CPU 1 to 3 where a line of taps has 4 or more. Where these are not all, a CPU goes over the strip once for each slice, and adds to what it
  * has written; lanes stage each slice anew for each tile. Weights are as conv_gather_pack leaves them, block by block.
  * `mode` is how the input is staged (rows: SAVED or FACTORS), `epilogue` what follows; the other arguments are a
  * walk's. Tensors that these do not need are never read. */
@@ -161,7 +169,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                           const int partial_pitch, const int kh, const int kw, const int in_step, const int out_step,
                           const int shift, const int back, const int skip, const int slice_each, const int slice_pitch)
 {
-    SHARED float staged[STAGED] __attribute__((aligned(64)));
+    SHARED float staged[STAGED + (LANES > 1 ? 0 : 4)] __attribute__((aligned(64))); /* pixels of 3 end with a lane more */
     SHARED int at[PIXELS], to[PIXELS];
     SHARED float weights[WEIGHTS] __attribute__((aligned(64)));
     const source from = {x + x_at, with + with_at, rows + rows_at, MODE, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
@@ -202,7 +210,7 @@ __kernel void conv_direct(__global const float *x, const ulong x_at, __global co
                 const int o = o_block + VW * O_LANE, room = out - o;
                 const int part = ((o_block - o_first) / BLOCK + pass * blocks) * tiles;
                 __global const float *block =
-                    packed + packed_at + in + (size_t)(o_block / BLOCK) * kh * kw * in * BLOCK;
+                    packed + packed_at + FIRST_WEIGHT(in) + (size_t)(o_block / BLOCK) * kh * kw * in * BLOCK;
                 const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
                 const floatv start = biased && !pass ? load_part(bias + bias_at + o, room) : (floatv)(0.0f);
                 floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};

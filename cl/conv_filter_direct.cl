@@ -97,10 +97,15 @@ INLINE void store_tile(floatv acc[TI][OV], __global float *sum, rows r, const sl
     }
 }
 
+INLINE void zero_row(__global float *row, const int count)
+{
+    for (int o = 0; o < count; o += VW) STOREV((floatv)(0.0f), row + o);
+}
+
 /* partial[group][ky][kx][ic][vectors], a work-group blocks_each blocks of one group of lines of dY, counted through all
  * images, strip_lines at a time as in conv_direct, slice_each of the input's channels. The input pixels of a
  * line of taps lie one after the other, so (kx, ic) are `run` rows of dW that are taken TI at a time, whatever the tap;
- * only where there is one, there may be a gap after each pixel.
+ * only where there is one, there may be a gap after each pixel. Of ic channels a CPU may leave out pad lanes.
  * `mode` is how X is staged, dy_mode dY. */
 WORK_GROUP
 __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __global const float *saved,
@@ -129,6 +134,9 @@ __kernel void conv_filter_direct(__global const float *x, const ulong x_at, __gl
     const int run = kw * c_count, tiles = (run + TI - 1) / TI, parts = kh * tiles;
     const int width = (oc + OV * VW - 1) / (OV * VW) * (OV * VW), line_floats = inputs(&on, 0, ow, kw) * c.pitch;
     partial += partial_at + (size_t)group * kh * kw * ic * width;
+    if (LANES == 1 && get_num_groups(2) == 1)
+        for (int row = 0; row < kh * kw * ic; row++)
+            if (row % ic >= c.end) zero_row(partial + (size_t)row * width + o_first, min(o_end, width) - o_first);
 
     for (int line = first, count; line < end; line += count) {
         count = min(strip_lines, end - line);

@@ -19,7 +19,7 @@
 /* A coordinate that stays outside of every image whatever tap is added. */
 #define OUTSIDE (-(1 << 30))
 
-/* Writes what conv_gather_plain and conv_direct read as `packed`: a zero pixel of `in` channels, then the weights,
+/* Writes what conv_gather_plain and conv_direct read as `packed`: a zero pixel of `in` channels, padded, then the weights,
  * where output channel o of row r = tap*in + i goes to (o / block)*p_block + r*p_row + o % block, zeros for o >= out.
  * In W it lies at tap*w_tap + i*w_in + o*w_out. One work-item four output channels of one row. */
 __kernel void conv_gather_pack(__global const float *w, const ulong w_at, __global float *packed, const ulong packed_at,
@@ -32,7 +32,7 @@ __kernel void conv_gather_pack(__global const float *w, const ulong w_at, __glob
     __global const float *from = w + w_at + (long)(r / in) * w_tap + (size_t)(r % in) * w_in + (size_t)o * w_out;
     float4 v = (float4)(0.0f);
     if (o < out) v = (float4)(from[0], from[w_out], from[2 * w_out], from[3 * w_out]);
-    STORE4(v, packed + packed_at + in + (size_t)b * p_block + (size_t)r * p_row + in_block);
+    STORE4(v, packed + packed_at + PADDED(in) + (size_t)b * p_block + (size_t)r * p_row + in_block);
     if (o == 0 && 4 * r < in) STORE4((float4)(0.0f), packed + packed_at + 4 * r);
 }
 

@@ -51,6 +51,17 @@ int walsh_strip_skip(const walsh_conv *c)
     return c->kh <= 1 && c->kw <= 1 ? c->stride : 1;
 }
 
+int walsh_staged_channels(const walsh_staging *s, const walsh_conv *c, walsh_walk walk)
+{
+    bool few = s->lanes == 1 && walk == WALSH_WALK_FORWARD && c->ic < 4 && c->kw * c->ic >= 4;
+    return few ? c->ic : walsh_passage_of(c, walk).in;
+}
+
+int walsh_direct_channels(const walsh_device *device, const walsh_conv *c, walsh_walk walk)
+{
+    return walsh_staged_channels(staging_of(device, c, walk), c, walk);
+}
+
 /* Inputs along one axis that `count` neighbouring outputs can read, wherever they begin. */
 static long inputs(const walsh_conv *c, walsh_walk walk, int count, int taps)
 {
@@ -74,15 +85,15 @@ static int lines_of(const walsh_conv *c, walsh_walk walk, int group, int most, l
 walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_walk walk, int group, int most)
 {
     const walsh_passage p = walsh_passage_of(c, walk);
-    int in = p.in, slice = in, most_slice = s->slice;
+    int in = walsh_staged_channels(s, c, walk), slice = in, most_slice = s->slice;
     if (s->weights && c->kw > s->weights / 4) return (walsh_strip){0};
     if (s->weights) most_slice = walsh_smaller(most_slice, s->weights / c->kw / 4 * 4);
-    if (most_slice) slice = walsh_pad(walsh_divide_up(in, walsh_divide_up(in, most_slice)));
+    if (most_slice && most_slice < in) slice = walsh_pad(walsh_divide_up(in, walsh_divide_up(in, most_slice)));
     int wanted = lines_of(c, walk, group, most, 1 << 30, slice);
     for (;; slice = walsh_pad(walsh_divide_up(slice, 2))) {
         walsh_strip strip = {.slice = slice, .pitch = slice + (s->gap_each && slice % s->gap_each == 0 ? s->gap : 0)};
         strip.lines = lines_of(c, walk, group, most, s->floats, strip.pitch);
-        if (strip.lines >= wanted || strip.lines * p.w >= s->enough || slice == 4) return strip;
+        if (strip.lines >= wanted || strip.lines * p.w >= s->enough || slice <= 4) return strip;
     }
 }
 
@@ -111,7 +122,7 @@ int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_wa
 {
     const walsh_passage p = walsh_passage_of(c, walk);
     walsh_strip strip = strip_of(device, c, walk);
-    bool whole = !walsh_tiles_are_gpu(device->tiles) && strip.slice >= p.in;
+    bool whole = !walsh_tiles_are_gpu(device->tiles) && strip.slice >= walsh_direct_channels(device, c, walk);
     /* What is masked before it meets what was there cannot be written before: not by a GPU, which masks what it has
      * stored, nor slice by slice. */
     if (c->fuse & WALSH_FUSE_NORM_SUMS && c->gate == WALSH_GATE_SCALED && !whole) return 0;
@@ -147,7 +158,8 @@ walsh_status walsh_direct_emit(walsh_list *list, const walsh_conv *c, walsh_walk
         WALSH_TENSOR(&o->bias), WALSH_TENSOR(&o->y), WALSH_TENSOR(&o->u), WALSH_TENSOR(&o->saved), WALSH_TENSOR(&o->z),
         WALSH_TENSOR(&o->partial), WALSH_INT(walsh_stage_mode(c->fuse)), WALSH_INT(walsh_finish_of(c)),
         WALSH_INT((c->fuse & WALSH_FUSE_BIAS) != 0), WALSH_INT((c->fuse & WALSH_FUSE_ACCUMULATE) != 0),
-        WALSH_INT(lines), WALSH_INT(group), WALSH_INT(strip.lines), WALSH_INT(each), WALSH_INT(p.in), WALSH_INT(p.out),
+        WALSH_INT(lines), WALSH_INT(group), WALSH_INT(strip.lines), WALSH_INT(each),
+        WALSH_INT(walsh_staged_channels(staging, c, walk)), WALSH_INT(p.out),
         WALSH_INT(p.in_h), WALSH_INT(p.in_w), WALSH_INT(o->x.shape.pitch), WALSH_INT(o->with.shape.pitch),
         WALSH_INT(o->rows.shape.pitch), WALSH_INT(p.h), WALSH_INT(p.w), WALSH_INT(o->y.shape.pitch),
         WALSH_INT(o->u.shape.pitch), WALSH_INT(o->saved.shape.pitch), WALSH_INT(o->z.shape.pitch),

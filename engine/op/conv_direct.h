@@ -41,6 +41,10 @@ typedef struct walsh_strip {
     int slice, pitch; /* input channels staged at a time, and floats from pixel to pixel */
 } walsh_strip;
 
+/* Input channels that are staged, and walked through: padded ones, but on CPUs of images as many as there are, 1 to 3,
+ * where a line of taps has 4 or more: a quarter less to do for colours. */
+int walsh_staged_channels(const walsh_staging *s, const walsh_conv *c, walsh_walk walk);
+
 /* As many lines as fit, not more than `most` pixels: an even share of a group of `group` lines. Where input channels
  * are staged in slices, so few of them that they do not limit the strip more than it can bear. */
 walsh_strip walsh_strip_of(const walsh_staging *s, const walsh_conv *c, walsh_walk walk, int group, int most);
@@ -67,6 +71,9 @@ typedef struct walsh_direct {
 } walsh_direct;
 
 extern const walsh_packing walsh_direct_packing;
+
+/* Input channels of the weights that conv_direct reads. */
+int walsh_direct_channels(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
 
 /* walsh_variant.suits: as walsh_strip_suits. */
 int walsh_direct_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk);

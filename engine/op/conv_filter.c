@@ -178,8 +178,8 @@ static walsh_status emit_direct(walsh_list *list, const walsh_conv *c, const wal
     int dy_mode = c->fuse & WALSH_FUSE_NORM_GRADIENT ? WALSH_STAGE_NORM_GRADIENT : WALSH_STAGE_AS_IT_IS;
     const walsh_strip strip = strip_of(&t->direct, c);
     int blocks = walsh_divide_up(c->oc, t->direct_block), groups = walsh_filter_groups(c, 1);
-    int slices = walsh_divide_up(walsh_pad(c->ic), strip.slice),
-        each = walsh_blocks_each(device, blocks, groups * slices);
+    int slices = walsh_divide_up(walsh_staged_channels(&t->direct, c, WALSH_WALK_FORWARD), strip.slice);
+    int each = walsh_blocks_each(device, blocks, groups * slices);
     size_t lanes = (size_t)t->direct.lanes;
     walsh_launch launch = {.file = "conv_filter_direct",
                            .function = "conv_filter_direct",

@@ -91,7 +91,8 @@ static walsh_status plain_emit(walsh_list *list, const void *problem, const wals
 static walsh_status direct_pack(walsh_list *list, const void *problem, const walsh_view *operand,
                                 const walsh_view *workspace)
 {
-    const walsh_gather_weights weights = weights_of(problem, &operand[WALSH_CONV_FORWARD_W]);
+    walsh_gather_weights weights = weights_of(problem, &operand[WALSH_CONV_FORWARD_W]);
+    weights.in = walsh_direct_channels(walsh_list_device(list), problem, WALSH_WALK_FORWARD);
     return walsh_gather_pack(list, walsh_direct_packing, &weights, workspace);
 }
 
