@@ -41,12 +41,12 @@ INLINE void transform_weights(const floatv *g, floatv *u)
 }
 
 /* G g G^T of every filter: [blocks of 16 output channels][36][in][16], from W as conv_gather_pack reads it. One
- * work-item a block's output channels of one input channel. */
+ * work-item a block's output channels of one input channel; its neighbour has the next, which lies next to it. */
 __kernel void conv_winograd_pack(__global const float *w, const ulong w_at, __global float *packed,
                                  const ulong packed_at, const int in, const int out, const int w_tap, const int w_in,
                                  const int w_out)
 {
-    const int o = VW * (int)get_global_id(0), i = (int)get_global_id(1);
+    const int i = (int)get_global_id(0), o = VW * (int)get_global_id(1);
     if (i >= in) return;
     float lanes[9 * VW];
     for (int t = 0; t < 9; t++) {

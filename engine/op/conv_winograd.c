@@ -104,8 +104,8 @@ walsh_status walsh_winograd_pack(walsh_list *list, const walsh_conv *c, walsh_wa
     walsh_launch launch = {.file = "conv_winograd",
                            .function = "conv_winograd_pack",
                            .options = options[walsh_list_device(list)->tiles][grouping_of(c, &p).at_once > 0],
-                           .global = {blocks, (size_t)w->in},
-                           .local = {1, 16},
+                           .global = {(size_t)w->in, blocks},
+                           .local = {16, 1},
                            .flops = (double)BLOCK * (double)blocks * w->in * 9 * 20,
                            .bytes = 4.0 * BLOCK * (double)blocks * w->in * (9 + PLANE_COUNT)};
     walsh_view from = *w->w;
