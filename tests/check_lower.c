@@ -318,9 +318,31 @@ static void shuffled_units(walsh_graph *g)
     global(g, walsh_graph_conv(g, "c8", x, 5, 1, 1, 0));
 }
 
+/* Bottlenecks whose sums are each made of the one before, which is not kept. */
+static void chained_by(walsh_graph *g, int groups)
+{
+    static const char *const names[][3] = {{"r1", "e1", "n1"}, {"r2", "e2", "n2"}, {"r3", "e3", "n3"}, {"r4", "e4", "n4"}};
+    walsh_node x = walsh_graph_relu(g, conv_bn(g, "c0", "b0", 0, 16, 3, 1));
+    for (int i = 0; i < 4; i++) {
+        walsh_node y = walsh_graph_conv_by(g, names[i][0], x, 8, 1, 1, 0, groups);
+        y = conv_by(g, names[i][1], names[i][2], y, 16, 3, 1, groups);
+        x = walsh_graph_relu(g, i % 2 ? walsh_graph_add(g, x, y) : walsh_graph_add(g, y, x));
+    }
+    global(g, x);
+}
+static void bottlenecks(walsh_graph *g)
+{
+    chained_by(g, 1);
+}
+static void grouped_bottlenecks(walsh_graph *g)
+{
+    chained_by(g, 2);
+}
+
 static const builder graphs[] = {residual_block,  projected_block, bare_layers,    sums_of_sums, pools,
                                  residual_stages, preactivation,   short_blocks,   branches,     dense_blocks,
-                                 pooled_blocks,   joined_branches, shuffled_units, stem};
+                                 pooled_blocks,   joined_branches, shuffled_units, stem,         bottlenecks,
+                                 grouped_bottlenecks};
 
 static void gradients(void **state)
 {
@@ -444,6 +466,20 @@ static void few_sweeps(void **state)
     close_net(&n);
 }
 
+/* The sums of bottlenecks are computed twice rather than kept, but for the last and for the stem's output; of grouped
+ * ones each second. */
+static void sums_again(void **state)
+{
+    (void)state;
+    net n;
+    open_net(&n, bottlenecks, true);
+    assert_int_equal(count_of(n.plan, &walsh_bn_apply), 1 + 3 * 2 + 1);
+    close_net(&n);
+    open_net(&n, grouped_bottlenecks, true);
+    assert_int_equal(count_of(n.plan, &walsh_bn_apply), 1 + 2 * 2 + 1 + 1);
+    close_net(&n);
+}
+
 /* Where convolutions can, they take a dense layer's gradient through its first batch norm into the block's, as pools
  * do: what is left is the rest of the gradient of the pool that begins the second block. */
 static void few_sweeps_of_dense_blocks(void **state)
@@ -529,6 +565,7 @@ int main(void)
         cmocka_unit_test(gradients),
         cmocka_unit_test(gradients_without_some_variants),
         cmocka_unit_test(few_sweeps),
+        cmocka_unit_test(sums_again),
         cmocka_unit_test(few_sweeps_of_dense_blocks),
         cmocka_unit_test(evaluation),
         cmocka_unit_test(no_sweeps_in_evaluation),

@@ -167,12 +167,15 @@ static void settle(walsh_lowering *l, walsh_node node)
     l->rest[node] = WALSH_NO_VALUE;
 }
 
-/* Makes sure that the output of `node` is there. */
+/* Makes sure that the output of `node` is there, and so that of each before it that it was computed from. */
 static void restore(walsh_lowering *l, walsh_node node)
 {
     if (!l->again[node]) return;
+    walsh_lower_grouping g = walsh_lower_group(l, node);
+    restore(l, g.main);
+    restore(l, g.other);
     walsh_value y = walsh_lower_place(l, node);
-    walsh_lower_join(l, walsh_lower_group(l, node), y);
+    walsh_lower_join(l, g, y);
     l->output[node] = y;
     l->again[node] = false;
 }

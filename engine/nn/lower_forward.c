@@ -100,12 +100,27 @@ static bool readers_normalise(const walsh_lowering *l, walsh_lower_grouping g)
     return true;
 }
 
-/* Whether a group's output is better computed again in the backward pass than kept: both things that it adds up are
- * batch norms of tensors that are kept anyway. A pass over three tensors instead of the memory of one. Those that read
- * it are to be such as use it in the backward pass as walsh_lower_source has it, or not at all. */
+/* Whether the sum of the batch norm `norm` and of `before`, a group's output, is one of a bottleneck, most of what the
+ * block would keep: its convolution has at least twice as many channels as it reads. Beside a grouped one a pass over
+ * the sum takes long, and there each second sum is kept. */
+static bool ends_bottleneck(const walsh_lowering *l, walsh_node norm, walsh_node before)
+{
+    const walsh_layer *conv = walsh_lower_layer(l, walsh_lower_layer(l, norm)->input[0]);
+    if (conv->kind != WALSH_LAYER_CONV || (conv->groups > 1 && l->again[before])) return false;
+    return conv->lanes >= 2 * walsh_lower_layer(l, conv->input[0])->lanes;
+}
+
+/* Whether a group's output is better computed again in the backward pass than kept: what it adds up are batch norms of
+ * tensors that are kept anyway; or in a bottleneck one of them, and the output of a group before, which is kept or
+ * computed again. A pass over three tensors instead of the memory of one. Those that read it are to be such as use it in
+ * the backward pass as walsh_lower_source has it, or not at all. */
 static bool is_cheap(const walsh_lowering *l, walsh_lower_grouping g)
 {
-    if (!l->train || !waits(l, g.main) || !waits(l, g.other) || l->home[g.last].root >= 0) return false;
+    if (!l->train || g.other < 0 || l->home[g.last].root >= 0) return false;
+    bool main = waits(l, g.main), other = waits(l, g.other);
+    if (!main && !other) return false;
+    if (!other && !ends_bottleneck(l, g.main, g.other)) return false;
+    if (!main && !ends_bottleneck(l, g.other, g.main)) return false;
     for (walsh_node i = g.last + 1; i < walsh_graph_layers(l->graph); i++) {
         const walsh_layer *reader = walsh_lower_layer(l, i);
         if (reads(reader, g.last) && reader->kind != WALSH_LAYER_CONV && reader->kind != WALSH_LAYER_ADD) return false;
