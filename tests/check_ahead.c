@@ -138,7 +138,7 @@ static void part_compiled(void)
     close_scene(&s);
 }
 
-/* This process does its part of the work while it waits. */
+/* This process uses what the others compile as soon as it is there. */
 static void part_shared(void)
 {
     scene s;

@@ -194,22 +194,15 @@ static void drop_compiled(walsh_ahead *a)
     a->count = left;
 }
 
-/* Takes a job that nobody has taken: `wanted`, else the largest, since a large one at the end leaves processors idle.
- * NULL: there is none. With the lock held. */
-static job *take(walsh_ahead *a, job *wanted)
+/* Takes the largest job that nobody has taken, since a large one at the end leaves processors idle. NULL: there is
+ * none. */
+static job *take(walsh_ahead *a)
 {
-    const bool chosen = wanted && wanted->state == WAITING;
-    job *j = chosen ? wanted : NULL;
-    for (size_t i = 0; i < a->count && !chosen; i++)
+    job *j = NULL;
+    pthread_mutex_lock(&a->lock);
+    for (size_t i = 0; i < a->count; i++)
         if (a->jobs[i].state == WAITING && (!j || a->jobs[i].size > j->size)) j = &a->jobs[i];
     if (j) j->state = TAKEN;
-    return j;
-}
-
-static job *take_any(walsh_ahead *a)
-{
-    pthread_mutex_lock(&a->lock);
-    job *j = take(a, NULL);
     pthread_mutex_unlock(&a->lock);
     return j;
 }
@@ -233,7 +226,7 @@ static void leave(walsh_ahead *a)
 static void use_compiler(walsh_ahead *a, walsh_compiler *compiler)
 {
     bool alive = true;
-    for (job *j; alive && (j = take_any(a));) {
+    for (job *j; alive && (j = take(a));) {
         bool done = false;
         double began = walsh_clock();
         alive = walsh_compiler_do(compiler, &j->work, &done);
@@ -262,24 +255,14 @@ void walsh_ahead_start(walsh_device *device)
     walsh_ahead *a = device->ahead;
     a->noting = false;
     drop_compiled(a);
-    size_t workers = worker_limit(device); /* the caller being one, while it waits */
+    size_t workers = worker_limit(device);
     if (workers > a->count) workers = a->count;
     if (a->broken || workers < 2) return;
     pthread_mutex_lock(&a->lock);
-    while (a->worker_count < workers - 1 && !walsh_thread_start(&a->workers[a->worker_count], run_worker, a))
+    while (a->worker_count < workers && !walsh_thread_start(&a->workers[a->worker_count], run_worker, a))
         a->worker_count++;
     a->working = a->worker_count;
     pthread_mutex_unlock(&a->lock);
-}
-
-/* In this process. */
-static bool compile(walsh_device *device, const job *j)
-{
-    cl_program program = NULL;
-    if (walsh_program_make(device, j->file, j->options, &program)) return false;
-    bool done = true;
-    for (size_t i = 0; i < j->work.count && done; i++) done = walsh_compile(device, program, &j->work.kernels[i]);
-    return done;
 }
 
 void walsh_ahead_await(walsh_device *device, const char *file, const char *options)
@@ -288,17 +271,7 @@ void walsh_ahead_await(walsh_device *device, const char *file, const char *optio
     job *wanted = a ? find_job(a, file, options) : NULL;
     if (!wanted) return;
     pthread_mutex_lock(&a->lock);
-    while (a->working && wanted->state < FAILED) {
-        job *j = take(a, wanted);
-        if (!j) {
-            pthread_cond_wait(&a->ended, &a->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&a->lock);
-        bool done = compile(device, j);
-        pthread_mutex_lock(&a->lock);
-        j->state = done ? DONE : FAILED;
-    }
+    while (a->working && wanted->state < FAILED) pthread_cond_wait(&a->ended, &a->lock);
     pthread_mutex_unlock(&a->lock);
 }
 
