@@ -3,22 +3,23 @@
  * The first of two stages, conv_filter_reduce of conv_filter.cl being the second.
  *
  * A work-item takes a group of lines of dY as conv_filter_direct.cl does, of these as many rows of tiles at a time as
- * the planes have room for, and of the channels each way `each` at most. For CPUs. */
+ * the planes have room for, and of the channels each way `each` at most: the more, the less a product costs to
+ * transform, as long as the sums stay in the second-level cache. For CPUs. */
 #ifndef VW
 #define VW 16
 #endif
 #include "conv_stage.clh"
 #include "winograd.clh"
 
-#ifndef CHANNELS /* each way, a multiple of VW */
+#ifndef CHANNELS /* each way at most, a multiple of VW */
 #define CHANNELS 16
 #endif
 #ifndef TILES
 #define TILES 4
 #endif
 /* Floats of a plane, and vectors of its sums: no powers of two, for the last transform reads all planes at once. */
-#define PLANE(each) (TILES * (each) + VW)
-#define SUMS_PLANE(each) ((each) * (each) / VW + 1)
+#define PLANE(channels) (TILES * (channels) + VW)
+#define SUMS_PLANE(inputs, outputs) ((inputs) * (outputs) / VW + 1)
 
 /* G g of four. */
 INLINE void transform_gradient(const floatv *g, floatv *u)
@@ -90,15 +91,16 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
     SHARED float staged[STAGED] __attribute__((aligned(64)));
     SHARED float planes[PLANE_COUNT * PLANE(CHANNELS)] __attribute__((aligned(64)));
     SHARED float dy_planes[PLANE_COUNT * PLANE(CHANNELS)] __attribute__((aligned(64)));
-    SHARED floatv sums[PLANE_COUNT * SUMS_PLANE(CHANNELS)];
+    SHARED floatv sums[PLANE_COUNT * SUMS_PLANE(CHANNELS, CHANNELS)];
     const source input = {x + x_at, x + x_at, saved + saved_at, mode, ic, h, w, x_pitch, x_pitch, saved_pitch};
     const source output = {dy + dy_at, y + y_at, factors + factors_at, dy_mode, oc, oh, ow, dy_pitch, y_pitch,
                            factors_pitch};
-    const int o = each * (int)get_group_id(0), c_first = each * (int)get_group_id(2), count = min(each, ic - c_first);
-    const slice c = {c_first, c_first + count, count}, c_dy = {o, min(o + each, oc), each};
+    const int c_first = each * (int)get_group_id(2), count = min(each, ic - c_first);
+    const int o = each * (int)get_group_id(0), outputs = min(each, width - o), blocks = outputs / VW;
+    const slice c = {c_first, c_first + count, count}, c_dy = {o, min(o + outputs, oc), outputs};
     const int group = (int)get_group_id(1), first = group * group_lines, end = min(first + group_lines, lines);
-    const int across = (ow + 3) / 4, plane = PLANE(each), blocks = each / VW;
-    const int sums_plane = SUMS_PLANE(each);
+    const int across = (ow + 3) / 4, plane = PLANE(count), dy_plane = PLANE(outputs);
+    const int sums_plane = SUMS_PLANE(count, outputs);
 
     for (int line = first; line < end;) {
         const int add = line > first;
@@ -107,9 +109,9 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
             const int image = line / oh, top = line - image * oh, rows = min(min(4, oh - top), end - line);
             stage_image(&input, &c, image, staged, 6, 4 * across + 2, top - pad, -pad, 1);
             transform_lines(staged, 4 * across + 2, count, planes + tiles * count, plane, count, across);
-            if (rows < 4 || o + each > oc) stage_zeros(staged, 16 * across * each, 0, 1);
+            if (rows < 4 || o + outputs > oc) stage_zeros(staged, 16 * across * outputs, 0, 1);
             stage_image(&output, &c_dy, image, staged, rows, 4 * across, top, 0, 1);
-            transform_gradients(staged, 4 * across, each, dy_planes + tiles * each, plane, each, across);
+            transform_gradients(staged, 4 * across, outputs, dy_planes + tiles * outputs, dy_plane, outputs, across);
             line += rows;
         }
         /* About what the next rows of tiles read. */
@@ -118,12 +120,12 @@ __kernel void conv_filter_winograd(__global const float *x, const ulong x_at, __
         for (int p = 0; p < PLANE_COUNT; p++) {
             prefetch_part(&input, &c, &next, p, 0, 1);
             prefetch_part(&output, &c_dy, &next_dy, p, 0, 1);
-            multiply(planes + p * plane, dy_planes + p * plane, tiles, count, each, add, sums + p * sums_plane);
+            multiply(planes + p * plane, dy_planes + p * dy_plane, tiles, count, outputs, add, sums + p * sums_plane);
         }
     }
     partial += partial_at + ((size_t)group * 9 * ic + c_first) * width + o;
     for (int i = 0; i < count; i++)
-        for (int b = 0; b < blocks && o + b * VW < width; b++) {
+        for (int b = 0; b < blocks; b++) {
             SHARED const floatv *from = sums + i * blocks + b;
             floatv half_way[18], m[6], column[3];
             for (int k = 0; k < 6; k++, from += sums_plane) {

@@ -68,6 +68,7 @@ static const sizes cases[] = {
     {4, 2, 29, 176, 1, 3, 3, 1, 1, ONE_GROUP}, /* the least of which planes are far */
     {2, 19, 19, 352, 4, 3, 3, 1, 1, ONE_GROUP}, /* groups of lines that span two images */
     {2, 20, 20, 8, 336, 3, 3, 1, 0, ONE_GROUP},
+    {6, 14, 14, 80, 68, 3, 3, 1, 1, ONE_GROUP}, /* filters' sums of as many channels as a work-item takes, and the rest */
     {67, 32, 32, 1, 2, 8, 8, 1, 4,
      ONE_GROUP}, /* columns of 76 MiB: more than one slice of images, the last one smaller */
     {131, 64, 64, 3, 4, 1, 1, 1, 0,
@@ -389,6 +390,7 @@ void conv_case_exact(const walsh_op *op)
 void conv_case_threads(const walsh_op *op)
 {
     static const sizes many[] = {{16, 16, 16, 16, 32, 3, 3, 1, 1, ONE_GROUP},
+                                 {6, 14, 14, 80, 68, 3, 3, 1, 1, ONE_GROUP}, /* more channels at a time on one */
                                  {9, 15, 15, 12, 20, 3, 3, 2, 1, ONE_GROUP}};
     if (!op_device_divides()) skip();
     for (size_t i = 0; i < sizeof many / sizeof many[0]; i++)
