@@ -1,6 +1,7 @@
 /* 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): from a tile's 6x6 inputs to planes, in each the product over
- * the channels, and from the products to 4x4 outputs (A^T m A). All in one kernel, but for the planes of so many
- * channels that only few tiles' had room, for which the weights, four times the filter's, would come from memory again.
+ * the channels, and from the products to 4x4 outputs (A^T m A). All in one kernel, but for so many channels that only
+ * few tiles' planes had room, for which the weights, four times the filter's, would come from memory again: then planes
+ * and products of many tiles are in memory, and weights are transformed where they are used.
  *
  * A work-item takes a group of lines of output as conv_direct.cl does, and of these as many rows of tiles at a time as
  * there is room for. For CPUs. */
@@ -18,6 +19,17 @@
 #ifndef TILES
 #define TILES 8
 #endif
+#if FAR
+#define WEIGHT_SPACE SHARED
+#define PRODUCT_SPACE __global
+#define SLICE 64 /* input channels that are taken at a time, WALSH_FAR_SLICE */
+#else
+#define WEIGHT_SPACE __global
+#define PRODUCT_SPACE SHARED
+#endif
+/* A tile's products [36][VW]. */
+#define PRODUCT_ROW (PLANE_COUNT * VW)
+
 /* A^T m of six vectors: four. */
 INLINE void transform_output(const floatv *m, floatv *y)
 {
@@ -40,73 +52,114 @@ INLINE void transform_weights(const floatv *g, floatv *u)
     u[5] = g[2];
 }
 
-/* G g G^T of every filter: [blocks of 16 output channels][36][in][16], from W as conv_gather_pack reads it. One
- * work-item a block's output channels of one input channel; its neighbour has the next, which lies next to it. */
+#define FIRST_OF_TWO(a, b)                                                                                             \
+    ((float16)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3, a.s4, b.s4, a.s5, b.s5, a.s6, b.s6, a.s7, b.s7))
+#define LAST_OF_TWO(a, b)                                                                                              \
+    ((float16)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf))
+
+/* The transpose of 16x16, by four perfect shuffles of all its rows. */
+INLINE void transpose(floatv *rows)
+{
+    floatv shuffled[VW];
+    for (int round = 0; round < 4; round++) {
+#pragma unroll
+        for (int i = 0; i < VW / 2; i++) {
+            shuffled[2 * i] = FIRST_OF_TWO(rows[i], rows[i + VW / 2]);
+            shuffled[2 * i + 1] = LAST_OF_TWO(rows[i], rows[i + VW / 2]);
+        }
+#pragma unroll
+        for (int i = 0; i < VW; i++) rows[i] = shuffled[i];
+    }
+}
+
+/* filters[9][VW]: those from VW input channels from i on, a vector each, to VW output channels from o on. W is read as
+ * by conv_gather_pack; either its output channels lie side by side, or its input channels. */
+INLINE void load_filters(__global const float *w, const int i, const int o, const int out, const int w_tap,
+                         const int w_in, const int w_out, floatv *filters)
+{
+    w += (size_t)i * w_in + (size_t)o * w_out;
+    for (int t = 0; t < 9; t++, w += w_tap, filters += VW) {
+        floatv rows[VW];
+        for (int k = 0; k < VW; k++)
+            if (w_out == 1)
+                rows[k] = load_part(w + (size_t)k * w_in, out - o);
+            else
+                rows[k] = o + k < out ? LOADV(w + (size_t)k * w_out) : (floatv)(0.0f);
+        if (w_out != 1) transpose(rows);
+        for (int k = 0; k < VW; k++) filters[k] = rows[k];
+    }
+}
+
+/* G g G^T of VW of these filters: each 36 vectors, `plane` floats apart. */
+INLINE void transform_filters(const floatv *filters, WEIGHT_SPACE float *to, const size_t plane)
+{
+    for (int i = 0; i < VW; i++, filters++, to += VW) {
+        floatv half_way[18], column[3], u[6];
+#pragma unroll
+        for (int k = 0; k < 3; k++) { /* down each column of the filter: half_way[6][3] */
+#pragma unroll
+            for (int r = 0; r < 3; r++) column[r] = filters[(3 * r + k) * VW];
+            transform_weights(column, u);
+#pragma unroll
+            for (int r = 0; r < 6; r++) half_way[3 * r + k] = u[r];
+        }
+#pragma unroll
+        for (int r = 0; r < 6; r++) {
+            transform_weights(half_way + 3 * r, u);
+#pragma unroll
+            for (int k = 0; k < 6; k++) AT(WEIGHT_SPACE, unalignedv, to + (6 * r + k) * plane) = u[k];
+        }
+    }
+}
+
+#if !FAR
+/* All filters: [blocks of 16 output channels][36][in][16]. One work-item a block's of 16 input channels. */
 __kernel void conv_winograd_pack(__global const float *w, const ulong w_at, __global float *packed,
                                  const ulong packed_at, const int in, const int out, const int w_tap, const int w_in,
                                  const int w_out)
 {
-    const int i = (int)get_global_id(0), o = VW * (int)get_global_id(1);
-    if (i >= in) return;
-    float lanes[9 * VW];
-    for (int t = 0; t < 9; t++) {
-        __global const float *from = w + w_at + (long)t * w_tap + (size_t)i * w_in + (size_t)o * w_out;
-        if (w_out == 1 && o + VW <= out)
-            AT(__private, unalignedv, lanes + t * VW) = LOADV(from);
-        else
-            for (int k = 0; k < VW; k++) lanes[VW * t + k] = o + k < out ? from[(size_t)k * w_out] : 0.0f;
-    }
-    floatv half_way[18], column[3], u[6];
-#pragma unroll
-    for (int k = 0; k < 3; k++) { /* down each column of the filter: half_way[6][3] */
-#pragma unroll
-        for (int r = 0; r < 3; r++) column[r] = AT(__private const, unalignedv, lanes + (3 * r + k) * VW);
-        transform_weights(column, u);
-#pragma unroll
-        for (int r = 0; r < 6; r++) half_way[3 * r + k] = u[r];
-    }
-    __global float *to = packed + packed_at + ((size_t)(o / VW) * PLANE_COUNT * in + i) * VW;
-#pragma unroll
-    for (int r = 0; r < 6; r++) {
-        transform_weights(half_way + 3 * r, u);
-#pragma unroll
-        for (int k = 0; k < 6; k++) STOREV(u[k], to + (size_t)(6 * r + k) * in * VW);
-    }
+    floatv filters[9 * VW];
+    const int i = VW * (int)get_group_id(0), block = (int)get_group_id(1);
+    load_filters(w + w_at, i, VW * block, out, w_tap, w_in, w_out, filters);
+    transform_filters(filters, packed + packed_at + ((size_t)block * PLANE_COUNT * in + i) * VW, (size_t)in * VW);
 }
+#endif
 
 /* Products of n tiles from `first` on; where there are not so many, of the last n. Of fewer than n altogether, what
  * lies behind them is multiplied, too. */
 #define DEFINE_MULTIPLY(n)                                                                                            \
-    INLINE void multiply_##n(PLANE_SPACE const float *plane, __global const float *weights, const int in,             \
-                             const int first, const int tiles, SHARED floatv *products)                               \
+    INLINE void multiply_##n(PLANE_SPACE const float *plane, WEIGHT_SPACE const float *weights, const int in,         \
+                             const int first, const int tiles, const int add, PRODUCT_SPACE float *products)          \
     {                                                                                                                 \
         const int from = max(0, min(first, tiles - n));                                                               \
         const size_t row = in, at = from * in;                                                                        \
         PLANE_SPACE const float *near = plane + at, *far = near + (n / 2) * row;                                      \
         floatv acc[n];                                                                                                \
-        _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] = (floatv)(0.0f);                                        \
+        products += from * PRODUCT_ROW;                                                                               \
+        _Pragma("unroll") for (int j = 0; j < n; j++) acc[j] =                                                        \
+            add ? AT(PRODUCT_SPACE const, unalignedv, products + j * PRODUCT_ROW) : (floatv)(0.0f);                   \
         for (int c = 0; c < in; c += 4, near += 4, far += 4, weights += 4 * VW) {                                     \
             _Pragma("unroll") for (int i = 0; i < 4; i++) {                                                           \
-                const floatv w = LOADV(weights + i * VW);                                                             \
-                if (FAR) WALSH_PREFETCH(weights + (in + i) * VW); /* the next plane's: they come from memory */       \
+                const floatv w = AT(WEIGHT_SPACE const, unalignedv, weights + i * VW);                                \
                 _Pragma("unroll") for (int j = 0; j < n / 2; j++) acc[j] += near[j * row + i] * w;                    \
                 _Pragma("unroll") for (int j = n / 2; j < n; j++) acc[j] += far[(j - n / 2) * row + i] * w;           \
             }                                                                                                         \
         }                                                                                                             \
-        _Pragma("unroll") for (int j = 0; j < n; j++) products[from + j] = acc[j];                                    \
+        _Pragma("unroll") for (int j = 0; j < n; j++)                                                                 \
+            AT(PRODUCT_SPACE, unalignedv, products + j * PRODUCT_ROW) = acc[j];                                       \
     }
 DEFINE_BLOCKS(DEFINE_MULTIPLY)
 
-/* Products [tile] = the tile's channels in one plane times `weights` [in][16]. */
-INLINE void multiply(PLANE_SPACE const float *plane, __global const float *weights, const int in, const int tiles,
-                     SHARED floatv *products)
+/* Products [tile] = (or +=, for a multiple of FEW tiles) the tile's channels in one plane times `weights` [in][16]. */
+INLINE void multiply(PLANE_SPACE const float *plane, WEIGHT_SPACE const float *weights, const int in, const int tiles,
+                     const int add, PRODUCT_SPACE float *products)
 {
     for (int first = 0, few = FEW_OF(tiles); first < tiles; few--)
         if (few > 0) {
-            MULTIPLY_FEW(plane, weights, in, first, tiles, products);
+            MULTIPLY_FEW(plane, weights, in, first, tiles, add, products);
             first += FEW;
         } else {
-            MULTIPLY_MANY(plane, weights, in, first, tiles, products);
+            MULTIPLY_MANY(plane, weights, in, first, tiles, add, products);
             first += MANY;
         }
 }
@@ -125,34 +178,84 @@ INLINE int next_line(const int line, const int line_end, const int y_h)
 }
 
 #if FAR
-/* The planes [36][tiles][in], `plane` floats each, of some groups of lines from first_group on, group_tiles tiles each
- * at most. One work-item slice_each channels of a group. */
+/* The planes of some groups of lines from first_group on, group_tiles tiles each at most: [slices][36][tiles][SLICE],
+ * `plane` floats each; the last slice's are not so wide. One work-item a slice of a group. */
 __kernel void conv_winograd_planes(__global const float *x, const ulong x_at, __global const float *with,
                                    const ulong with_at, __global const float *rows, const ulong rows_at,
                                    __global float *planes, const ulong planes_at, const int mode, const int lines,
                                    const int group_lines, const int first_group, const int group_tiles,
-                                   const int plane, const int slice_each, const int in, const int x_h, const int x_w,
-                                   const int x_pitch, const int with_pitch, const int rows_pitch, const int y_h,
-                                   const int y_w, const int shift)
+                                   const int plane, const int in, const int x_h, const int x_w, const int x_pitch,
+                                   const int with_pitch, const int rows_pitch, const int y_h, const int y_w,
+                                   const int shift)
 {
     SHARED float staged[STAGED] __attribute__((aligned(64)));
     const source from = {x + x_at, with + with_at, rows + rows_at, mode, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
-    const int c = slice_each * (int)get_group_id(0), count = min(slice_each, in - c);
+    const int slice_index = (int)get_group_id(0), c = SLICE * slice_index, count = min(SLICE, in - c);
     const slice its = {c, c + count, count};
     const int group = (int)get_group_id(1), first_line = (first_group + group) * group_lines;
     const int line_end = min(first_line + group_lines, lines), across = (y_w + 3) / 4;
-    planes += planes_at + (size_t)group * group_tiles * in + c;
+    planes += planes_at + (size_t)slice_index * PLANE_COUNT * plane + (size_t)group * group_tiles * count;
     for (int line = first_line; line < line_end; line = next_line(line, line_end, y_h)) {
         const int image = line / y_h, top = line - image * y_h;
         stage_image(&from, &its, image, staged, 6, 4 * across + 2, top + shift, shift, 1);
-        transform_lines(staged, 4 * across + 2, count, planes, plane, in, across);
-        planes += across * in;
+        transform_lines(staged, 4 * across + 2, count, planes, plane, count, across);
+        planes += across * count;
+    }
+}
+
+/* Asks for the p-th part of the filters from SLICE input channels from i on, of which either input or output channels
+ * lie side by side: 64 lines of a tap. */
+INLINE void prefetch_filters(__global const float *w, const int i, const int o, const int w_tap, const int w_in,
+                             const int w_out, const int p)
+{
+    w += (long)(p / 4) * w_tap + (size_t)i * w_in + (size_t)o * w_out;
+    for (int n = 16 * (p % 4); n < 16 * (p % 4 + 1); n++)
+        prefetch_lanes(w + (w_out == 1 ? (size_t)n * w_in : (size_t)(n / 4) * w_out + n % 4 * 16), VW);
+}
+
+/* The products of these planes and of W: [blocks of 16 output channels][tiles][36][16]. One work-item a block's of
+ * tiles_each tiles, a multiple of FEW as all tiles are; a slice's weights, transformed, stay in the cache. */
+__kernel void conv_winograd_products(__global const float *w, const ulong w_at, __global const float *planes,
+                                     const ulong planes_at, __global float *products, const ulong products_at,
+                                     const int in, const int out, const int w_tap, const int w_in, const int w_out,
+                                     const int plane, const int tiles, const int tiles_each)
+{
+    SHARED float weights[PLANE_COUNT * SLICE * VW] __attribute__((aligned(64)));
+    const int block = (int)get_group_id(0), first = tiles_each * (int)get_group_id(1);
+    const int count = min(tiles_each, tiles - first);
+    planes += planes_at;
+    products += products_at + ((size_t)block * tiles + first) * PRODUCT_ROW;
+    for (int c = 0; c < in; c += SLICE, planes += (size_t)PLANE_COUNT * plane) {
+        const int slice = min(SLICE, in - c);
+        for (int i = 0; i < slice; i += VW) {
+            floatv filters[9 * VW];
+            load_filters(w + w_at, c + i, VW * block, out, w_tap, w_in, w_out, filters);
+            transform_filters(filters, weights + i * VW, SLICE * VW);
+        }
+        for (int p = 0; p < PLANE_COUNT; p++) {
+            if (c + SLICE < in) prefetch_filters(w + w_at, c + SLICE, VW * block, w_tap, w_in, w_out, p);
+            multiply(planes + p * (size_t)plane + first * slice, weights + p * SLICE * VW, slice, count, c > 0,
+                     products + p * VW);
+        }
     }
 }
 #endif
 
-/* See conv_direct.cl, whose arguments these are but for what a 3x3 filter settles. `room_tiles`: tiles at a time;
- * `far`, far_plane, first_group and group_tiles: the planes and arguments of conv_winograd_planes, where they are FAR. */
+/* A^T m of the columns of a tile's products: half_way[4][6]. */
+INLINE void transform_columns(PRODUCT_SPACE const float *products, floatv *half_way)
+{
+    for (int k = 0; k < 6; k++, products += VW) {
+        floatv m[6], down[4];
+#pragma unroll
+        for (int r = 0; r < 6; r++) m[r] = AT(PRODUCT_SPACE const, unalignedv, products + 6 * r * VW);
+        transform_output(m, down);
+#pragma unroll
+        for (int r = 0; r < 4; r++) half_way[6 * r + k] = down[r];
+    }
+}
+
+/* See conv_direct.cl, whose arguments these are but for what a 3x3 filter settles. `room_tiles`: tiles at a time. FAR:
+ * `packed` are products, of all_tiles tiles, of the groups from first_group on, group_tiles tiles each. */
 __kernel void conv_winograd(__global const float *x, const ulong x_at, __global const float *with, const ulong with_at,
                             __global const float *rows, const ulong rows_at, __global const float *packed,
                             const ulong packed_at, __global const float *bias, const ulong bias_at, __global float *y,
@@ -163,14 +266,17 @@ __kernel void conv_winograd(__global const float *x, const ulong x_at, __global 
                             const int blocks_each, const int in, const int out, const int x_h, const int x_w,
                             const int x_pitch, const int with_pitch, const int rows_pitch, const int y_h, const int y_w,
                             const int y_pitch, const int u_pitch, const int saved_pitch, const int z_pitch,
-                            const int partial_pitch, const int shift, __global const float *far, const ulong far_at,
-                            const int far_plane, const int first_group, const int group_tiles)
+                            const int partial_pitch, const int shift, const int first_group, const int group_tiles,
+                            const int all_tiles)
 {
     SHARED float staged[STAGED] __attribute__((aligned(64)));
 #if !FAR
     SHARED float planes[PLANES] __attribute__((aligned(64)));
+    SHARED float products[TILES * PRODUCT_ROW] __attribute__((aligned(64)));
+    const int plane = room_tiles * in + VW;
+#else
+    int done = group_tiles * (int)get_group_id(1);
 #endif
-    SHARED floatv products[PLANE_COUNT * TILES];
     SHARED int to[TX];
     int row_line[TILES];
     const source from = {x + x_at, with + with_at, rows + rows_at, mode, in, x_h, x_w, x_pitch, with_pitch, rows_pitch};
@@ -179,12 +285,7 @@ __kernel void conv_winograd(__global const float *x, const ulong x_at, __global 
     const int line_end = min(first_line + group_lines, lines);
     const int o_first = BLOCK * blocks_each * (int)get_group_id(0), o_end = min(o_first + BLOCK * blocks_each, out);
     const int across = (y_w + 3) / 4;
-#if FAR
-    const size_t plane = far_plane;
-    __global const float *planes = far + far_at + get_group_id(1) * (size_t)group_tiles * in;
-#else
-    const size_t plane = room_tiles * in + VW;
-#endif
+    packed += packed_at;
     y += y_at;
     partial += partial_at + (size_t)group * 2 * partial_pitch;
 
@@ -206,30 +307,27 @@ __kernel void conv_winograd(__global const float *x, const ulong x_at, __global 
                                     (o_end - o_first + BLOCK - 1) / BLOCK * PLANE_COUNT);
         for (int o = o_first; o < o_end; o += BLOCK) {
             const int room = out - o;
-            __global const float *block = packed + packed_at + (size_t)(o / BLOCK) * PLANE_COUNT * in * BLOCK;
             const gate g = {u + u_at + o, saved + saved_at + o, z + z_at + o, u_pitch, saved_pitch, z_pitch};
             const floatv start = biased ? load_part(bias + bias_at + o, room) : (floatv)(0.0f);
             floatv sums[2] = {(floatv)(0.0f), (floatv)(0.0f)};
+#if FAR
+            __global const float *products = packed + ((size_t)(o / BLOCK) * all_tiles + done) * PRODUCT_ROW;
+#endif
             for (int p = 0; p < PLANE_COUNT; p++) {
                 const int pixel = batch_line * y_w + p * pixels / PLANE_COUNT;
                 const int pixel_count = batch_line * y_w + (p + 1) * pixels / PLANE_COUNT - pixel;
-                if (!FAR) prefetch_part(&from, &all, &next, (o - o_first) / BLOCK * PLANE_COUNT + p, 0, 1);
                 prefetch_written(pixel, pixel_count, y + o, y_pitch, epilogue, &g);
-                multiply(planes + p * plane, block + (size_t)p * in * BLOCK, in, tiles, products + p * TILES);
+#if !FAR
+                prefetch_part(&from, &all, &next, (o - o_first) / BLOCK * PLANE_COUNT + p, 0, 1);
+                multiply(planes + p * plane, packed + ((size_t)(o / BLOCK) * PLANE_COUNT + p) * in * BLOCK, in, tiles,
+                         0, products + p * VW);
+#endif
             }
             for (int tile = 0; tile < tiles; tile++) {
                 const int its_line = row_line[tile / across], column = 4 * (tile % across);
                 const int next_line = tile / across + 1 < tile_rows ? row_line[tile / across + 1] : line;
                 floatv half_way[24];
-                for (int k = 0; k < 6; k++) {
-                    SHARED const floatv *its_products = products + k * TILES + tile;
-                    floatv m[6], down[4];
-#pragma unroll
-                    for (int r = 0; r < 6; r++) m[r] = its_products[6 * r * TILES];
-                    transform_output(m, down);
-#pragma unroll
-                    for (int r = 0; r < 4; r++) half_way[6 * r + k] = down[r];
-                }
+                transform_columns(products + tile * PRODUCT_ROW, half_way);
                 for (int r = 0; r < 4 && its_line + r < next_line; r++) {
                     floatv acc[TX];
                     transform_output(half_way + 6 * r, acc);
@@ -242,7 +340,7 @@ __kernel void conv_winograd(__global const float *x, const ulong x_at, __global 
             if (SUMS(epilogue)) store_sums(sums, &g, partial + o, partial_pitch, room, batch_line > first_line);
         }
 #if FAR
-        planes += tiles * in;
+        done += tiles;
 #endif
     }
     if (epilogue != STATISTICS) return;

@@ -133,7 +133,7 @@ static walsh_status winograd_emit(walsh_list *list, const void *problem, const w
     const walsh_gather_weights weights = weights_of(problem, &operand[WALSH_CONV_DATA_W]);
     const walsh_direct operands = operands_of(operand, workspace);
     WALSH_TRY(walsh_winograd_pack(list, problem, WALSH_WALK_BACK, &weights, workspace));
-    return walsh_winograd_emit(list, problem, WALSH_WALK_BACK, &operands);
+    return walsh_winograd_emit(list, problem, WALSH_WALK_BACK, &weights, &operands);
 }
 
 static walsh_status plain_emit(walsh_list *list, const void *problem, const walsh_view *operand,

@@ -135,8 +135,9 @@ static walsh_status winograd_pack(walsh_list *list, const void *problem, const w
 static walsh_status winograd_emit(walsh_list *list, const void *problem, const walsh_view *operand,
                                   const walsh_view *workspace)
 {
+    const walsh_gather_weights weights = weights_of(problem, &operand[WALSH_CONV_FORWARD_W]);
     const walsh_direct operands = operands_of(operand, workspace);
-    return walsh_winograd_emit(list, problem, WALSH_WALK_FORWARD, &operands);
+    return walsh_winograd_emit(list, problem, WALSH_WALK_FORWARD, &weights, &operands);
 }
 
 static const walsh_variant winograd = {.name = "conv_forward_winograd",

@@ -20,13 +20,15 @@ bool walsh_winograd_pays(const walsh_device *device, const walsh_conv *c, int h,
  * GPUs, 1. */
 int walsh_winograd_suits(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
 
-/* Bytes of workspace for the transformed weights, and for inputs of many channels, transformed some at a time. */
+/* Bytes of workspace for the transformed weights; or, of many channels, for inputs and products of some tiles. */
 size_t walsh_winograd_bytes(const walsh_device *device, const walsh_conv *c, walsh_walk walk);
 
-/* Appends the launch that transforms the weights into the workspace, and those that convolve with `packed` ones. */
+/* Appends the launch that transforms the weights into the workspace, and those that convolve with `packed` ones; of
+ * many channels the latter transform `weights` themselves, some at a time. */
 walsh_status walsh_winograd_pack(walsh_list *list, const walsh_conv *c, walsh_walk walk,
                                  const walsh_gather_weights *weights, const walsh_view *packed);
-walsh_status walsh_winograd_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk, const walsh_direct *operands);
+walsh_status walsh_winograd_emit(walsh_list *list, const walsh_conv *c, walsh_walk walk,
+                                 const walsh_gather_weights *weights, const walsh_direct *operands);
 
 /* The gradient of the weights: on CPUs by F(3x3, 4x4) (cl/conv_filter_winograd.cl), on GPUs by F(3x3, 2x2)
  * (cl/conv_filter_winograd_2x2.cl). */
